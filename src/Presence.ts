@@ -1,0 +1,255 @@
+/**
+ * Who is here, right now, on which topic.
+ *
+ * `track` adds a connection of a key to a topic and returns a lease that lives as long as its `Scope`. Others `list`
+ * the topic or follow it as a stream. The service alone owns its state: it is sent messages, which are effects, and
+ * tells events. A change and its event are one synchronous step, so nobody sees them in another order.
+ *
+ * - **A crash** of whoever tracked closes its scope, which ends its leases. What dies without closing anything runs
+ *   out of its ttl and is swept.
+ * - **Lag**: a follower never slows anybody. `changes` starts again with a snapshot; `events` fails with `Lagged`.
+ * - **Shutdown**: when the layer closes, the sweep stops, all leases leave, then streams end. A lease or call that
+ *   outlives the layer does no harm: reads are empty and `track` returns a lease that is released.
+ *
+ * @since 0.1.0
+ */
+import { Config, type ConfigError, Context, Effect, Layer, type Option, type Schema, type Scope, type Stream } from "effect"
+import type { Duration } from "effect"
+import { Channels } from "./Channels.js"
+import { make } from "./internal/presence.js"
+import type { Json } from "./Json.js"
+import type { Lease as Lease_ } from "./Lease.js"
+import type { PresenceChange, Snapshot } from "./PresenceChange.js"
+import type { PresenceEntry } from "./PresenceEntry.js"
+import type { Lagged, LimitName, PresenceUnavailable, TrackError } from "./PresenceError.js"
+import type { PresenceEvent } from "./PresenceEvent.js"
+import type { Subscription } from "./Subscription.js"
+
+/**
+ * The service. `yield* Presence` gives a {@link Presence.Service}.
+ *
+ * ```ts
+ * import { Effect } from "effect"
+ * import { Presence, PresenceLive } from "effect-presence"
+ *
+ * const program = Effect.gen(function*() {
+ *   const presence = yield* Presence
+ *   yield* presence.track("post:42", "alice", { role: "viewer" })
+ *   return yield* presence.list("post:42") // [{ key: "alice", metas: [{ role: "viewer" }] }]
+ * }).pipe(Effect.scoped, Effect.provide(PresenceLive))
+ * ```
+ *
+ * @since 0.1.0
+ * @category tags
+ */
+export class Presence extends Context.Tag("effect-presence/Presence")<Presence, Presence.Service>() {
+  /**
+   * Presence and its channels in this process.
+   *
+   * Called twice it is two presences, as with any layer: share the value.
+   *
+   * @since 0.1.0
+   * @category layers
+   */
+  static layer(options?: Presence.Options): Layer.Layer<Presence | Channels> {
+    return Layer.provideMerge(Presence.layerWithoutChannels(options), Channels.layer(options))
+  }
+
+  /**
+   * The same with options from a `Config`.
+   *
+   * @since 0.1.0
+   * @category layers
+   */
+  static layerConfig(
+    config: Config.Config.Wrap<Presence.Options>
+  ): Layer.Layer<Presence | Channels, ConfigError.ConfigError> {
+    return Layer.unwrapEffect(Effect.map(Config.unwrap(config), Presence.layer))
+  }
+
+  /**
+   * Presence that mirrors its events to channels of your own. `capacity` has no meaning here.
+   *
+   * @since 0.1.0
+   * @category layers
+   */
+  static layerWithoutChannels(options?: Presence.Options): Layer.Layer<Presence, never, Channels> {
+    return Layer.scoped(
+      Presence,
+      Effect.flatMap(Channels, (channels) => make(channels, options))
+    )
+  }
+}
+
+/**
+ * Presence in this process with the defaults.
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const PresenceLive: Layer.Layer<Presence | Channels> = Presence.layer()
+
+/**
+ * The same members as {@link Presence.Service} with metas of type `A`. What `forSchema` returns.
+ *
+ * Stored metas that do not decode are left out, an entry with none left too, so that one bad client cannot break a
+ * list; the counter `presence_undecodable_metas_total` says how many were met. A change into a meta that decodes is a
+ * join, out of one a leave. `count` counts all; leave events always pass.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface PresenceFor<A> {
+  /** Like `Presence.track`; the meta is required, and one that does not encode is `InvalidMeta`. */
+  readonly track: (
+    topic: string,
+    key: string,
+    meta: A,
+    options?: Presence.TrackOptions
+  ) => Effect.Effect<Lease_<A, A>, TrackError, Scope.Scope>
+  readonly list: (topic: string) => Effect.Effect<ReadonlyArray<PresenceEntry<A>>, PresenceUnavailable>
+  readonly get: (topic: string, key: string) => Effect.Effect<Option.Option<PresenceEntry<A>>, PresenceUnavailable>
+  readonly count: (topic: string) => Effect.Effect<Presence.Count, PresenceUnavailable>
+  readonly topics: Effect.Effect<ReadonlyArray<string>, PresenceUnavailable>
+  readonly subscribe: (
+    topic: string
+  ) => Effect.Effect<Subscription<PresenceEvent<A>>, PresenceUnavailable, Scope.Scope>
+  readonly events: (topic: string) => Stream.Stream<PresenceEvent<A>, Lagged | PresenceUnavailable>
+  readonly changes: (
+    topic: string,
+    options?: Presence.ChangesOptions
+  ) => Stream.Stream<PresenceChange<A>, PresenceUnavailable>
+  readonly snapshot: (topic: string) => Effect.Effect<Snapshot<A>, PresenceUnavailable>
+  readonly evict: (topic: string, key: string) => Effect.Effect<number, PresenceUnavailable>
+  readonly sweepExpired: Effect.Effect<number>
+  readonly health: Effect.Effect<Presence.Health>
+}
+
+/**
+ * @since 0.1.0
+ */
+export declare namespace Presence {
+  /**
+   * What may be stored. Each may be raised.
+   *
+   * @since 0.1.0
+   * @category models
+   */
+  export type Limits = {
+    /**
+     * `topicBytes` 255 and `keyBytes` 255 (UTF-8), `metaBytes` 16,384 (as JSON), `metaDepth` 64,
+     * `connectionsPerKey` 1,000, `keysPerTopic` 1,000,000.
+     */
+    readonly [limit in LimitName]: number
+  }
+
+  /**
+   * @since 0.1.0
+   * @category models
+   */
+  export interface Options {
+    /** How long a connection lives without `refresh`. Default 30 seconds; `Duration.infinity`: for ever. */
+    readonly ttl?: Duration.DurationInput | undefined
+    /** How often expired connections are looked for. Default 1 second. */
+    readonly sweepInterval?: Duration.DurationInput | undefined
+    /** Changes that a follower may be behind. Default 4,096. */
+    readonly bufferSize?: number | undefined
+    /** Texts that a subscriber of a channel may be behind. Default 32, clamped to 1..16384. */
+    readonly capacity?: number | undefined
+    /** What may be stored. */
+    readonly limits?: { readonly [limit in LimitName]?: number | undefined } | undefined
+  }
+
+  /**
+   * @since 0.1.0
+   * @category models
+   */
+  export interface TrackOptions {
+    /** Instead of the layer's. `Duration.infinity`: only the scope ends it. */
+    readonly ttl?: Duration.DurationInput | undefined
+    /**
+     * How long the connection stays after its scope has closed, so that one who comes right back never left. Default
+     * 0. `release`, `evict` and the layer's close end it at once.
+     */
+    readonly leaveDelay?: Duration.DurationInput | undefined
+  }
+
+  /**
+   * @since 0.1.0
+   * @category models
+   */
+  export interface ChangesOptions {
+    /**
+     * Where the follower stands. When the diffs from there are still at hand (the last `bufferSize` changes, while
+     * somebody follows the topic), it goes on with them and without a snapshot.
+     */
+    readonly since?: { readonly epoch: string; readonly version: number } | undefined
+  }
+
+  /**
+   * @since 0.1.0
+   * @category models
+   */
+  export interface Count {
+    readonly keys: number
+    readonly connections: number
+  }
+
+  /**
+   * `since`: epoch milliseconds of the last change of status. The numbers are this replica's.
+   *
+   * @since 0.1.0
+   * @category models
+   */
+  export interface Health {
+    readonly status: "ok" | "unavailable"
+    readonly since: number
+    readonly connections: number
+    readonly topics: number
+  }
+
+  /**
+   * @since 0.1.0
+   * @category models
+   */
+  export type Lease<A = Json, I = unknown> = Lease_<A, I>
+
+  /**
+   * @since 0.1.0
+   * @category models
+   */
+  export interface Service {
+    /**
+     * Adds a connection and emits `join`; the scope's close removes it. `meta` is any JSON value, `{}` by default,
+     * copied by value. In a scope that is closed: a released lease, and nothing is emitted.
+     */
+    readonly track: (
+      topic: string,
+      key: string,
+      meta?: unknown,
+      options?: TrackOptions
+    ) => Effect.Effect<Lease, TrackError, Scope.Scope>
+    /** Sorted by key (UTF-16 order), metas oldest first, frozen; `[]` for an unknown topic. The same array until a change. */
+    readonly list: (topic: string) => Effect.Effect<ReadonlyArray<PresenceEntry>, PresenceUnavailable>
+    readonly get: (topic: string, key: string) => Effect.Effect<Option.Option<PresenceEntry>, PresenceUnavailable>
+    /** O(1). In process it never suspends. */
+    readonly count: (topic: string) => Effect.Effect<Count, PresenceUnavailable>
+    /** The topics with at least one connection, in no order. */
+    readonly topics: Effect.Effect<ReadonlyArray<string>, PresenceUnavailable>
+    /** Subscribed once the effect returns: no event after that is missed. */
+    readonly subscribe: (topic: string) => Effect.Effect<Subscription<PresenceEvent>, PresenceUnavailable, Scope.Scope>
+    /** The same as a stream. */
+    readonly events: (topic: string) => Stream.Stream<PresenceEvent, Lagged | PresenceUnavailable>
+    /** A `Snapshot`, then every `Diff`, no gap and no repeat. Who lags gets a new `Snapshot`; it never fails for that. */
+    readonly changes: (topic: string, options?: ChangesOptions) => Stream.Stream<PresenceChange, PresenceUnavailable>
+    /** The connections and the version they stand at. */
+    readonly snapshot: (topic: string) => Effect.Effect<Snapshot, PresenceUnavailable>
+    /** Ends every connection of a key and counts them. No ban: a new `track` is let in. */
+    readonly evict: (topic: string, key: string) => Effect.Effect<number, PresenceUnavailable>
+    /** Ends what is past its ttl now and counts it. The layer runs it every `sweepInterval`. */
+    readonly sweepExpired: Effect.Effect<number>
+    readonly health: Effect.Effect<Health>
+    /** This presence with typed metas. */
+    readonly forSchema: <A, I>(schema: Schema.Schema<A, I>) => PresenceFor<A>
+  }
+}

@@ -1,0 +1,155 @@
+/**
+ * What a follower of a topic is told: first a {@link Snapshot}, then every {@link Diff}.
+ *
+ * A diff applies to the state at `from` and leads to the state at `version`. A `Snapshot` that comes later replaces
+ * all that is known: the follower was too far behind.
+ *
+ * @since 0.1.0
+ */
+import { Schema } from "effect"
+import { Json } from "./Json.js"
+
+/**
+ * Why a connection is gone: its scope or `release` ended it, its ttl ran out, `evict` ended it, or its replica died.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export const LeaveReason = Schema.Literal("released", "expired", "evicted", "replicaLost").annotations({
+  identifier: "LeaveReason"
+})
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export type LeaveReason = typeof LeaveReason.Type
+
+/**
+ * One tracked presence of a key. `ref` is opaque, globally unique and the same on every replica; it changes when the
+ * meta changes.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Connection<A = Json> {
+  readonly key: string
+  readonly ref: string
+  readonly meta: A
+}
+
+/**
+ * A connection that is gone, with the reason.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Leave<A = Json> extends Connection<A> {
+  readonly reason: LeaveReason
+}
+
+/**
+ * A connection whose meta was replaced. It keeps its place; `previousRef` is the ref it had.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Update<A = Json> {
+  readonly key: string
+  readonly ref: string
+  readonly previousRef: string
+  readonly meta: A
+}
+
+/**
+ * The whole of a topic at a version, connections sorted by key, then age.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Snapshot<A = Json> {
+  readonly _tag: "Snapshot"
+  readonly topic: string
+  /** Names the history that versions count in: versions of two epochs say nothing of each other. */
+  readonly epoch: string
+  readonly version: number
+  readonly connections: ReadonlyArray<Connection<A>>
+}
+
+/**
+ * What changed between two versions, each list sorted by key, then age.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Diff<A = Json> {
+  readonly _tag: "Diff"
+  readonly topic: string
+  readonly epoch: string
+  readonly from: number
+  readonly version: number
+  readonly joins: ReadonlyArray<Connection<A>>
+  readonly leaves: ReadonlyArray<Leave<A>>
+  readonly updates: ReadonlyArray<Update<A>>
+}
+
+/**
+ * What `changes` emits.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type PresenceChange<A = Json> = Snapshot<A> | Diff<A>
+
+const connection = { key: Schema.String, ref: Schema.String, meta: Json }
+
+/**
+ * The schema of a {@link Connection}.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export const Connection: Schema.Schema<Connection> = Schema.Struct(connection).annotations({ identifier: "Connection" })
+
+/**
+ * The schema of a {@link Snapshot}.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export const Snapshot: Schema.Schema<Snapshot> = Schema.Struct({
+  _tag: Schema.Literal("Snapshot"),
+  topic: Schema.String,
+  epoch: Schema.String,
+  version: Schema.Number,
+  connections: Schema.Array(Connection)
+}).annotations({ identifier: "Snapshot" })
+
+/**
+ * The schema of a {@link Diff}.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export const Diff: Schema.Schema<Diff> = Schema.Struct({
+  _tag: Schema.Literal("Diff"),
+  topic: Schema.String,
+  epoch: Schema.String,
+  from: Schema.Number,
+  version: Schema.Number,
+  joins: Schema.Array(Connection),
+  leaves: Schema.Array(Schema.Struct({ ...connection, reason: LeaveReason })),
+  updates: Schema.Array(
+    Schema.Struct({ key: Schema.String, ref: Schema.String, previousRef: Schema.String, meta: Json })
+  )
+}).annotations({ identifier: "Diff" })
+
+/**
+ * The schema of a {@link PresenceChange}, as the SSE route encodes it.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export const PresenceChange: Schema.Schema<PresenceChange> = Schema.Union(Snapshot, Diff).annotations({
+  identifier: "PresenceChange"
+})
