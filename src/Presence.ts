@@ -23,6 +23,7 @@ import type { PresenceChange, Snapshot } from "./PresenceChange.js"
 import type { PresenceEntry } from "./PresenceEntry.js"
 import type { Lagged, LimitName, PresenceUnavailable, TrackError } from "./PresenceError.js"
 import type { PresenceEvent } from "./PresenceEvent.js"
+import type { PresenceHealth } from "./PresenceHealth.js"
 import type { Subscription } from "./Subscription.js"
 
 /**
@@ -122,7 +123,7 @@ export interface PresenceFor<A> {
   readonly snapshot: (topic: string) => Effect.Effect<Snapshot<A>, PresenceUnavailable>
   readonly evict: (topic: string, key: string) => Effect.Effect<number, PresenceUnavailable>
   readonly sweepExpired: Effect.Effect<number>
-  readonly health: Effect.Effect<Presence.Health>
+  readonly health: Effect.Effect<PresenceHealth>
 }
 
 /**
@@ -196,19 +197,6 @@ export declare namespace Presence {
   }
 
   /**
-   * `since`: epoch milliseconds of the last change of status. The numbers are this replica's.
-   *
-   * @since 0.1.0
-   * @category models
-   */
-  export interface Health {
-    readonly status: "ok" | "unavailable"
-    readonly since: number
-    readonly connections: number
-    readonly topics: number
-  }
-
-  /**
    * @since 0.1.0
    * @category models
    */
@@ -248,7 +236,7 @@ export declare namespace Presence {
     readonly evict: (topic: string, key: string) => Effect.Effect<number, PresenceUnavailable>
     /** Ends what is past its ttl now and counts it. The layer runs it every `sweepInterval`. */
     readonly sweepExpired: Effect.Effect<number>
-    readonly health: Effect.Effect<Health>
+    readonly health: Effect.Effect<PresenceHealth>
     /** This presence with typed metas. */
     readonly forSchema: <A, I>(schema: Schema.Schema<A, I>) => PresenceFor<A>
   }

@@ -1,0 +1,26 @@
+/**
+ * Whether presence can serve, as `GET /health` answers it.
+ *
+ * @since 0.1.0
+ */
+import { Schema } from "effect"
+
+/**
+ * The schema of the health of this replica. `since`: epoch milliseconds of the last change of `status`; `connections`
+ * and `topics` are this replica's. In process the status is always `ok`.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export const PresenceHealth = Schema.Struct({
+  status: Schema.Literal("ok", "unavailable"),
+  since: Schema.Number,
+  connections: Schema.Number,
+  topics: Schema.Number
+}).annotations({ identifier: "PresenceHealth" })
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export type PresenceHealth = typeof PresenceHealth.Type
