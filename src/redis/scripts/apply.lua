@@ -1,0 +1,180 @@
+#!lua
+-- Joins, updates and leaves of one replica's connections, in topics of one partition, in one step.
+--
+-- KEYS[1]  l: leases, a zset of replica -> deadline in ms
+-- KEYS[2]  v: versions, a hash of topic -> "version tag" and '' -> "epoch floor"
+-- KEYS[3]  i: the replica's index, a hash of "seq:topic" -> '' and '' -> last write number
+-- KEYS[4]  x: the replica's evicted connections, a hash of "seq:topic" -> ''
+-- then for each topic
+--   m: members, a hash of connection -> "joined version revision meta\nkey"
+--   k: keys, a hash of key -> connections between spaces
+--
+-- ARGV[1]  mode: "own" by the replica itself, "reap" of one that is late, "evict" by anybody
+-- ARGV[2]  replica, the owner of every connection here
+-- ARGV[3]  write number, in mode own
+-- ARGV[4]  tag, unique for each call; it becomes the epoch if there is none
+-- ARGV[5]  what a topic's channel begins with
+-- ARGV[6]  how many topics; their names follow
+-- then the operations, each of them
+--   "+" topic number, seq, revision, key, meta: joins when absent, updates when the revision is higher
+--   "-" topic number, seq, reason (r, e, v, l): leaves when present
+--
+-- Answers {"OK", epoch, changed, emptied, versions of the topics, numbers of the operations that x forbade}, where
+-- `changed` counts what was written and `emptied` is 1 when the reaped replica has nothing left and is forgotten.
+-- Or, with nothing written: {"LEASE"} not in l or late, {"STALE"} a higher number was seen, {"ALIVE"} in time.
+
+local mode, replica, tag, channel = ARGV[1], ARGV[2], ARGV[4], ARGV[5]
+local leases, versions, index, evicted = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+
+local deadline = tonumber(redis.call('ZSCORE', leases, replica) or 0)
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+
+if mode == 'own' then
+  if deadline <= now then return { 'LEASE' } end
+  local number = tonumber(ARGV[3])
+  if number <= tonumber(redis.call('HGET', index, '') or 0) then return { 'STALE' } end
+  redis.call('HSET', index, '', ARGV[3])
+elseif mode == 'reap' and deadline > now then
+  return { 'ALIVE' }
+end
+
+local epoch, floor
+local head = redis.call('HGET', versions, '')
+if head then
+  epoch, floor = string.match(head, '^(%S+) (%d+)$')
+  floor = tonumber(floor)
+else
+  epoch, floor = tag, 0
+end
+
+-- A topic as this call finds it, opened when its first operation comes.
+local count = tonumber(ARGV[6])
+local opened = {}
+local function open(number)
+  local topic = opened[number]
+  if not topic then
+    local name = ARGV[6 + number]
+    topic = { name = name, members = KEYS[3 + 2 * number], keys = KEYS[4 + 2 * number], told = {} }
+    local version = redis.call('HGET', versions, name)
+    if version then
+      local from, last = string.match(version, '^(%d+) (%S+)$')
+      topic.from, topic.tag, topic.born = tonumber(from), last, false
+    else
+      topic.from, topic.tag, topic.born = floor, '', true
+    end
+    topic.to = topic.from + 1
+    opened[number] = topic
+  end
+  return topic
+end
+
+local function keyOf(member)
+  return string.sub(member, string.find(member, '\n', 1, true) + 1)
+end
+
+local changed = 0
+local forbidden = {}
+
+local function put(topic, seq, revision, key, meta)
+  local connection = replica .. '.' .. seq
+  local member = redis.call('HGET', topic.members, connection)
+  local joined = topic.to
+  if member then
+    local was, known = string.match(member, '^(%d+) %d+ (%d+) ')
+    if tonumber(revision) <= tonumber(known) then return true end
+    joined = was
+  elseif redis.call('HEXISTS', evicted, seq .. ':' .. topic.name) == 1 then
+    return false
+  else
+    redis.call('HSET', index, seq .. ':' .. topic.name, '')
+    local others = redis.call('HGET', topic.keys, key)
+    redis.call('HSET', topic.keys, key, (others or ' ') .. connection .. ' ')
+  end
+  redis.call('HSET', topic.members, connection,
+    table.concat({ joined, ' ', topic.to, ' ', revision, ' ', meta, '\n', key }))
+  local told = topic.told
+  told[#told + 1] = table.concat({ '"+","', connection, '",', revision, ',', cjson.encode(key), ',', meta })
+  changed = changed + 1
+  return true
+end
+
+local function remove(topic, seq, reason)
+  local connection = replica .. '.' .. seq
+  -- Also without a member: an entry of the index that leads nowhere would keep a reaped replica for ever.
+  local indexed = redis.call('HDEL', index, seq .. ':' .. topic.name)
+  local member = redis.call('HGET', topic.members, connection)
+  if not member then
+    changed = changed + indexed
+    return
+  end
+  redis.call('HDEL', topic.members, connection)
+  local key = keyOf(member)
+  local others = redis.call('HGET', topic.keys, key) or ' '
+  local first, last = string.find(others, ' ' .. connection .. ' ', 1, true)
+  if first then others = string.sub(others, 1, first) .. string.sub(others, last + 1) end
+  if others == ' ' then
+    redis.call('HDEL', topic.keys, key)
+  else
+    redis.call('HSET', topic.keys, key, others)
+  end
+  if mode == 'evict' then
+    redis.call('HSET', evicted, seq .. ':' .. topic.name, '')
+    redis.call('EXPIRE', evicted, 3600)
+  end
+  local told = topic.told
+  told[#told + 1] = table.concat({ '"-","', connection, '","', reason, '"' })
+  changed = changed + 1
+end
+
+local i, operation = 7 + count, 0
+while ARGV[i] do
+  local topic = open(tonumber(ARGV[i + 1]))
+  if ARGV[i] == '+' then
+    if not put(topic, ARGV[i + 2], ARGV[i + 3], ARGV[i + 4], ARGV[i + 5]) then
+      forbidden[#forbidden + 1] = operation
+    end
+    i = i + 6
+  else
+    remove(topic, ARGV[i + 2], ARGV[i + 3])
+    i = i + 4
+  end
+  operation = operation + 1
+end
+
+-- Each topic that changed: one version, one message. Of one that emptied only the floor remains, which never goes
+-- back, so a topic that comes again goes on above it.
+local answer = {}
+for number = 1, count do
+  local topic = opened[number]
+  if not topic then
+    answer[number] = 0
+  elseif #topic.told == 0 then
+    answer[number] = topic.from
+  else
+    answer[number] = topic.to
+    if redis.call('EXISTS', topic.members) == 1 then
+      redis.call('HSET', versions, topic.name, topic.to .. ' ' .. tag)
+    else
+      redis.call('HDEL', versions, topic.name)
+      if topic.to > floor then
+        floor = topic.to
+        head = nil
+      end
+    end
+    redis.call('PUBLISH', channel .. topic.name, table.concat({
+      '["', epoch, '",', topic.from, ',"', topic.tag, '",', topic.to, ',"', tag, '",', topic.born and 1 or 0, ',',
+      table.concat(topic.told, ','), ']'
+    }))
+  end
+end
+if not head then redis.call('HSET', versions, '', epoch .. ' ' .. floor) end
+
+local emptied = 0
+if mode == 'reap' and redis.call('HLEN', index) <= redis.call('HEXISTS', index, '') then
+  redis.call('DEL', index)
+  redis.call('ZREM', leases, replica)
+  emptied = 1
+end
+
+return { 'OK', epoch, changed, emptied, answer, forbidden }
