@@ -38,8 +38,6 @@ export type ApplyAnswer =
   | {
       readonly status: "OK"
       readonly epoch: string
-      /** The last number that Redis had seen before this one, in mode own. */
-      readonly last: number
       readonly changed: number
       /** Whether a reaped replica has nothing left and is forgotten. */
       readonly emptied: boolean
@@ -64,10 +62,10 @@ export type BeatAnswer =
   | {
       readonly status: "OK"
       readonly epoch: string
+      /** Another after each restart and fail-over of Redis, which may have lost the last writes. */
+      readonly history: string
       /** How many connections Redis has for this replica. */
       readonly connections: number
-      /** The last number that Redis had seen before this one. */
-      readonly last: number
       readonly late: ReadonlyArray<string>
       /** Places of connections that were evicted. */
       readonly evicted: ReadonlyArray<string>
@@ -147,16 +145,15 @@ export const apply = async (port: Port, keys: Keys, call: ApplyCall): Promise<Ap
   const status = String(reply[0])
   if (status === "LEASE" || status === "STALE" || status === "ALIVE") return { status }
   const versions = new Map<string, number>()
-  const numbers = list(reply[5])
+  const numbers = list(reply[4])
   for (const [topic, index] of topics) versions.set(topic, Number(numbers[index - 1]))
   return {
     status: "OK",
     epoch: String(reply[1]),
-    last: Number(reply[2]),
-    changed: Number(reply[3]),
-    emptied: reply[4] === 1,
+    changed: Number(reply[2]),
+    emptied: reply[3] === 1,
     versions,
-    forbidden: list(reply[6]).map(Number)
+    forbidden: list(reply[5]).map(Number)
   }
 }
 
@@ -178,8 +175,8 @@ export const beat = async (port: Port, keys: Keys, times: Times, call: BeatCall)
   return {
     status: "OK",
     epoch: String(reply[1]),
-    connections: Number(reply[2]),
-    last: Number(reply[3]),
+    history: String(reply[2]),
+    connections: Number(reply[3]),
     late: list(reply[4]).map(String),
     evicted: list(reply[5]).map(String)
   }

@@ -84,7 +84,8 @@ export class Model {
   /** Whether Redis says that the topic stands elsewhere. */
   differsFrom(standing: Standing | undefined): boolean {
     if (standing === undefined || standing.epoch !== this.standing.epoch) return true
-    if (standing.tag === "") return !this.isEmpty
+    // The floor of an empty topic rises with others, and falls only when Redis has lost something.
+    if (standing.tag === "") return !this.isEmpty || standing.version < this.standing.version
     return standing.version !== this.standing.version || standing.tag !== this.standing.tag
   }
 

@@ -3,7 +3,8 @@
  *
  * Being in `l`, and in time, is the right to write. Whoever is told `LEASE` (after a pause, a reap, a flush, an empty
  * restart, a fail-over that lost it) claims, writes everything it holds, and removes what Redis has of it and it has
- * not. The same when Redis is seen to have forgotten something: fewer connections, or an older write number.
+ * not. The same when Redis may have forgotten something: it counts other connections than are held, or it restarted or
+ * failed over, which each may lose the last writes.
  *
  * Decisions only: calls come out, answers (or their loss) go in, and what is to be done comes back. A beat that gets
  * no answer holds nothing up.
@@ -33,11 +34,11 @@ export class Replica {
   isIn = false
   epoch: string | undefined
   private number = 0
+  private lastBeat = 0
   /** The number of the claim that made it so. */
   private claimed = 0
   private wasIn = false
-  /** The highest number that Redis has confirmed. */
-  private confirmed = 0
+  private history: string | undefined
   /** Places whose eviction the owner knows; Redis may forget them. */
   private readonly seen = new Set<string>()
 
@@ -73,7 +74,9 @@ export class Replica {
   // Answers. `undefined`: there was none in time, or an error; the call may still be carried out.
 
   beatAnswered(call: BeatCall, answer: BeatAnswer | undefined): Todo {
-    if (answer === undefined || answer.status === "STALE") return nothing
+    if (answer === undefined) return nothing
+    // A later call overtook it, so it did not keep the lease. If no later beat is on its way, another must.
+    if (answer.status === "STALE") return { ...nothing, beat: call.number === this.lastBeat }
     if (answer.status === "SHARED") return { ...nothing, refused: answer.theirs }
     if (answer.status === "LEASE") return this.lost(call.number)
 
@@ -81,9 +84,9 @@ export class Replica {
     for (const place of answer.evicted) this.seen.add(place)
     this.writer.evictedAt(answer.evicted)
 
-    const forgot = this.forgot(call.number, answer.last)
     const epochChanged = this.sees(answer.epoch)
-    let recover = forgot
+    let recover = this.history !== undefined && this.history !== answer.history
+    this.history = answer.history
     if (call.mode === "claim") {
       // The first claim finds nothing to recover.
       recover = this.wasIn
@@ -108,15 +111,13 @@ export class Replica {
       const operation = call.operations[index]
       if (operation !== undefined) this.seen.add(`${operation.seq}:${operation.topic}`)
     }
-    const recover = this.forgot(call.number, answer.last)
-    const epochChanged = this.sees(answer.epoch)
     this.writer.succeeded(call.number, answer)
-    if (recover) this.writer.rewrite()
-    return { ...nothing, recover, epochChanged }
+    return { ...nothing, epochChanged: this.sees(answer.epoch) }
   }
 
   private beatAs(mode: BeatCall["mode"]): BeatCall {
     const number = this.next()
+    this.lastBeat = number
     return { mode, replica: this.id, number, tag: this.tag(number), seen: Array.from(this.seen).slice(0, 1_000) }
   }
 
@@ -132,14 +133,6 @@ export class Replica {
     if (!this.isIn || number < this.claimed) return nothing
     this.isIn = false
     return { ...nothing, beat: true }
-  }
-
-  /** Whether Redis, at this call, did not know of a call that it had confirmed: it has lost the end of its history. */
-  private forgot(number: number, last: number): boolean {
-    if (number < this.confirmed) return false
-    const forgot = last < this.confirmed
-    this.confirmed = number
-    return forgot
   }
 
   private sees(epoch: string): boolean {

@@ -167,7 +167,7 @@ export class Writer {
     for (const [index, { cell, wish, leaves }] of sent.entries()) {
       if (forbidden.has(index)) this.wasEvicted(cell)
       else {
-        if (leaves && !cell.dirty) this.forget(cell)
+        if (leaves && !cell.dirty && cell.call === number) this.forget(cell)
         const version = answer.versions.get(cell.topic) ?? 0
         this.answer(cell, wish, { type: "written", epoch: answer.epoch, version })
       }

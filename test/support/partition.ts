@@ -29,6 +29,8 @@ export class FakePartition {
   epoch: string | undefined
   floor = 0
   shared: string | undefined
+  /** The id of the replication history: another after each fail-over. */
+  history = "0"
   readonly leases = new Map<string, number>()
   readonly topics = new Map<string, Topic>()
   readonly indexes = new Map<string, Set<string>>()
@@ -45,11 +47,9 @@ export class FakePartition {
   apply(call: ApplyCall): ApplyAnswer {
     const { mode, replica, tag } = call
     const inTime = (this.leases.get(replica) ?? 0) > this.clock.now
-    let last = 0
     if (mode === "own") {
       if (!inTime) return { status: "LEASE" }
-      last = this.numbers.get(replica) ?? 0
-      if (call.number <= last) return { status: "STALE" }
+      if (call.number <= (this.numbers.get(replica) ?? 0)) return { status: "STALE" }
       this.numbers.set(replica, call.number)
     } else if (mode === "reap" && inTime) return { status: "ALIVE" }
 
@@ -126,14 +126,13 @@ export class FakePartition {
       this.forget(replica)
       emptied = true
     }
-    return { status: "OK", epoch, last, changed, emptied, versions, forbidden }
+    return { status: "OK", epoch, changed, emptied, versions, forbidden }
   }
 
   beat(call: BeatCall, shared: string): BeatAnswer {
     const { mode, replica } = call
     const { now } = this.clock
-    const last = this.numbers.get(replica) ?? 0
-    if (call.number <= last) return { status: "STALE" }
+    if (call.number <= (this.numbers.get(replica) ?? 0)) return { status: "STALE" }
     const newest = Math.max(0, ...this.leases.values())
     if (mode === "claim" && this.shared !== shared) {
       if (this.shared !== undefined && newest > now) return { status: "SHARED", theirs: this.shared }
@@ -148,17 +147,18 @@ export class FakePartition {
     for (const place of call.seen) evicted.delete(place)
     const connections = setOf(this.indexes, replica).size
     this.epoch ??= call.tag
+    const { history } = this
     if (mode === "leave") {
       if (connections === 0) {
         this.forget(replica)
         this.evicted.delete(replica)
       }
-      return { status: "OK", epoch: this.epoch, connections, last, late: [], evicted: [] }
+      return { status: "OK", epoch: this.epoch, history, connections, late: [], evicted: [] }
     }
     this.leases.set(replica, now + this.lease)
     this.numbers.set(replica, call.number)
     const late = [...this.leases].filter(([, deadline]) => deadline <= now).map(([other]) => other)
-    return { status: "OK", epoch: this.epoch, connections, last, late, evicted: [...evicted] }
+    return { status: "OK", epoch: this.epoch, history, connections, late, evicted: [...evicted] }
   }
 
   read(name: string): ReadAnswer {
@@ -194,6 +194,7 @@ export class FakePartition {
     const evicted = new Map([...this.evicted].map(([replica, places]) => [replica, new Set(places)]))
     return () => {
       this.flush()
+      this.history += "'"
       this.epoch = epoch
       this.floor = floor
       this.shared = shared

@@ -19,9 +19,8 @@
 --   "+" topic number, seq, revision, key, meta: joins when absent, updates when the revision is higher
 --   "-" topic number, seq, reason (r, e, v, l): leaves when present
 --
--- Answers {"OK", epoch, last write number before this, changed, emptied, versions of the topics, the operations that x
--- forbade, counted from 0}, where `changed` counts what was written and `emptied` is 1 when the reaped replica has
--- nothing left and is forgotten.
+-- Answers {"OK", epoch, changed, emptied, versions of the topics, the operations that x forbade, counted from 0}, where
+-- `changed` counts what was written and `emptied` is 1 when the reaped replica has nothing left and is forgotten.
 -- Or, with nothing written: {"LEASE"} not in l or late, {"STALE"} a higher number was seen, {"ALIVE"} in time.
 
 local mode, replica, tag, channel = ARGV[1], ARGV[2], ARGV[4], ARGV[5]
@@ -31,11 +30,9 @@ local deadline = tonumber(redis.call('ZSCORE', leases, replica) or 0)
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 
-local last = 0
 if mode == 'own' then
   if deadline <= now then return { 'LEASE' } end
-  last = tonumber(redis.call('HGET', index, '') or 0)
-  if tonumber(ARGV[3]) <= last then return { 'STALE' } end
+  if tonumber(ARGV[3]) <= tonumber(redis.call('HGET', index, '') or 0) then return { 'STALE' } end
   redis.call('HSET', index, '', ARGV[3])
 elseif mode == 'reap' and deadline > now then
   return { 'ALIVE' }
@@ -179,4 +176,4 @@ if mode == 'reap' and redis.call('HLEN', index) <= redis.call('HEXISTS', index, 
   emptied = 1
 end
 
-return { 'OK', epoch, last, changed, emptied, answer, forbidden }
+return { 'OK', epoch, changed, emptied, answer, forbidden }

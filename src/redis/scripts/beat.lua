@@ -16,8 +16,8 @@
 -- ARGV[7]  what all replicas must have in common
 -- then the "seq:topic" of connections whose eviction the owner has seen
 --
--- Answers {"OK", epoch, connections, last write number before this, late replicas, evicted connections}, of the last
--- two the first 100 and 1,000. Or, with nothing written: {"LEASE"} not in l or late, {"STALE"} a higher number was
+-- Answers {"OK", epoch, history, connections, late replicas, evicted connections}, of the last two the first 100 and
+-- 1,000. `history` is another after each restart and each fail-over, which may have lost the last writes. Or, with nothing written: {"LEASE"} not in l or late, {"STALE"} a higher number was
 -- seen, {"SHARED", theirs} a claim while others live by other settings.
 
 local mode, replica, lease = ARGV[1], ARGV[2], tonumber(ARGV[5])
@@ -26,8 +26,7 @@ local leases, versions, index, evicted, shared = KEYS[1], KEYS[2], KEYS[3], KEYS
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 
-local last = tonumber(redis.call('HGET', index, '') or 0)
-if tonumber(ARGV[3]) <= last then return { 'STALE' } end
+if tonumber(ARGV[3]) <= tonumber(redis.call('HGET', index, '') or 0) then return { 'STALE' } end
 
 local newest = tonumber(redis.call('ZREVRANGE', leases, 0, 0, 'WITHSCORES')[2] or 0)
 
@@ -65,16 +64,18 @@ else
   redis.call('HSET', versions, '', epoch .. ' 0')
 end
 
+local history = string.match(redis.call('INFO', 'replication'), 'master_replid:(%w+)') or ''
+
 if mode == 'leave' then
   if connections == 0 then
     redis.call('DEL', index, evicted)
     redis.call('ZREM', leases, replica)
   end
-  return { 'OK', epoch, connections, last, {}, {} }
+  return { 'OK', epoch, history, connections, {}, {} }
 end
 
 redis.call('ZADD', leases, now + lease, replica)
 redis.call('HSET', index, '', ARGV[3])
 
 local late = redis.call('ZRANGEBYSCORE', leases, '-inf', now, 'LIMIT', 0, 100)
-return { 'OK', epoch, connections, last, late, redis.call('HRANDFIELD', evicted, 1000) }
+return { 'OK', epoch, history, connections, late, redis.call('HRANDFIELD', evicted, 1000) }
