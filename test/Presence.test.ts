@@ -40,6 +40,15 @@ describe("in process only", () => {
       })
     )
 
+    inProcess("that nobody is on is one array too, whoever follows the topic", () =>
+      Effect.gen(function* () {
+        const presence = yield* Presence
+        const list = yield* presence.list("room")
+        yield* presence.subscribe("room")
+        expect(yield* presence.list("room")).toBe(list)
+      })
+    )
+
     inProcess("a typed list, too, is the same array until a change", () =>
       Effect.gen(function* () {
         const presence = yield* Presence
