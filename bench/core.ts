@@ -1,91 +1,98 @@
 /**
- * The registry alone, without Effect, beside the cores of what others use for the same.
+ * The registry alone, without Effect, beside the cores of what others use for the same: a crowd in which one after the
+ * other leaves and comes back.
  */
 import { Adapter } from "socket.io-adapter"
 import { Awareness, applyAwarenessUpdate, encodeAwarenessUpdate, removeAwarenessStates } from "y-protocols/awareness.js"
-import * as Y from "yjs"
+import { Doc } from "yjs"
 import { Connection, Registry } from "../src/internal/registry.js"
-import { check, type Row } from "./harness.js"
+import { check, type Row, type Run } from "./harness.js"
 import { names, nth, perOperation } from "./measure.js"
 
+const CHURN = 100_000
 const terms = { replica: "r", ttl: 30e9, leaveDelay: 0 }
 const limits = { connectionsPerKey: 1_000, keysPerTopic: 1_000_000 }
 const meta = { role: "viewer" }
 
-/** Times `work`, which tracks and releases `count` connections, over and over until a sample is some 100,000 of them. */
-const repeated = (count: number, work: () => void) => {
-  const repeats = 100_000 / count
+/** Times one leaving and coming back; `i` is who, `n` counts. */
+const churn = (crowd: number, again: (i: number, n: number) => void): number => {
   const start = performance.now()
-  for (let i = 0; i < repeats; i++) work()
-  return perOperation(performance.now() - start, count * repeats)
+  for (let n = 0; n < CHURN; n++) again((n * 7_919) % crowd, n)
+  return perOperation(performance.now() - start, CHURN)
 }
 
-const registry = (topics: ReadonlyArray<string>, keys: ReadonlyArray<string>) => () => {
+type Contender = (topics: ReadonlyArray<string>, keys: ReadonlyArray<string>) => Run
+
+const registry: Contender = (topics, keys) => () => {
   let changes = 0
   const registry = new Registry<Connection>("r", limits, () => {
     changes++
   })
-  const connections: Array<Connection> = []
   let now = 0
-  const cost = repeated(keys.length, () => {
-    for (let i = 0; i < keys.length; i++) {
-      const connection = new Connection(nth(topics, i), nth(keys, i), meta, terms)
-      registry.track(connection, now++)
-      connections[i] = connection
-    }
-    check("topics", registry.topics, topics.length)
-    for (const connection of connections) registry.release(connection)
+  const track = (key: string, i: number) => {
+    const connection = new Connection(nth(topics, i), key, meta, terms)
+    registry.track(connection, now++)
+    return connection
+  }
+  const connections = keys.map(track)
+  const cost = churn(keys.length, (i) => {
+    const connection = connections[i]
+    if (connection !== undefined) registry.release(connection)
+    connections[i] = track(nth(keys, i), i)
   })
-  check("changes", changes, 200_000)
-  check("connections", registry.connections, 0)
+  check("changes", changes, keys.length + 2 * CHURN)
+  check("connections", registry.connections, keys.length)
   return cost
 }
 
-const socketIo = (topics: ReadonlyArray<string>, keys: ReadonlyArray<string>) => () => {
+/** A socket that comes back has a new id, which is made before the time runs. */
+const socketIo: Contender = (topics, keys) => () => {
   const adapter = new Adapter({ server: { encoder: undefined } })
   let changes = 0
   adapter.on("join-room", () => changes++)
   adapter.on("leave-room", () => changes++)
-  const cost = repeated(keys.length, () => {
-    for (let i = 0; i < keys.length; i++) adapter.addAll(nth(keys, i), new Set([nth(topics, i)]))
-    check("topics", adapter.rooms.size, topics.length)
-    for (let i = 0; i < keys.length; i++) adapter.delAll(nth(keys, i))
+  const ids = names("socket-", CHURN)
+  const sockets = [...keys]
+  const join = (id: string, i: number) => adapter.addAll(id, new Set([nth(topics, i)]))
+  sockets.forEach(join)
+  const cost = churn(keys.length, (i, n) => {
+    adapter.delAll(nth(sockets, i))
+    sockets[i] = nth(ids, n)
+    join(nth(ids, n), i)
   })
-  check("changes", changes, 200_000)
-  check("connections", adapter.sids.size, 0)
+  check("changes", changes, keys.length + 2 * CHURN)
+  check("connections", adapter.sids.size, keys.length)
   return cost
 }
 
-/** A server's side: it applies what clients sent, one state each, and removes them. A topic is an `Awareness`. */
-const yProtocols = (topics: ReadonlyArray<string>, keys: ReadonlyArray<string>) => () => {
-  const docs = topics.map(() => new Y.Doc())
+/** A server's side: a topic is an `Awareness`, which applies what clients sent, one state each, and removes them. */
+const yProtocols: Contender = (topics, keys) => () => {
+  const docs = topics.map(() => new Doc())
   const rooms = docs.map((doc) => new Awareness(doc))
+  const room = (i: number) => rooms[i % rooms.length] as Awareness
   let changes = 0
-  for (const room of rooms) {
-    room.setLocalState(null)
-    room.on("change", () => changes++)
+  for (const awareness of rooms) {
+    awareness.setLocalState(null)
+    awareness.on("change", () => changes++)
   }
-  const client = new Awareness(new Y.Doc())
-  const updates = Array.from({ length: 100_000 / keys.length }, (_, clock) =>
-    keys.map((key, i) => {
-      client.meta.set(i, { clock: clock + 1, lastUpdated: 0 })
-      return encodeAwarenessUpdate(client, [i], new Map([[i, { key, ...meta }]]))
-    })
-  )
-  let repeat = 0
-  const cost = repeated(keys.length, () => {
-    const sent = updates[repeat++] ?? []
-    sent.forEach((update, i) => {
-      const room = rooms[i % rooms.length]
-      if (room !== undefined) applyAwarenessUpdate(room, update, "client")
-    })
-    check("states", rooms[0]?.states.size, keys.length / rooms.length)
-    for (let i = 0; i < keys.length; i++) {
-      const room = rooms[i % rooms.length]
-      if (room !== undefined) removeAwarenessStates(room, [i], "client")
-    }
+  const client = new Awareness(new Doc())
+  const update = (key: string, i: number, clock: number) => {
+    client.meta.set(i, { clock, lastUpdated: 0 })
+    return encodeAwarenessUpdate(client, [i], new Map([[i, { key, ...meta }]]))
+  }
+  keys.forEach((key, i) => {
+    applyAwarenessUpdate(room(i), update(key, i, 1), "client")
   })
-  check("changes", changes, 200_000)
+  const updates = Array.from({ length: CHURN }, (_, n) => {
+    const i = (n * 7_919) % keys.length
+    return update(nth(keys, i), i, n + 2)
+  })
+  const cost = churn(keys.length, (i, n) => {
+    removeAwarenessStates(room(i), [i], "client")
+    applyAwarenessUpdate(room(i), updates[n] as Uint8Array, "client")
+  })
+  check("changes", changes, keys.length + 2 * CHURN)
+  check("states", rooms[0]?.states.size, keys.length / rooms.length)
   for (const doc of [...docs, client.doc]) doc.destroy()
   return cost
 }
