@@ -13,16 +13,14 @@ const SWEEPS = 20
 const topics = names("room:", 1_000)
 const keys = names("user-", COUNT)
 
-/** Tracks `COUNT` connections, of which each `dueEvery`th is past its ttl when this is done. */
-const crowd = (presence: Presence.Service, dueEvery: number): Effect.Effect<void, TrackError, Scope.Scope> =>
-  times(COUNT, (i) =>
-    presence.track(nth(topics, i), nth(keys, i), undefined, i % dueEvery === 0 ? { ttl: "1 micros" } : undefined)
-  )
+/** Tracks `COUNT` connections, of which those that are `due` are past their ttl when this is done. */
+const crowd = (presence: Presence.Service, due: (i: number) => boolean): Effect.Effect<void, TrackError, Scope.Scope> =>
+  times(COUNT, (i) => presence.track(nth(topics, i), nth(keys, i), undefined, due(i) ? { ttl: "1 micros" } : undefined))
 
 const nothingDue = () =>
   withPresence((presence) =>
     Effect.gen(function* () {
-      yield* crowd(presence, Number.POSITIVE_INFINITY)
+      yield* crowd(presence, () => false)
       collectGarbage()
       let swept = 0
       const sweep = Effect.map(presence.sweepExpired, (count) => {
@@ -61,7 +59,7 @@ const scanOfMaps = () => {
 const onePercentDue = () =>
   withPresence((presence) =>
     Effect.gen(function* () {
-      yield* crowd(presence, 100)
+      yield* crowd(presence, (i) => i % 100 === 0)
       collectGarbage()
       let swept = 0
       const elapsed = yield* timed(
@@ -94,7 +92,7 @@ const longestTurn = <E, R>(effect: Effect.Effect<unknown, E, R>): Effect.Effect<
 const turnWhileAllExpire = () =>
   withPresence((presence) =>
     Effect.gen(function* () {
-      yield* crowd(presence, 1)
+      yield* crowd(presence, () => true)
       collectGarbage()
       let swept = 0
       const turn = yield* longestTurn(
