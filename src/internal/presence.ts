@@ -4,7 +4,7 @@
  * Each change goes to the channel `presence:{topic}`, and at the end of its step to who follows the topic. At the
  * layer's close the sweep stops, all leases leave, then streams end.
  */
-import { Effect, Option, Stream } from "effect"
+import { Effect, Option, Runtime, Stream } from "effect"
 import type { Snapshot } from "../PresenceChange.js"
 import type { PresenceHealth } from "../PresenceHealth.js"
 import { type Follow, Follows, type Position, stepsFrom } from "./follow.js"
@@ -26,9 +26,23 @@ export const make = (mirror: Mirror, options?: Parameters<typeof decode>[0]) =>
     const settings = decode(options)
     const since = (yield* Effect.clock).unsafeCurrentTimeMillis()
 
+    const runFork = Runtime.runFork(yield* Effect.runtime())
+
     // One function for all texts, because most have no reader and then it is not called.
-    let mirrored: Change<OwnedLease>
-    const mirroredText = (): string => JSON.stringify(eventOf(mirrored))
+    let mirrored: Change<OwnedLease> | undefined
+    const mirroredText = (): string => (mirrored === undefined ? "" : JSON.stringify(eventOf(mirrored)))
+
+    /** Channels of the user's that throw are their own fault; nobody's join or leave stops for it. */
+    const mirrorChange = (change: Change<OwnedLease>): void => {
+      mirrored = change
+      try {
+        mirror.unsafePublish(change.roster.channel, mirroredText)
+      } catch (cause) {
+        runFork(Effect.logWarning(`the channel ${change.roster.channel} failed to publish`, cause))
+      } finally {
+        mirrored = undefined
+      }
+    }
 
     const follows: Follows<Registry<OwnedLease>> = new Follows(settings.bufferSize, {
       step: (f) => holdings.step(f),
@@ -38,10 +52,7 @@ export const make = (mirror: Mirror, options?: Parameters<typeof decode>[0]) =>
 
     const holdings: Holdings = yield* makeHoldings(settings, {
       onChange: (change) => {
-        if (change.type !== "leave" || change.last) {
-          mirrored = change
-          mirror.unsafePublish(change.roster.channel, mirroredText)
-        }
+        if (change.type !== "leave" || change.last) mirrorChange(change)
         follows.add(change)
       },
       onStep: () => follows.flush(),
