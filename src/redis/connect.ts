@@ -29,10 +29,12 @@ export const connect = async (options: ConnectOptions, handlers: Handlers): Prom
   if (target instanceof UrlRefusal) throw new ConnectFailure(target.reason)
   const base = baseOptions(target, options)
   const server = await ask(target, base, options.timeout)
-  const factory = connections(server, target, base)
-  return factory === undefined
-    ? clusterPort(server, target, base, options, handlers)
-    : singlePort(server, factory, options, handlers)
+  const make = connections(server, target, base)
+  const wires =
+    make === undefined
+      ? await clusterWires(server, target, base, options.timeout, handlers)
+      : singleWires(make, handlers)
+  return portOf(server, wires, options.timeout, handlers)
 }
 
 /** What a server told of itself. */
@@ -171,34 +173,35 @@ const connections = (server: Server, target: Target, base: RedisOptions): (() =>
   }
 }
 
-const singlePort = async (
-  server: Server,
-  make: () => Redis,
-  options: ConnectOptions,
-  handlers: Handlers
-): Promise<Port> => {
+/** What a kind of Redis needs of its own. */
+interface Wires {
+  readonly partitions: number
+  readonly client: () => Redis | Cluster
+  readonly subscriber: () => Redis
+  readonly isReady: () => boolean
+  readonly close: () => void
+}
+
+const singleWires = (make: () => Redis, handlers: Handlers): Wires => {
   const link = new Link(make, handlers.onReady, handlers.onDown)
-  return assemble(
-    server,
-    1,
-    () => link.client,
-    () => link.isReady(),
-    () => link.close(),
-    make,
-    options,
-    handlers
-  )
+  return {
+    partitions: 1,
+    client: () => link.client,
+    subscriber: make,
+    isReady: () => link.isReady(),
+    close: () => link.close()
+  }
 }
 
 // A cluster
 
-const clusterPort = async (
+const clusterWires = async (
   server: Server,
   target: Target,
   base: RedisOptions,
-  options: ConnectOptions,
+  timeout: number,
   handlers: Handlers
-): Promise<Port> => {
+): Promise<Wires> => {
   if (target.path !== undefined && target.path !== "0") {
     throw new ConnectFailure(`${target.shown} is a cluster, which has no database ${target.path}`)
   }
@@ -209,7 +212,7 @@ const clusterPort = async (
     // A node that is gone is found by MOVED and by refreshing; nothing is sent again for us meanwhile.
     retryDelayOnFailover: 0,
     retryDelayOnTryAgain: 50,
-    slotsRefreshTimeout: options.timeout,
+    slotsRefreshTimeout: timeout,
     slotsRefreshInterval: 5_000,
     clusterRetryStrategy: (times) => Math.min(50 * 2 ** times, 1_000) * (0.5 + Math.random() / 2),
     redisOptions,
@@ -231,49 +234,38 @@ const clusterPort = async (
     const nodes = known.length > 0 ? known : target.addresses
     return new Redis({ ...base, ...(nodes[turn++ % nodes.length] ?? server.address) })
   }
-  const isReady = () => cluster.status === "ready"
-  return assemble(
-    server,
-    16,
-    () => cluster,
-    isReady,
-    () => cluster.disconnect(),
+  try {
+    await timed(cluster.connect(), timeout, "the cluster")
+  } catch (cause) {
+    cluster.disconnect()
+    throw new ConnectFailure(`${target.shown}: ${cause instanceof Error ? cause.message : cause}`, { cause })
+  }
+  return {
+    partitions: 16,
+    client: () => cluster,
     subscriber,
-    options,
-    handlers,
-    () => cluster.connect()
-  )
+    isReady: () => cluster.status === "ready",
+    close: () => cluster.disconnect()
+  }
 }
 
 // Both
 
-const assemble = async (
-  server: Server,
-  partitions: number,
-  client: () => Redis | Cluster,
-  isReady: () => boolean,
-  close: () => void,
-  makeSubscriber: () => Redis,
-  options: ConnectOptions,
-  handlers: Handlers,
-  start: () => Promise<void> = async () => {}
-): Promise<Port> => {
-  const { timeout } = options
-  const send = (name: string, args: ReadonlyArray<string | number>): Promise<Reply> =>
-    timed(
-      client().sendCommand(
-        new Command(name, args as Array<string | number>, { replyEncoding: "utf8" })
-      ) as Promise<Reply>,
-      timeout,
-      name
-    )
-
-  await start()
-  const subscriber = new Link(makeSubscriber, subscriberReady, handlers.onDown)
-  function subscriberReady(client: Redis): void {
-    client.on("message", handlers.onMessage)
-    handlers.onSubscriberReady()
+const portOf = (server: Server, wires: Wires, timeout: number, handlers: Handlers): Port => {
+  const send = (name: string, args: ReadonlyArray<string | number>): Promise<Reply> => {
+    // The client's type wants an array that it may change, and changes none.
+    const command = new Command(name, args as Array<string | number>, { replyEncoding: "utf8" })
+    return timed(wires.client().sendCommand(command) as Promise<Reply>, timeout, name)
   }
+
+  const subscriber = new Link(
+    wires.subscriber,
+    (client) => {
+      client.on("message", handlers.onMessage)
+      handlers.onSubscriberReady()
+    },
+    handlers.onSubscriberDown
+  )
   // Nothing else is sent on an idle subscriber, so without this a half-open connection would stay for ever.
   const ping = setInterval(() => {
     if (subscriber.isReady()) subscriber.client.ping().catch(() => {})
@@ -288,7 +280,7 @@ const assemble = async (
 
   return {
     mode: server.mode,
-    partitions,
+    partitions: wires.partitions,
     warnings: server.warnings,
     command: send,
     run: (script, keys, args) => runScript(send, script, keys, args),
@@ -297,11 +289,12 @@ const assemble = async (
     publish: async (channel, text) => {
       await send("PUBLISH", [channel, text])
     },
-    isReady: () => isReady() && subscriber.isReady(),
+    isReady: wires.isReady,
+    isSubscriberReady: () => subscriber.isReady(),
     close: () => {
       clearInterval(ping)
       subscriber.close()
-      close()
+      wires.close()
     }
   }
 }

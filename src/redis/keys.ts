@@ -84,5 +84,8 @@ export const ownerOf = (connection: string): { readonly replica: string; readonl
   return { replica: connection.slice(0, dot), seq: Number(connection.slice(dot + 1)) }
 }
 
-/** A connection's ref: the replica and the revision, which counts joins and updates of that replica together. */
-export const refOf = (replica: string, revision: number): string => `${replica}.${revision.toString(36)}`
+/** A connection's ref: its name with the revision, which counts the joins and updates of that replica together. */
+export const refOf = (connection: string, revision: number): string => {
+  const { replica, seq } = ownerOf(connection)
+  return `${replica}.${seq.toString(36)}.${revision.toString(36)}`
+}

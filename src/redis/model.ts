@@ -38,7 +38,7 @@ export class ModelMember implements Member {
   }
 
   get ref(): string {
-    return refOf(ownerOf(this.connection).replica, this.revision)
+    return refOf(this.connection, this.revision)
   }
 }
 
@@ -59,6 +59,8 @@ export class Model {
   private readonly held = new Set<ModelMember>()
   private heldUntil = Number.POSITIVE_INFINITY
   private drafts = 0
+  /** How often Redis went back within this epoch. */
+  private lapses = 0
   private draft: Draft<ModelMember> | undefined
   /** Messages that came since a snapshot was begun. */
   private buffer: Array<Message> | undefined
@@ -69,6 +71,15 @@ export class Model {
     private readonly hold: number
   ) {
     this.roster = new Roster(topic, "")
+  }
+
+  /**
+   * The epoch as followers are told. Versions must count one history: when Redis goes back it is another, and a copy
+   * that holds members is not what Redis has at that version, until they are written again or let go.
+   */
+  get epoch(): string {
+    const { epoch } = this.standing
+    return `${epoch}${this.lapses === 0 ? "" : `~${this.lapses}`}${this.held.size === 0 ? "" : "+"}`
   }
 
   /** When held members are to be let go; Infinity when there are none. */
@@ -196,6 +207,7 @@ export class Model {
     now: number
   ): Step | undefined {
     const before = this.standing
+    const toldEpoch = this.epoch
     const wasLive = this.isLive
     this.isLive = true
     // Where Redis went back, or goes on from elsewhere, it has lost what was written since.
@@ -222,10 +234,13 @@ export class Model {
       if (reason === undefined && (lost || this.held.has(member))) this.held.add(member)
       else leaves.push({ member, reason: reason ?? reasonOf(member, replicas) })
     }
-    if (lost) this.heldUntil = now + this.hold
+    if (lost) {
+      this.heldUntil = now + this.hold
+      this.lapses = end.epoch === before.epoch ? this.lapses + 1 : 0
+    }
     const step = this.step(end, joins, updates, leaves)
     this.putAllInOrder()
-    const moved = end.epoch !== before.epoch || end.version !== before.version
+    const moved = this.epoch !== toldEpoch || end.version !== before.version
     return wasLive && (moved || step.changes.length > 0) ? step : undefined
   }
 
@@ -258,7 +273,7 @@ export class Model {
       this.held.delete(member)
       changes.push(changed("leave", member, null, "", reason, this.roster.remove(member)))
     }
-    return new Step(this.topic, standing.epoch, from, standing.version, changes)
+    return new Step(this.topic, this.epoch, from, standing.version, changes)
   }
 
   /** Redis has it, whether or not that is news. */

@@ -17,8 +17,9 @@ export interface Handlers {
   readonly onReady: () => void
   /** The subscriber is there (again) and subscribed to nothing. */
   readonly onSubscriberReady: () => void
-  /** A connection was lost. It comes back by itself. */
+  /** The connection for commands was lost, or the subscriber was. They come back by themselves. */
   readonly onDown: (reason: string) => void
+  readonly onSubscriberDown: () => void
 }
 
 export interface Port {
@@ -35,7 +36,8 @@ export interface Port {
   readonly subscribe: (channels: ReadonlyArray<string>) => Promise<void>
   readonly unsubscribe: (channels: ReadonlyArray<string>) => Promise<void>
   readonly publish: (channel: string, text: string) => Promise<void>
-  /** Whether both connections are there, as far as known. */
+  /** Whether the connection for commands is there, as far as known. */
   readonly isReady: () => boolean
+  readonly isSubscriberReady: () => boolean
   readonly close: () => void
 }

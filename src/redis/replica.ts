@@ -28,8 +28,8 @@ export interface Todo {
 
 const nothing: Todo = { beat: false, recover: false, late: [], epochChanged: false, refused: undefined }
 
-export class Replica {
-  readonly writer = new Writer()
+export class Replica<O = unknown> {
+  readonly writer = new Writer<O>()
   /** Whether it may write, as far as is known. */
   isIn = false
   epoch: string | undefined

@@ -25,7 +25,7 @@ export type Written =
   | { readonly type: "evicted" }
 
 /** One own connection. */
-export class Cell {
+export class Cell<O = unknown> {
   /** Why it is to be absent; `undefined` while it is to be present. */
   leaving: LeaveReason | undefined
   dirty = false
@@ -40,7 +40,9 @@ export class Cell {
     readonly key: string,
     readonly seq: number,
     public revision: number,
-    public meta: Value
+    public meta: Value,
+    /** Whose it is; nothing to the writer. */
+    readonly owner: O | undefined
   ) {}
 }
 
@@ -49,21 +51,21 @@ export interface Batch {
   readonly operations: ReadonlyArray<Operation>
 }
 
-interface Sent {
-  readonly cell: Cell
+interface Sent<O> {
+  readonly cell: Cell<O>
   readonly wish: number
   readonly leaves: boolean
 }
 
-export class Writer {
+export class Writer<O = unknown> {
   /** Connections that somebody else evicted, whose owner is to be told. */
-  readonly evicted: Array<Cell> = []
-  private readonly cells = new Map<number, Cell>()
+  readonly evicted: Array<Cell<O>> = []
+  private readonly cells = new Map<number, Cell<O>>()
   /** Cells to be said, from `head` on; those that are not dirty any more are passed over. */
-  private queue: Array<Cell> = []
+  private queue: Array<Cell<O>> = []
   private head = 0
   private waitingToBeSaid = 0
-  private readonly inFlight = new Map<number, ReadonlyArray<Sent>>()
+  private readonly inFlight = new Map<number, ReadonlyArray<Sent<O>>>()
   private leaving = 0
 
   /** Whether Redis has all that is wanted, as far as is known. */
@@ -85,26 +87,26 @@ export class Writer {
     return this.inFlight.size
   }
 
-  has(seq: number): boolean {
-    return this.cells.has(seq)
+  get(seq: number): Cell<O> | undefined {
+    return this.cells.get(seq)
   }
 
   // Wanting
 
-  join(topic: string, key: string, seq: number, meta: Value): Cell {
-    const cell = new Cell(topic, key, seq, seq, meta)
+  join(topic: string, key: string, seq: number, meta: Value, owner?: O): Cell<O> {
+    const cell = new Cell(topic, key, seq, seq, meta, owner)
     this.cells.set(seq, cell)
     this.want(cell)
     return cell
   }
 
-  update(cell: Cell, revision: number, meta: Value): void {
+  update(cell: Cell<O>, revision: number, meta: Value): void {
     cell.revision = revision
     cell.meta = meta
     this.want(cell)
   }
 
-  leave(cell: Cell, reason: LeaveReason): void {
+  leave(cell: Cell<O>, reason: LeaveReason): void {
     if (cell.leaving !== undefined || this.cells.get(cell.seq) !== cell) return
     cell.leaving = reason
     this.leaving++
@@ -118,13 +120,13 @@ export class Writer {
   }
 
   /** Told when Redis has what the cell wants now, or something newer. */
-  wait(cell: Cell, resume: (written: Written) => void): void {
+  wait(cell: Cell<O>, resume: (written: Written) => void): void {
     cell.waiting ??= []
     cell.waiting.push({ wish: cell.wish, resume })
   }
 
   /** Whether Redis has, as far as is known, what the cell wants. */
-  isWritten(cell: Cell): boolean {
+  isWritten(cell: Cell<O>): boolean {
     return !cell.dirty && !this.inFlight.has(cell.call)
   }
 
@@ -134,11 +136,11 @@ export class Writer {
   take(number: () => number): Batch | undefined {
     if (this.waitingToBeSaid === 0) return undefined
     const operations: Array<Operation> = []
-    const sent: Array<Sent> = []
+    const sent: Array<Sent<O>> = []
     const batch = number()
     let size = 0
     while (this.head < this.queue.length && operations.length < BATCH && size < FULL) {
-      const cell = this.queue[this.head++] as Cell
+      const cell = this.queue[this.head++] as Cell<O>
       if (!cell.dirty) continue
       this.clean(cell)
       cell.call = batch
@@ -193,7 +195,7 @@ export class Writer {
     for (const text of places) {
       const place = placeOf(text)
       if (place === undefined || this.cells.has(place.seq)) continue
-      const cell = new Cell(place.topic, "", place.seq, 0, null)
+      const cell = new Cell<O>(place.topic, "", place.seq, 0, null, undefined)
       cell.leaving = "released"
       this.cells.set(place.seq, cell)
       this.leaving++
@@ -209,7 +211,7 @@ export class Writer {
     }
   }
 
-  private wasEvicted(cell: Cell): void {
+  private wasEvicted(cell: Cell<O>): void {
     if (this.cells.get(cell.seq) !== cell) return
     if (cell.leaving === undefined) {
       cell.leaving = "evicted"
@@ -220,32 +222,32 @@ export class Writer {
     this.answer(cell, Number.POSITIVE_INFINITY, { type: "evicted" })
   }
 
-  private want(cell: Cell): void {
+  private want(cell: Cell<O>): void {
     cell.wish++
     this.enqueue(cell)
   }
 
-  private enqueue(cell: Cell): void {
+  private enqueue(cell: Cell<O>): void {
     if (cell.dirty || this.cells.get(cell.seq) !== cell) return
     cell.dirty = true
     this.waitingToBeSaid++
     this.queue.push(cell)
   }
 
-  private clean(cell: Cell): void {
+  private clean(cell: Cell<O>): void {
     if (!cell.dirty) return
     cell.dirty = false
     this.waitingToBeSaid--
   }
 
-  private forget(cell: Cell): void {
+  private forget(cell: Cell<O>): void {
     if (this.cells.get(cell.seq) !== cell) return
     this.cells.delete(cell.seq)
     this.clean(cell)
     if (cell.leaving !== undefined) this.leaving--
   }
 
-  private answer(cell: Cell, wish: number, written: Written): void {
+  private answer(cell: Cell<O>, wish: number, written: Written): void {
     if (cell.waiting === undefined) return
     const still: Cell["waiting"] = []
     for (const waiter of cell.waiting) {

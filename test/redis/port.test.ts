@@ -18,7 +18,8 @@ class Told {
     onMessage: (channel, text) => this.wake(() => this.messages.push(`${channel} ${text}`)),
     onReady: () => this.wake(() => this.ready++),
     onSubscriberReady: () => this.wake(() => this.subscriberReady++),
-    onDown: () => this.wake(() => this.down++)
+    onDown: () => this.wake(() => this.down++),
+    onSubscriberDown: () => this.wake(() => this.down++)
   }
 
   /** Waits until it holds; the test's own timeout is the bound. */

@@ -42,6 +42,7 @@ describe.skipIf(redisIsOff())("the scripts, on a real server", () => {
           onReady: one,
           onSubscriberReady: one,
           onDown: () => {},
+          onSubscriberDown: () => {},
           onMessage: (channel, text) => {
             if (channel === "marker") onMarker(text)
             else messages.push({ ...calls.messageOf(text), topic: channel.slice(keys.channel.length) })

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "@effect/vitest"
 import fc from "fast-check"
-import { refOf } from "../../src/redis/keys.js"
+import { connectionOf, refOf } from "../../src/redis/keys.js"
 import { calm, HEARTBEAT, HOLD, LEASE, type Network, randomFrom, type SimulatedReplica, World } from "./simulation.js"
 
 const TOPICS = ["a", "b"]
@@ -68,7 +68,7 @@ const check = (world: World): void => {
       (world.redis.read(topic).members ?? []).map((member) => [member.connection, member.revision])
     )
     expect(sorted(stored), "Redis has what the replicas hold").toEqual(sorted(wanted))
-    const refs = new Set([...wanted].map(([connection, revision]) => refOf(connection.split(".")[0] ?? "", revision)))
+    const refs = new Set([...wanted].map(([connection, revision]) => refOf(connection, revision)))
     for (const replica of living) {
       const model = replica.models.get(topic)
       expect(new Set([...(model?.roster ?? [])].map(({ ref }) => ref)), `the list of ${replica.id}`).toEqual(refs)
@@ -134,7 +134,8 @@ describe("replicas on a network that loses, delays and reorders", () => {
           const isHeld = (ref: string): boolean =>
             world.replicas.some((owner: SimulatedReplica) =>
               [...owner.cells.values()].some(
-                ({ revision, leaving }) => leaving === undefined && refOf(owner.id, revision) === ref
+                ({ seq, revision, leaving }) =>
+                  leaving === undefined && refOf(connectionOf(owner.id, seq), revision) === ref
               )
             )
           for (const replica of world.replicas) {
