@@ -1,0 +1,46 @@
+/**
+ * Properties over effects: many runs in one runtime, several at a time, so that waiting for a clock costs little.
+ *
+ * The seed is printed and can be given as `FC_SEED`. A run that fails is looked for again, one at a time, so that
+ * fast-check can shrink it.
+ */
+import { Cause, Effect, Exit, Runtime } from "effect"
+import fc from "fast-check"
+
+export interface Options {
+  readonly name: string
+  readonly runs: number
+}
+
+const given = process.env.FC_SEED
+
+export const holds = <A, R>(
+  { name, runs }: Options,
+  arbitrary: fc.Arbitrary<A>,
+  run: (value: A) => Effect.Effect<void, unknown, R>
+): Effect.Effect<void, never, R> =>
+  Effect.gen(function* () {
+    const seed = given === undefined ? Math.floor(Math.random() * 2 ** 31) : Number(given)
+    console.log(`${name}: ${runs} runs, FC_SEED=${seed}`)
+    const runtime = yield* Effect.runtime<R>()
+    let failed: { readonly value: A; readonly cause: Cause.Cause<unknown> } | undefined
+    yield* Effect.forEach(
+      fc.sample(arbitrary, { seed, numRuns: runs }),
+      (value) =>
+        failed !== undefined
+          ? Effect.void
+          : Effect.map(Effect.exit(Effect.suspend(() => run(value))), (exit) => {
+              if (Exit.isFailure(exit)) failed ??= { value, cause: exit.cause }
+            }),
+      { concurrency: 16, discard: true }
+    )
+    if (failed === undefined) return
+    const property = fc.asyncProperty(arbitrary, (value) =>
+      Runtime.runPromise(runtime)(Effect.suspend(() => run(value)))
+    )
+    yield* Effect.promise(() => fc.assert(property, { seed, numRuns: runs, endOnFailure: false }))
+    // It did not fail alone: what is left is the run as it was.
+    yield* Effect.die(
+      new Error(`${name} failed with FC_SEED=${seed}: ${fc.stringify(failed.value)}\n${Cause.pretty(failed.cause)}`)
+    )
+  })
