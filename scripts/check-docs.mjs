@@ -2,8 +2,8 @@
  * Checks that what the documentation says compiles, and does what it says.
  *
  * Every ```ts block of README.md and of the doc comments in src is a whole program. All are compiled against the built
- * package under its own name, as a reader would. A block of the README that has a line with `console.log` and a comment
- * behind it is also run: what it prints must be the comments' values, in this order:
+ * package under its own name, as a reader would. A block of the README that says in a comment what it prints is also
+ * run, and must print that, as text or as a value. The comment stands behind the `console.log`, or on the next line:
  *
  *     Effect.runPromise(program).then(console.log) // [{ key: "alice", metas: [{ role: "viewer" }] }]
  */
@@ -38,16 +38,9 @@ const sources = readdirSync(join(root, "src"), { recursive: true })
   .map((file) => join("src", file))
   .sort()
 
-/** A comment's value and what was printed are compared as data, so that a document need not imitate `console.log`. */
-const plain = (value) => JSON.parse(JSON.stringify(value))
+/** What a block says that it prints, line by line. */
 const expected = (block) =>
-  [...block.code.matchAll(/console\.log.*?\)\s*\/\/ (.+)$/gm)].map(([, text]) => {
-    try {
-      return plain(runInNewContext(`(${text})`))
-    } catch {
-      throw new Error(`${block.file}:${block.line}: the comment behind console.log is no value: ${text}`)
-    }
-  })
+  [...block.code.matchAll(/console\.log\b[^\n]*?\)[ ]*\n?\/\/ (.+)$/gm)].map(([, text]) => text)
 
 /** Loaded before a block, so that what it prints comes as data. */
 const preload = `console.log = (...values) => process.stdout.write("printed " + JSON.stringify(values) + "\\n")`
@@ -55,9 +48,10 @@ const preload = `console.log = (...values) => process.stdout.write("printed " + 
 const compile = (blocks) => {
   const compilerOptions = {
     noEmit: false,
+    moduleDetection: "force",
     paths: {},
     rootDir: ".",
-    outDir: ".",
+    outDir: "js",
     noUnusedLocals: false,
     types: ["node"]
   }
@@ -73,13 +67,28 @@ const compile = (blocks) => {
 }
 
 const execute = (block) => {
-  const args = ["--import", `data:text/javascript,${encodeURIComponent(preload)}`, join(out, `${block.name}.js`)]
+  const args = ["--import", `data:text/javascript,${encodeURIComponent(preload)}`, join(out, "js", `${block.name}.js`)]
   const { status, stdout, stderr } = spawnSync("node", args, { cwd: root, encoding: "utf8", timeout: 30_000 })
   const printed = [...stdout.matchAll(/^printed (.*)$/gm)].map(([, values]) => JSON.parse(values))
-  const values = printed.map((line) => (line.length === 1 ? line[0] : line))
-  if (status !== 0 || !isDeepStrictEqual(values, block.expected)) {
-    const [was, should] = [values, block.expected].map((value) => JSON.stringify(value))
-    throw new Error(`${block.file}:${block.line} printed ${was}, its comments say ${should}\n${stderr}`)
+  if (
+    status !== 0 ||
+    printed.length !== block.expected.length ||
+    !block.expected.every((text, i) => says(text, printed[i]))
+  ) {
+    const was = printed.map((values) => JSON.stringify(values)).join("\n  ")
+    throw new Error(
+      `${block.file}:${block.line} printed\n  ${was}\nand says\n  ${block.expected.join("\n  ")}\n${stderr}`
+    )
+  }
+}
+
+/** Whether a comment is the one string that was printed, or, read as JavaScript, its value. */
+const says = (text, [printed]) => {
+  if (printed === text) return true
+  try {
+    return isDeepStrictEqual(JSON.parse(JSON.stringify(runInNewContext(`(${text})`))), printed)
+  } catch {
+    return false
   }
 }
 

@@ -60,6 +60,7 @@ const listed = (problem, names) => {
 /** Runs a command to its end; its whole output is the error when it fails. */
 const run = (command, args, cwd) => {
   const result = spawnSync(command, args, { cwd, encoding: "utf8", maxBuffer: 1 << 26 })
+  if (result.error !== undefined) throw result.error
   if (result.status !== 0) {
     fail(`${command} ${args.join(" ")} ended with ${result.status ?? result.signal}\n${result.stdout}${result.stderr}`)
   }
@@ -231,7 +232,10 @@ const freePort = () =>
 const checkServer = async () => {
   const port = await freePort()
   const server = spawn(bin, [], { cwd: consumer, env: { ...process.env, PORT: String(port) } })
-  const ended = new Promise((resolve) => server.once("exit", (code, signal) => resolve(code ?? signal)))
+  const ended = new Promise((resolve, reject) => {
+    server.once("error", reject)
+    server.once("exit", (code, signal) => resolve(code ?? signal))
+  })
   const stop = setTimeout(() => server.kill("SIGKILL"), 30_000)
   try {
     let output = ""
@@ -242,7 +246,7 @@ const checkServer = async () => {
       }
       server.stdout.on("data", read)
       server.stderr.on("data", read)
-      ended.then((code) => reject(new Error(`it ended with ${code} before it was ready\n${output}`)))
+      ended.then((code) => reject(new Error(`it ended with ${code} before it was ready\n${output}`)), reject)
     })
     const response = await fetch(`http://127.0.0.1:${port}/health`)
     const health = await response.json()
