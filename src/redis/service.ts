@@ -196,7 +196,7 @@ export const make = (options: Options) =>
           change instanceof Step ? change.diff : change
         ),
       evict,
-      sweepExpired: holdings.sweepExpired,
+      sweepExpired: settling.end(holdings.sweepExpired),
       health
     }
     return {
