@@ -2,6 +2,7 @@
  * Every metric of this package. Counted by connection, of this process only, never labelled by topic or key.
  */
 import { Metric, MetricBoundaries } from "effect"
+import type { LeaveReason } from "../PresenceChange.js"
 
 /** Adds without an effect: what the synchronous step uses. */
 export const add = (metric: Metric.Metric.Counter<number> | Metric.Metric.Gauge<number>, n: number): void =>
@@ -22,7 +23,7 @@ export const joins = Metric.counter("presence_joins_total", {
 
 const leaves = Metric.counter("presence_leaves_total", { description: "Connections that left", incremental: true })
 
-export const leavesBy = {
+export const leavesBy: { readonly [reason in LeaveReason]: Metric.Metric.Counter<number> } = {
   released: leaves.pipe(Metric.tagged("reason", "released")),
   expired: leaves.pipe(Metric.tagged("reason", "expired")),
   evicted: leaves.pipe(Metric.tagged("reason", "evicted")),

@@ -22,6 +22,7 @@ import type { LeaveReason, Snapshot } from "../PresenceChange.js"
 import type { LimitExceeded, TrackError } from "../PresenceError.js"
 import type { PresenceHealth } from "../PresenceHealth.js"
 import { type Follow, Follows, type Position, stepsFrom } from "./follow.js"
+import { EMPTY } from "./json.js"
 import { OwnedLease, type Owner, type ScopeLeases, Scopes } from "./lease.js"
 import * as metrics from "./metrics.js"
 import { decode, nanos } from "./options.js"
@@ -33,6 +34,9 @@ import { checkKey, checkMeta, checkTopic, overFull } from "./validate.js"
 
 /** Connections that one step ends at the most, so that no turn of the event loop is long. */
 const BATCH = 2_048
+
+/** The meta of who gives none. */
+const NO_META = { value: EMPTY }
 
 export interface TrackOptions {
   readonly ttl?: Duration.DurationInput | undefined
@@ -60,9 +64,13 @@ export const make = (mirror: Mirror, options?: Parameters<typeof decode>[0]) =>
 
     // The state, and the telling of its changes
 
-    const told: Array<Change<OwnedLease>> = []
+    // What changed within a step. The array is used again and again: a new one for each step would cost as much as the step.
+    const told: Array<Change<OwnedLease> | undefined> = []
+    let tellable = 0
+    // Channels of the user's may call presence while they are told; what that changes is told after.
+    let telling = false
     const registry = new Registry<OwnedLease>(replica, limits, (change) => {
-      told.push(change)
+      told[tellable++] = change
     })
     const state = yield* Ref.make(registry)
     const waiting = new Map<OwnedLease, Deferred.Deferred<LeaveReason>>()
@@ -72,7 +80,7 @@ export const make = (mirror: Mirror, options?: Parameters<typeof decode>[0]) =>
     const step = <A>(f: (registry: Registry<OwnedLease>) => A): Effect.Effect<A> =>
       Ref.modify(state, (registry) => {
         const result = f(registry)
-        if (told.length > 0) tell(registry)
+        if (tellable > 0 && !telling) tell(registry)
         return [result, registry]
       })
 
@@ -82,16 +90,31 @@ export const make = (mirror: Mirror, options?: Parameters<typeof decode>[0]) =>
       step
     )
 
+    // One function for all, because most texts have no reader and then it is not called.
+    let mirrored: Change<OwnedLease>
+    const mirroredText = (): string => JSON.stringify(eventOf(mirrored))
+
+    const tellOne = (change: Change<OwnedLease>): void => {
+      count(change)
+      if (change.type === "leave" && change.reason !== "expired") end(change.connection, change.reason)
+      if (change.type === "leave" && !change.last) return
+      mirrored = change
+      mirror.unsafePublish(change.roster.channel, mirroredText)
+    }
+
     const tell = (registry: Registry<OwnedLease>): void => {
-      const changes = told.splice(0)
-      for (const change of changes) {
-        count(change)
-        if (change.type === "leave" && change.reason !== "expired") end(change.connection, change.reason)
-        if (change.type !== "leave" || change.last) {
-          mirror.unsafePublish(change.roster.channel, () => JSON.stringify(eventOf(change)))
+      telling = true
+      try {
+        for (let i = 0; i < tellable; i++) tellOne(told[i] as Change<OwnedLease>)
+        if (follows.hubs.size > 0) {
+          const changes = told.slice(0, tellable) as ReadonlyArray<Change<OwnedLease>>
+          for (const step of stepsOf(changes, follows)) follows.offer(step)
         }
+      } finally {
+        told.fill(undefined, 0, tellable)
+        tellable = 0
+        telling = false
       }
-      if (follows.hubs.size > 0) for (const step of stepsOf(changes, follows)) follows.offer(step)
       metrics.add(metrics.connections, registry.connections - gauged.connections)
       metrics.add(metrics.topics, registry.topics - gauged.topics)
       gauged.connections = registry.connections
@@ -147,18 +170,21 @@ export const make = (mirror: Mirror, options?: Parameters<typeof decode>[0]) =>
         }),
 
       closeScope: (leases) =>
-        Effect.flatMap(
+        Effect.flatten(
           step((registry) => {
-            const at = now()
+            leases.closed = true
+            let lingers = false
             for (let n = 0; n < BATCH && leases.last !== undefined; n++) {
               const lease = leases.last
               leases.delete(lease)
-              if (lease.status === "present" && lease.terms.leaveDelay > 0) registry.linger(lease, at)
-              else release(registry, lease)
+              if (lease.status === "present" && lease.terms.leaveDelay > 0) {
+                registry.linger(lease, now())
+                lingers = true
+              } else release(registry, lease)
             }
-            return leases.last !== undefined
-          }),
-          (more) => (more ? Effect.zipRight(nextTurn, owner.closeScope(leases)) : departLater)
+            if (leases.last !== undefined) return Effect.zipRight(nextTurn, owner.closeScope(leases))
+            return lingers ? departLater : Effect.void
+          })
         )
     }
 
@@ -195,13 +221,13 @@ export const make = (mirror: Mirror, options?: Parameters<typeof decode>[0]) =>
     const track = (
       topic: string,
       key: string,
-      meta: unknown = {},
+      meta?: unknown,
       options?: TrackOptions
     ): Effect.Effect<OwnedLease, TrackError, Scope.Scope> =>
       Effect.withFiberRuntime((fiber) => {
         const refused = checkTopic(topic, limits) ?? checkKey(topic, key, limits)
         if (refused !== undefined) return Effect.fail(refused)
-        const checked = checkMeta(topic, key, meta, limits)
+        const checked = meta === undefined ? NO_META : checkMeta(topic, key, meta, limits)
         if ("_tag" in checked) return Effect.fail(checked)
         const terms = termsOf(options)
         // The scope is in the context, as the type says.
@@ -209,9 +235,7 @@ export const make = (mirror: Mirror, options?: Parameters<typeof decode>[0]) =>
         const leases = scopes.get(scope)
         return leases !== undefined
           ? enter(topic, key, checked.value, terms, leases)
-          : Effect.uninterruptible(
-              Effect.flatMap(scopes.make(scope), (leases) => enter(topic, key, checked.value, terms, leases))
-            )
+          : Effect.flatMap(scopes.make(scope), (leases) => enter(topic, key, checked.value, terms, leases))
       })
 
     // Ends by time
