@@ -46,11 +46,12 @@ export class Connection implements Member, Slotted {
   ) {}
 
   get ref(): string {
-    return refOf(this, this.seq)
+    return refOf(this.terms.replica, this.joined, this.seq)
   }
 }
 
-const refOf = (connection: Connection, seq: number): string => `${connection.terms.replica}.${seq.toString(36)}`
+const refOf = (replica: string, joined: number, seq: number): string =>
+  `${replica}.${joined.toString(36)}.${seq.toString(36)}`
 
 /** One changed connection, as it was at that moment. */
 export class Change<C extends Connection> {
@@ -59,6 +60,8 @@ export class Change<C extends Connection> {
     readonly roster: Roster<C>,
     readonly connection: C,
     readonly meta: Value,
+    /** The smaller, the longer the connection is there. */
+    readonly age: number,
     private readonly seq: number,
     /** Of an update: what it replaced. */
     readonly previousMeta: Value,
@@ -73,16 +76,12 @@ export class Change<C extends Connection> {
     return this.connection.key
   }
 
-  get age(): number {
-    return this.connection.joined
-  }
-
   get ref(): string {
-    return refOf(this.connection, this.seq)
+    return refOf(this.connection.terms.replica, this.age, this.seq)
   }
 
   get previousRef(): string {
-    return refOf(this.connection, this.previousSeq)
+    return refOf(this.connection.terms.replica, this.age, this.previousSeq)
   }
 }
 
@@ -324,8 +323,8 @@ export class Registry<C extends Connection> {
     reason: Reason,
     last: boolean
   ): void {
-    const { meta, seq } = connection
-    this.onChange(new Change(type, roster, connection, meta, seq, previousMeta, previousSeq, reason, last))
+    const { meta, joined, seq } = connection
+    this.onChange(new Change(type, roster, connection, meta, joined, seq, previousMeta, previousSeq, reason, last))
   }
 
   private roster(topic: string): Roster<C> {
