@@ -19,7 +19,9 @@
  *
  * @since 0.1.0
  */
-import { HttpLayerRouter, HttpServerRequest, HttpServerResponse } from "@effect/platform"
+import * as HttpLayerRouter from "@effect/platform/HttpLayerRouter"
+import * as HttpServerRequest from "@effect/platform/HttpServerRequest"
+import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
 import { Duration, Effect, Layer } from "effect"
 import type { Authorize } from "../Authorize.js"
 import * as origins from "../internal/origins.js"

@@ -5,8 +5,11 @@
  * second, then every connection is cut, also one whose request never came whole.
  */
 import { createServer, type Server as NodeServer } from "node:http"
-import { HttpLayerRouter, HttpServer, type HttpServerError, HttpServerResponse } from "@effect/platform"
-import { NodeHttpServer } from "@effect/platform-node"
+import * as HttpLayerRouter from "@effect/platform/HttpLayerRouter"
+import * as HttpServer from "@effect/platform/HttpServer"
+import type * as HttpServerError from "@effect/platform/HttpServerError"
+import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
+import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import { Console, Effect, Layer, Option } from "effect"
 import { allowAll } from "../Authorize.js"
 import * as PresenceHttp from "../http/PresenceHttp.js"
@@ -21,8 +24,8 @@ const GRACE = 1_000
 /** A meta of the default limit in a URL is more than the 16 KiB of head that Node takes by default. */
 const MAX_HEADER_BYTES = 65_536
 
-/** Serves until its scope closes. */
-export const layer = (settings: Settings): Layer.Layer<never, HttpServerError.ServeError> => {
+/** Serves until its scope closes. What it gives is its own HTTP server, which knows the address. */
+export const layer = (settings: Settings): Layer.Layer<HttpServer.HttpServer, HttpServerError.ServeError> => {
   const routes = Layer.mergeAll(
     PresenceHttp.layerRouter({
       authorize: allowAll,
@@ -31,9 +34,9 @@ export const layer = (settings: Settings): Layer.Layer<never, HttpServerError.Se
     }),
     Layer.scopedDiscard(own)
   )
-  return Layer.effectDiscard(announce(settings)).pipe(
-    Layer.provide(HttpLayerRouter.serve(routes, { disableLogger: true, disableListenLog: true })),
-    Layer.provide([listen(settings), Presence.layer({ ttl: settings.ttl })])
+  return HttpLayerRouter.serve(routes, { disableLogger: true, disableListenLog: true }).pipe(
+    Layer.provide(Presence.layer({ ttl: settings.ttl })),
+    Layer.provideMerge(listen(settings))
   )
 }
 
@@ -87,8 +90,8 @@ const close = (server: NodeServer): Effect.Effect<void> =>
     })
   })
 
-/** The one line that says it is ready. */
-const announce = ({ refusedHost }: Settings) =>
+/** The one line that says it is ready, and where. */
+export const announce = ({ refusedHost }: Settings): Effect.Effect<void, never, HttpServer.HttpServer> =>
   HttpServer.addressWith((address) => {
     if (address._tag !== "TcpAddress") return Effect.void
     const host = address.hostname.includes(":") ? `[${address.hostname}]` : address.hostname

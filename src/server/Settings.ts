@@ -72,7 +72,7 @@ const allowedOrigins = setting<ReadonlyArray<string> | undefined>(
 
 /** A setting that is understood and cannot be served yet, so that nobody believes in it. */
 const notYet = (name: string, why: string): Config.Config<void> =>
-  Config.redacted(name).pipe(
+  Config.string(name).pipe(
     Config.mapOrFail(() => Either.left(ConfigError.InvalidData([], why))),
     Config.withDefault(undefined)
   )

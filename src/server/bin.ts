@@ -4,7 +4,8 @@
  *
  * What is wrong with the settings, or with the address they name, is one line on standard error and exit code 1.
  */
-import { NodeRuntime } from "@effect/platform-node"
+// By module, here and in what this imports: the whole of the platform takes seconds to load.
+import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import { Console, Effect, Layer, Logger } from "effect"
 import * as Server from "./Server.js"
 import * as Settings from "./Settings.js"
@@ -13,7 +14,9 @@ const serve = Effect.gen(function* () {
   const settings = yield* Effect.withConfigProvider(Settings.settings, Settings.provider(process.env)).pipe(
     Effect.mapError(Settings.describe)
   )
-  return yield* Layer.launch(Server.layer(settings)).pipe(
+  return yield* Layer.effectDiscard(Server.announce(settings)).pipe(
+    Layer.provide(Server.layer(settings)),
+    Layer.launch,
     Effect.mapError(({ cause }) => Settings.describeListening(settings, cause)),
     Logger.withMinimumLogLevel(settings.logLevel)
   )

@@ -8,8 +8,8 @@
   const SHOWN = 500
   /** How many lines the feed keeps. */
   const LINES = 200
-  /** After a reconnect others need a moment to come back too, in milliseconds. Until then nobody is said to have left. */
-  const SETTLE = 8_000
+  /** After a reconnect others need a moment to come back too, in milliseconds. Only then the feed says who has left. */
+  const SETTLE = 5_000
   const RETRY = 2_000
 
   /** Under which name this tab is here, if it is. */
@@ -23,9 +23,11 @@
   let refs = new Map()
   /** How many connections each key has. */
   let here = new Map()
-  /** Who was gone after a reconnect, and may be on the way back. */
+  /** Who was gone after a reconnect, and may be on the way back while `settling` runs. */
   const awaited = new Set()
+  let settling
   const rows = new Map()
+  const clock = new Intl.DateTimeFormat(undefined, { timeStyle: "medium", hourCycle: "h23" })
 
   // The connection
 
@@ -67,7 +69,12 @@
   }
 
   const opened = () => {
-    if (lost) note("Connected again")
+    if (lost) {
+      note("Connected again")
+      clearTimeout(settling)
+      settling = setTimeout(settle, SETTLE)
+    }
+    lost = false
     showStatus("live", "Live")
   }
 
@@ -105,7 +112,10 @@
     const status = $("status")
     status.dataset.state = state
     if (status.textContent !== text) status.textContent = text
-    document.body.classList.toggle("stale", state === "lost" && begun)
+    document.body.classList.toggle("stale", lost)
+    $("notice").hidden = !lost
+    $("notice").textContent =
+      `This is who was here when the connection was lost.${name === undefined ? "" : ` You will be back as ${name} once it returns.`}`
   }
 
   // Joining and leaving
@@ -141,21 +151,19 @@
     for (const key of refs.values()) here.set(key, (here.get(key) ?? 0) + 1)
     if (begun) tell(before)
     begun = true
-    lost = false
     showHere()
   }
 
   const tell = (before) => {
     const joined = [...here.keys()].filter((key) => !before.has(key) && !awaited.delete(key))
     const left = [...before.keys()].filter((key) => !here.has(key))
-    if (lost) {
-      for (const key of left) awaited.add(key)
-      setTimeout(settle, SETTLE)
-    } else say("left", left)
+    if (settling === undefined) say("left", left)
+    else for (const key of left) awaited.add(key)
     say("joined", joined)
   }
 
   const settle = () => {
+    settling = undefined
     say("left", [...awaited])
     awaited.clear()
   }
@@ -206,9 +214,10 @@
   const initial = (key) => [...new Intl.Segmenter().segment(key)][0].segment.toLocaleUpperCase()
 
   const hue = (key) => {
-    let hash = 7
-    for (const character of key) hash = (hash * 31 + character.codePointAt(0)) % 360
-    return hash
+    let hash = 0
+    for (const character of key) hash = (hash * 31 + character.codePointAt(0)) % 65_521
+    // The golden angle sets neighbours far apart.
+    return Math.round(hash * 137.5) % 360
   }
 
   // The feed
@@ -230,7 +239,7 @@
     const feed = $("feed")
     const follows = feed.scrollHeight - feed.scrollTop - feed.clientHeight < 40
     const now = new Date()
-    const time = element("time", { dateTime: now.toISOString() }, now.toLocaleTimeString())
+    const time = element("time", { dateTime: now.toISOString() }, clock.format(now))
     feed.append(element("p", { className }, time, element("span", {}, ...parts)))
     if (feed.children.length > LINES) feed.firstElementChild.remove()
     if (follows) feed.scrollTop = feed.scrollHeight
