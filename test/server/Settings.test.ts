@@ -82,7 +82,7 @@ describe("settings", () => {
     [{ PRESENCE_ALLOWED_ORIGINS: "https://a.example/" }, "PRESENCE_ALLOWED_ORIGINS must be whole origins"],
     [{ PRESENCE_ALLOWED_ORIGINS: "https://a.example,*" }, "PRESENCE_ALLOWED_ORIGINS must be whole origins"],
     [{ PRESENCE_ALLOWED_ORIGINS: "a.example" }, "PRESENCE_ALLOWED_ORIGINS must be whole origins"],
-    [{ LOG_LEVEL: "loud" }, "LOG_LEVEL must be one of All, Fatal, Error, Warning, Info, Debug, Trace, None"],
+    [{ LOG_LEVEL: "loud" }, "LOG_LEVEL must be one of All, Trace, Debug, Info, Warning, Error, Fatal, None"],
     [{ PRESENCE_JWT_SECRET: "hunter2" }, "PRESENCE_JWT_SECRET is set, but tokens are not checked yet"],
     [{ REDIS_URL: "redis://:hunter2@h" }, "REDIS_URL is set, but this server cannot join others yet"]
   ]

@@ -2,7 +2,7 @@ import * as Net from "node:net"
 import { afterAll, beforeAll, describe, expect, it, vi } from "@effect/vitest"
 import { Effect } from "effect"
 import { build, clean, run, serve } from "../support/bin.js"
-import { ask, follow } from "../support/http.js"
+import { ask, follow, over } from "../support/http.js"
 
 // Starting a process takes its time on a busy machine.
 vi.setConfig({ testTimeout: 60_000, hookTimeout: 120_000 })
@@ -81,7 +81,7 @@ describe("the ready server", () => {
         const { code, millis } = yield* stop(signal)
         expect(code).toBe(0)
         expect(millis).toBeLessThan(5_000)
-        yield* Effect.iterate(yield* events.next, { while: (item) => item !== "end", body: () => events.next })
+        expect(yield* over(events)).toBe("end")
         yield* Effect.promise(() => Promise.all(connections.map(({ closed }) => closed)))
       })
     )

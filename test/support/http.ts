@@ -70,6 +70,9 @@ export const ask = (port: number, path: string, { method = "GET", headers = {} }
     return Effect.sync(() => request.destroy())
   })
 
+/** How a stream was over: its end came, or the connection broke. */
+export type Over = "end" | "cut"
+
 /** An event as it came: its id, its type, its data as JSON. */
 export interface Heard {
   readonly id: string | undefined
@@ -81,14 +84,13 @@ export interface Heard {
 export interface Following {
   readonly status: number
   readonly headers: Http.IncomingHttpHeaders
-  /** The next event, or `"end"`. */
-  readonly next: Effect.Effect<Heard | "end">
+  readonly next: Effect.Effect<Heard | Over>
   /** Stops reading from the socket, so that it fills. */
   readonly pause: Effect.Effect<void>
   readonly close: Effect.Effect<void>
 }
 
-/** Follows an event stream until the scope closes. */
+/** Follows an event stream until the scope closes, on a connection that may be kept, as browsers do. */
 export const follow = (
   port: number,
   path: string,
@@ -96,8 +98,9 @@ export const follow = (
 ): Effect.Effect<Following, never, Scope.Scope> =>
   Effect.acquireRelease(
     Effect.async<{ readonly request: Http.ClientRequest; readonly response: Http.IncomingMessage }>((resume) => {
-      const request = Http.request({ host: "127.0.0.1", port, path, headers, agent: false }, (response) =>
-        resume(Effect.succeed({ request, response }))
+      const request = Http.request(
+        { host: "127.0.0.1", port, path, headers: { connection: "keep-alive", ...headers }, agent: false },
+        (response) => resume(Effect.succeed({ request, response }))
       )
       request.on("error", (error) => resume(Effect.die(error)))
       request.end()
@@ -105,10 +108,10 @@ export const follow = (
     ({ request }) => Effect.sync(() => request.destroy())
   ).pipe(
     Effect.map(({ request, response }) => {
-      const heard: Array<Heard | "end"> = []
+      const heard: Array<Heard | Over> = []
       let wake: (() => void) | undefined
       let rest = ""
-      const tell = (item: Heard | "end") => {
+      const tell = (item: Heard | Over) => {
         heard.push(item)
         wake?.()
       }
@@ -126,16 +129,16 @@ export const follow = (
         }
       })
       response.on("error", () => {})
-      response.on("close", () => tell("end"))
+      response.on("close", () => tell(response.complete ? "end" : "cut"))
       return {
         status: response.statusCode ?? 0,
         headers: response.headers,
-        next: Effect.async<Heard | "end">((resume) => {
+        next: Effect.async<Heard | Over>((resume) => {
           const take = () => {
             wake = undefined
-            const item = heard[0]
-            if (item !== "end") heard.shift()
-            resume(Effect.succeed(item ?? "end"))
+            const item = heard[0] as Heard | Over
+            if (typeof item === "object") heard.shift()
+            resume(Effect.succeed(item))
           }
           if (heard.length > 0) take()
           else wake = take
@@ -145,3 +148,7 @@ export const follow = (
       }
     })
   )
+
+/** How a stream is over, whatever comes before. */
+export const over = (following: Following): Effect.Effect<Over> =>
+  Effect.flatMap(following.next, (item) => (typeof item === "string" ? Effect.succeed(item) : over(following)))
