@@ -1,6 +1,16 @@
+import { fileURLToPath } from "node:url"
 import { defineConfig } from "vitest/config"
 
+const src = fileURLToPath(new URL("src", import.meta.url))
+
 export default defineConfig({
+  resolve: {
+    // The package under its own name is its sources here, as in tsconfig's `paths`; a program that is run has `dist`.
+    alias: [
+      { find: /^effect-presence$/, replacement: `${src}/index.ts` },
+      { find: /^effect-presence\/(\w+)$/, replacement: `${src}/$1/index.ts` }
+    ]
+  },
   test: {
     include: ["test/**/*.test.ts"],
     globals: false,
