@@ -163,7 +163,7 @@ const play = ({ settings, commands }: { readonly settings: Settings; readonly co
     )
     const presence = Context.get(context, Presence)
     const channels = Context.get(context, Channels)
-    const world = new World()
+    const world = new World<Presence.Lease>()
 
     const mirrors = yield* Effect.forEach(topics, (topic) =>
       Scope.extend(channels.subscribe(`presence:${topic}`), layerScope)
@@ -175,7 +175,7 @@ const play = ({ settings, commands }: { readonly settings: Settings; readonly co
     const scopes = yield* Effect.replicateEffect(Scope.make(), 4)
     const followers: Array<Follower> = []
     const listeners: Array<Listener> = []
-    const endings: Array<readonly [Tracked, Fiber.RuntimeFiber<string>]> = []
+    const endings: Array<readonly [Tracked<Presence.Lease>, Fiber.RuntimeFiber<string>]> = []
     /** The epochs of lives that are over. */
     const past = new Set<string>()
     const lives = new Map<string, { epoch: string; base: number }>()
@@ -317,7 +317,7 @@ const play = ({ settings, commands }: { readonly settings: Settings; readonly co
               pick(scopes, command.scope)
             )
             const { scope, ttl, delay } = command
-            const tracked: Tracked = {
+            const tracked: Tracked<Presence.Lease> = {
               lease,
               topic,
               key,
@@ -431,7 +431,7 @@ const play = ({ settings, commands }: { readonly settings: Settings; readonly co
         }
       })
 
-    const noteState = ({ topic }: Tracked) => {
+    const noteState = ({ topic }: Tracked<Presence.Lease>) => {
       if (world.of(topic).length > 0) world.topic(topic).history.set(world.topic(topic).version, world.state(topic))
     }
 
