@@ -508,7 +508,7 @@ describe("presence against a naive list", () => {
     "500 runs of 100 commands: state, events, and what late and lagging followers make of them",
     () =>
       Effect.gen(function* () {
-        yield* holds({ name: "presence model", runs: 500 }, run, (value) =>
+        yield* holds({ name: "presence model", runs: 500, atOnce: 16 }, run, (value) =>
           Effect.provide(play(value), TestContext.TestContext)
         )
         for (const [what, times] of Object.entries(compared)) expect(times, what).toBeGreaterThan(100)

@@ -11,10 +11,12 @@ import { seedOf } from "./seed.js"
 export interface Options {
   readonly name: string
   readonly runs: number
+  /** How many at a time; runs that share something go one by one. */
+  readonly atOnce: number
 }
 
 export const holds = <A, R>(
-  { name, runs }: Options,
+  { name, runs, atOnce }: Options,
   arbitrary: fc.Arbitrary<A>,
   run: (value: A) => Effect.Effect<void, unknown, R>
 ): Effect.Effect<void, never, R> =>
@@ -30,7 +32,7 @@ export const holds = <A, R>(
           : Effect.map(Effect.exit(Effect.suspend(() => run(value))), (exit) => {
               if (Exit.isFailure(exit)) failed ??= { value, cause: exit.cause }
             }),
-      { concurrency: 16, discard: true }
+      { concurrency: atOnce, discard: true }
     )
     if (failed === undefined) return
     const property = fc.asyncProperty(arbitrary, (value) =>
