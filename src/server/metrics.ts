@@ -2,13 +2,10 @@
  * The metrics as Prometheus reads them, text format 0.0.4: those of this package, none of the runtime's.
  */
 import { Effect, Metric, type MetricKey, type MetricPair, MetricState, Option } from "effect"
-import * as own from "../internal/metrics.js"
 
 export const CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
-/** All of them, also those that nothing has happened to yet. */
 export const text: Effect.Effect<string> = Effect.gen(function* () {
-  yield* Effect.all(everyOne, { discard: true })
   const families = new Map<string, Array<string>>()
   for (const { metricKey, metricState } of yield* Metric.snapshot) {
     const { name } = metricKey
@@ -20,20 +17,6 @@ export const text: Effect.Effect<string> = Effect.gen(function* () {
   const sorted = [...families].sort(([a], [b]) => (a < b ? -1 : 1))
   return `${sorted.flatMap(([, lines]) => lines).join("\n")}\n`
 })
-
-/** Asking for a metric is what makes it known. */
-const everyOne: ReadonlyArray<Effect.Effect<unknown>> = [
-  Metric.value(own.connections),
-  Metric.value(own.topics),
-  Metric.value(own.subscribers),
-  Metric.value(own.joins),
-  ...Object.values(own.leavesBy).map((metric) => Metric.value(metric)),
-  Metric.value(own.updates),
-  Metric.value(own.evictions),
-  Metric.value(own.lagged),
-  Metric.value(own.undecodable),
-  Metric.value(own.sweepSeconds)
-]
 
 type Key = MetricKey.MetricKey.Untyped
 type State = MetricPair.MetricPair.Untyped["metricState"]

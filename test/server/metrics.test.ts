@@ -1,5 +1,6 @@
 import { describe, expect, it } from "@effect/vitest"
 import { Effect, Metric } from "effect"
+import { PresenceLive } from "../../src/index.js"
 import * as own from "../../src/internal/metrics.js"
 import { text } from "../../src/server/metrics.js"
 
@@ -22,7 +23,7 @@ describe("metrics", () => {
       for (const line of rendered.trimEnd().split("\n")) {
         expect(line).toMatch(/^(# (HELP|TYPE) presence_\w+ .+|presence_\w+(\{\w+="[^"]*"(,\w+="[^"]*")*\})? \S+)$/)
       }
-    })
+    }).pipe(Effect.provide(PresenceLive))
   )
 
   it.effect("write a histogram with cumulative buckets, sum and count", () =>
