@@ -58,6 +58,7 @@ export interface Holdings {
 export const makeHoldings = (settings: Settings, service: Service): Effect.Effect<Holdings, never, Scope.Scope> =>
   Effect.gen(function* () {
     const { limits } = settings
+    metrics.register()
     const clock = yield* Effect.clock
     const layerScope = yield* Effect.scope
     const start = clock.unsafeCurrentTimeNanos()

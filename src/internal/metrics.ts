@@ -55,3 +55,21 @@ export const sweepSeconds = Metric.histogram(
   MetricBoundaries.fromIterable([0.0001, 0.001, 0.01, 0.1, 1, 10]),
   "Time that a sweep took"
 )
+
+/** Makes all of them known, also those that nothing has happened to yet. */
+export const register = (): void => {
+  for (const metric of [
+    connections,
+    topics,
+    subscribers,
+    joins,
+    updates,
+    evictions,
+    lagged,
+    undecodable,
+    sweepSeconds
+  ]) {
+    metric.register()
+  }
+  for (const metric of Object.values(leavesBy)) metric.register()
+}

@@ -117,7 +117,8 @@ export const make = (mirror: Mirror, options?: Parameters<typeof decode>[0]) =>
       snapshot: (topic: string) => step((registry) => snapshotOf(registry, topic)),
       evict: (topic: string, key: string) => step((registry) => registry.evict(topic, key)),
       sweepExpired,
-      health
+      health,
+      limits: settings.limits
     }
     return { ...service, track, forSchema: typed({ ...service, track, follow }) }
   })

@@ -4,13 +4,13 @@
  * Each change is told to the world's log of its topic: as the event it makes, and as the state it leads to. What
  * happens at one moment in no particular order is one group.
  */
-import type { LeaveReason, Presence } from "../../src/index.js"
+import type { LeaveReason } from "../../src/index.js"
 
 export type Status = "present" | "lingering" | "expired" | "evicted" | "released"
 
 /** One lease, as the model sees it. */
-export interface Tracked {
-  readonly lease: Presence.Lease
+export interface Tracked<L extends { readonly ref: string }> {
+  readonly lease: L
   readonly topic: string
   readonly key: string
   readonly scope: number
@@ -38,11 +38,11 @@ export interface Topic {
   history: Map<number, string>
 }
 
-export class World {
+export class World<L extends { readonly ref: string }> {
   now = 0
-  readonly all: Array<Tracked> = []
+  readonly all: Array<Tracked<L>> = []
   /** Those that are there, oldest first. */
-  private connections: Array<Tracked> = []
+  private connections: Array<Tracked<L>> = []
   private readonly topics = new Map<string, Topic>()
   private told: Map<string, Array<string>> | undefined
 
@@ -57,7 +57,7 @@ export class World {
 
   // Reading
 
-  of(topic: string): ReadonlyArray<Tracked> {
+  of(topic: string): ReadonlyArray<Tracked<L>> {
     return this.connections.filter((tracked) => tracked.topic === topic)
   }
 
@@ -82,12 +82,12 @@ export class World {
 
   // Changing
 
-  track(tracked: Tracked): void {
+  track(tracked: Tracked<L>): void {
     this.all.push(tracked)
     this.together(() => this.join(tracked))
   }
 
-  refresh(tracked: Tracked): "renewed" | "rejoined" | "evicted" | "released" {
+  refresh(tracked: Tracked<L>): "renewed" | "rejoined" | "evicted" | "released" {
     if (tracked.status === "present") {
       tracked.deadline = this.now + tracked.ttl
       return "renewed"
@@ -95,7 +95,7 @@ export class World {
     return this.rejoin(tracked)
   }
 
-  update(tracked: Tracked, meta: unknown): "updated" | "rejoined" | "evicted" | "released" {
+  update(tracked: Tracked<L>, meta: unknown): "updated" | "rejoined" | "evicted" | "released" {
     if (tracked.status === "expired") tracked.meta = meta
     if (tracked.status !== "present") return this.rejoin(tracked)
     if (canonical(tracked.meta) === canonical(meta)) return "updated"
@@ -104,7 +104,7 @@ export class World {
     return "updated"
   }
 
-  release(tracked: Tracked): void {
+  release(tracked: Tracked<L>): void {
     if (tracked.status === "expired") tracked.status = "released"
     else this.together(() => this.leave(tracked, "released"))
   }
@@ -135,8 +135,12 @@ export class World {
     return due.length
   }
 
-  depart(): void {
-    for (const tracked of this.due("lingering")) this.leave(tracked, "released")
+  depart(): number {
+    const due = this.due("lingering")
+    this.together(() => {
+      for (const tracked of due) this.leave(tracked, "released")
+    })
+    return due.length
   }
 
   /** One second. */
@@ -158,11 +162,11 @@ export class World {
     this.collect(name, topic)
   }
 
-  private due(status: Status): ReadonlyArray<Tracked> {
+  private due(status: Status): ReadonlyArray<Tracked<L>> {
     return this.connections.filter((tracked) => tracked.status === status && tracked.deadline <= this.now)
   }
 
-  private join(tracked: Tracked): void {
+  private join(tracked: Tracked<L>): void {
     const stayed = this.of(tracked.topic).filter(({ key, status }) => key === tracked.key && status === "lingering")
     tracked.status = "present"
     tracked.deadline = this.now + tracked.ttl
@@ -171,7 +175,7 @@ export class World {
     for (const other of stayed) this.leave(other, "released")
   }
 
-  private rejoin(tracked: Tracked): "rejoined" | "evicted" | "released" {
+  private rejoin(tracked: Tracked<L>): "rejoined" | "evicted" | "released" {
     switch (tracked.status) {
       case "expired":
         this.together(() => this.join(tracked))
@@ -183,7 +187,7 @@ export class World {
     }
   }
 
-  private leave(tracked: Tracked, reason: LeaveReason): void {
+  private leave(tracked: Tracked<L>, reason: LeaveReason): void {
     if (tracked.status !== "present" && tracked.status !== "lingering") return
     tracked.status = reason === "replicaLost" ? "released" : reason
     this.connections = this.connections.filter((other) => other !== tracked)

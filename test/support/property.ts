@@ -1,27 +1,27 @@
 /**
  * Properties over effects: many runs in one runtime, several at a time, so that waiting for a clock costs little.
  *
- * The seed is printed and can be given as `FC_SEED`. A run that fails is looked for again, one at a time, so that
+ * A run that fails is looked for again, one at a time, so that
  * fast-check can shrink it.
  */
 import { Cause, Effect, Exit, Runtime } from "effect"
 import fc from "fast-check"
+import { seedOf } from "./seed.js"
 
 export interface Options {
   readonly name: string
   readonly runs: number
+  /** How many at a time; runs that share something go one by one. */
+  readonly atOnce: number
 }
 
-const given = process.env.FC_SEED
-
 export const holds = <A, R>(
-  { name, runs }: Options,
+  { name, runs, atOnce }: Options,
   arbitrary: fc.Arbitrary<A>,
   run: (value: A) => Effect.Effect<void, unknown, R>
 ): Effect.Effect<void, never, R> =>
   Effect.gen(function* () {
-    const seed = given === undefined ? Math.floor(Math.random() * 2 ** 31) : Number(given)
-    console.log(`${name}: ${runs} runs, FC_SEED=${seed}`)
+    const seed = seedOf(name, runs)
     const runtime = yield* Effect.runtime<R>()
     let failed: { readonly value: A; readonly cause: Cause.Cause<unknown> } | undefined
     yield* Effect.forEach(
@@ -32,7 +32,7 @@ export const holds = <A, R>(
           : Effect.map(Effect.exit(Effect.suspend(() => run(value))), (exit) => {
               if (Exit.isFailure(exit)) failed ??= { value, cause: exit.cause }
             }),
-      { concurrency: 16, discard: true }
+      { concurrency: atOnce, discard: true }
     )
     if (failed === undefined) return
     const property = fc.asyncProperty(arbitrary, (value) =>
