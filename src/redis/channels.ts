@@ -11,7 +11,7 @@ import { Effect, type Scope } from "effect"
 import { make, type Topics } from "../internal/channels.js"
 import * as metrics from "./metrics.js"
 import type { Port } from "./port.js"
-import { within } from "./within.js"
+import { noStop, within } from "./within.js"
 
 /** The channels that mirror presence. */
 export const MIRROR = "presence:"
@@ -38,10 +38,13 @@ export const makeChannels = ({ port, prefix, timeout, origin, capacity, mirror }
     /** The topics that are listened to here, each with the acknowledgement of its subscription. */
     const subscribed = new Map<string, Promise<void>>()
 
+    let onReady: Array<() => void> = []
+    const whenReady = (): Promise<void> => new Promise((resolve) => onReady.push(resolve))
+
     const topics: Topics = {
       open: (topic) => {
         if (isMirror(topic)) return
-        subscribed.set(topic, port.isSubscriberReady() ? settled(port.subscribe([base + topic])) : Promise.resolve())
+        subscribed.set(topic, port.isSubscriberReady() ? settled(port.subscribe([base + topic])) : whenReady())
       },
       close: (topic) => {
         if (!subscribed.delete(topic)) return
@@ -55,6 +58,7 @@ export const makeChannels = ({ port, prefix, timeout, origin, capacity, mirror }
         ? Effect.void
         : within<void>(timeout, (done) => {
             void promise.then(done)
+            return noStop
           })
 
     const send = (topic: string, text: string): void => {
@@ -84,7 +88,12 @@ export const makeChannels = ({ port, prefix, timeout, origin, capacity, mirror }
         }
         return true
       },
-      onSubscriberReady: (): Promise<void> => port.subscribe(Array.from(subscribed.keys(), (topic) => base + topic))
+      onSubscriberReady: async (): Promise<void> => {
+        const waiting = onReady
+        onReady = []
+        await port.subscribe(Array.from(subscribed.keys(), (topic) => base + topic))
+        for (const resume of waiting) resume()
+      }
     }
   })
 

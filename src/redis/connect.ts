@@ -34,7 +34,15 @@ export const connect = async (options: ConnectOptions, handlers: Handlers): Prom
     make === undefined
       ? await clusterWires(server, target, base, options.timeout, handlers)
       : singleWires(make, handlers)
-  return portOf(server, wires, options.timeout, handlers)
+  const port = portOf(server, wires, options.timeout, handlers)
+  for (const until = Date.now() + options.timeout; !(port.isReady() && port.isSubscriberReady()); ) {
+    if (Date.now() > until) {
+      port.close()
+      throw new ConnectFailure(`${target.shown} answered once, and then took no connection`)
+    }
+    await new Promise((resolve) => setTimeout(resolve, 5))
+  }
+  return port
 }
 
 /** What a server told of itself. */

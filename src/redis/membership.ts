@@ -125,8 +125,10 @@ export const makeMembership = (
       wake = look
       first.use()
       look()
+      return () => {
+        wake = () => {}
+      }
     })
-    wake = () => {}
     joining = false
     if (refused !== undefined) {
       const reason = `other replicas with the prefix ${prefix} live by ${refused}, this one by ${times.shared}`

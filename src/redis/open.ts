@@ -1,7 +1,7 @@
 /**
  * A port for as long as a scope is open, and who listens to it.
  */
-import { Effect, type Scope } from "effect"
+import { Effect, Runtime, type Scope } from "effect"
 import { PresenceUnavailable } from "../PresenceError.js"
 import { connect } from "./connect.js"
 import * as metrics from "./metrics.js"
@@ -24,12 +24,20 @@ export const open = (options: {
   readonly timeout: number
 }): Effect.Effect<Opened, PresenceUnavailable, Scope.Scope> =>
   Effect.gen(function* () {
+    const run = Runtime.runFork(yield* Effect.runtime())
     const listeners: Array<Listener> = []
     const all = (tell: (listener: Listener) => void): void => {
       for (const listener of listeners) tell(listener)
     }
     const handlers: Handlers = {
-      onMessage: (channel, text) => void listeners.some((listener) => listener.onMessage(channel, text)),
+      onMessage: (channel, text) => {
+        try {
+          listeners.some((listener) => listener.onMessage(channel, text))
+        } catch (cause) {
+          // Anybody may publish anything; what is not ours cannot be read.
+          run(Effect.logDebug(`a message on ${channel} is dropped`, cause))
+        }
+      },
       onReady: () => all((listener) => listener.onReady()),
       onSubscriberReady: () => all((listener) => listener.onSubscriberReady()),
       onDown: (reason) => all((listener) => listener.onDown(reason)),

@@ -27,7 +27,7 @@ import { open } from "./open.js"
 import { decodeRedis } from "./options.js"
 import { makeReads, snapshotOf } from "./reads.js"
 import { makeSettling } from "./settling.js"
-import { within } from "./within.js"
+import { noStop, within } from "./within.js"
 
 export type Options = NonNullable<Parameters<typeof decode>[0]> &
   Parameters<typeof decodeRedis>[0] & { readonly capacity?: number | undefined }
@@ -85,14 +85,7 @@ export const make = (options: Options) =>
           subscribing.catch((cause) => membership.onFailure("subscribing", cause))
         }
       },
-      onMessage: (channel, text) => {
-        try {
-          return followers.onMessage(channel, text) || channels.onMessage(channel, text)
-        } catch (cause) {
-          membership.onFailure(`a message on ${channel}`, cause)
-          return true
-        }
-      }
+      onMessage: (channel, text) => followers.onMessage(channel, text) || channels.onMessage(channel, text)
     })
 
     const layerScope = yield* Effect.scope
@@ -168,6 +161,7 @@ export const make = (options: Options) =>
         ? Effect.void
         : within<unknown>(redis.timeout, (done) => {
             void Promise.allSettled(membership.partitions.map((partition) => partition.giveBack())).then(done)
+            return noStop
           })
     )
 
@@ -184,6 +178,7 @@ export const make = (options: Options) =>
     }))
 
     const service = {
+      limits: settings.limits,
       list: reads.list,
       get: reads.get,
       count: reads.count,

@@ -10,7 +10,7 @@ import type { OwnedLease, Owner, ScopeLeases } from "../internal/lease.js"
 import type { PresenceUnavailable } from "../PresenceError.js"
 import type { Membership, OwnedCell } from "./membership.js"
 import type { RedisSettings } from "./options.js"
-import { within } from "./within.js"
+import { noStop, within } from "./within.js"
 import type { Written } from "./writer.js"
 
 /** How long a leave waits, in ms. */
@@ -78,6 +78,7 @@ export const makeSettling = (
         writer.wait(cell, one)
       }
       one()
+      return noStop
     }).pipe(
       Effect.flatMap((settled) =>
         // What did not reach Redis in time will not be seen in time either.

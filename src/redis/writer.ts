@@ -119,10 +119,14 @@ export class Writer<O = unknown> {
     this.want(cell)
   }
 
-  /** Told when Redis has what the cell wants now, or something newer. */
-  wait(cell: Cell<O>, resume: (written: Written) => void): void {
+  /** Told when Redis has what the cell wants now, or something newer. What it returns ends the waiting. */
+  wait(cell: Cell<O>, resume: (written: Written) => void): () => void {
+    const waiter = { wish: cell.wish, resume }
     cell.waiting ??= []
-    cell.waiting.push({ wish: cell.wish, resume })
+    cell.waiting.push(waiter)
+    return () => {
+      cell.waiting = cell.waiting?.filter((other) => other !== waiter)
+    }
   }
 
   /** Whether Redis has, as far as is known, what the cell wants. */

@@ -14,6 +14,8 @@ export interface Proxy {
   /** Keeps connections and swallows what they say, both ways, until `mend`, which ends them. */
   readonly freeze: () => void
   readonly mend: () => void
+  /** New connections go to another port: what a name does that moves. */
+  readonly moveTo: (port: number) => void
   /** Milliseconds that each chunk takes on its way to Redis. */
   readonly delay: (ms: number) => void
   /** From now on keeps what replicas send instead of passing it on. */
@@ -34,7 +36,8 @@ interface Pair {
   holding: boolean
 }
 
-export const startProxy = async (target: number): Promise<Proxy> => {
+export const startProxy = async (first: number): Promise<Proxy> => {
+  let target = first
   const pairs = new Set<Pair>()
   let down = false
   let frozen = false
@@ -104,6 +107,9 @@ export const startProxy = async (target: number): Promise<Proxy> => {
       if (frozen) endAll()
       down = false
       frozen = false
+    },
+    moveTo: (port) => {
+      target = port
     },
     delay: (ms) => {
       lag = ms
