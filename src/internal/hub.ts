@@ -133,6 +133,7 @@ export class Hub<A> {
           Effect.sync(() => {
             this.subscriptions.delete(subscription)
             metrics.add(metrics.subscribers, -1)
+            subscription.close()
           })
       )
     )
@@ -175,6 +176,7 @@ export class HubSubscription<A, B> implements Subscription<B> {
   /** Out of the `PubSub` and not yet taken: nothing is lost when a taker is interrupted. */
   private held: Array<Item<A>> = []
   private missed = 0
+  private left = false
   private parked: Array<(effect: Effect.Effect<void>) => void> = []
 
   constructor(
@@ -212,7 +214,13 @@ export class HubSubscription<A, B> implements Subscription<B> {
 
   /** Whether nothing will be offered any more. */
   get closed(): boolean {
-    return this.hub.closed
+    return this.left || this.hub.closed
+  }
+
+  /** Its scope has closed: who waits is woken, and interrupted. */
+  close(): void {
+    this.left = true
+    this.wake()
   }
 
   /** Forgets all that waits: whoever calls knows the state as it is now. */
@@ -269,7 +277,7 @@ export class HubSubscription<A, B> implements Subscription<B> {
       this.held = []
       if (values.length > 0) return Effect.succeed(values)
     }
-    return this.hub.closed ? Effect.fail(ended) : Effect.zipRight(this.park, this.pull)
+    return this.closed ? Effect.fail(ended) : Effect.zipRight(this.park, this.pull)
   }
 
   private readonly park = Effect.async<void>((resume) => {

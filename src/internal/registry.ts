@@ -113,7 +113,8 @@ export class Registry<C extends Connection> {
   // Reading
 
   list(topic: string): ReadonlyArray<Entry> {
-    return this.rosters.get(topic)?.list() ?? NOBODY
+    const roster = this.rosters.get(topic)
+    return roster === undefined || roster.connections === 0 ? NOBODY : roster.list()
   }
 
   get(topic: string, key: string): Entry | undefined {
