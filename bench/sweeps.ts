@@ -94,6 +94,7 @@ const turnWhileAllExpire = () =>
     Effect.gen(function* () {
       yield* crowd(presence, () => true)
       collectGarbage()
+      yield* Effect.sleep("50 millis") // the collector's threads are still at it
       let swept = 0
       const turn = yield* longestTurn(
         Effect.map(presence.sweepExpired, (count) => {
