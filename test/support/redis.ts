@@ -5,7 +5,7 @@
  * it the tests fail and say how to get it. `REDIS=off` skips them, loudly.
  */
 import { type ChildProcess, execFileSync, spawn } from "node:child_process"
-import { mkdtempSync, rmSync } from "node:fs"
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs"
 import { createConnection, createServer } from "node:net"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
@@ -69,25 +69,20 @@ export interface RedisServerOptions {
   readonly port?: number | undefined
   /** Further arguments of `redis-server`. */
   readonly args?: ReadonlyArray<string> | undefined
+  /** Makes it a sentinel, with this in its configuration. */
+  readonly sentinel?: ReadonlyArray<string> | undefined
 }
 
 /** Starts a server that keeps nothing on disk and resolves when it answers. */
 export const startRedis = async (options: RedisServerOptions = {}): Promise<RedisServer> => {
   const port = options.port ?? (await freePort())
   const directory = mkdtempSync(join(tmpdir(), "presence-redis-"))
-  const child = spawn(
-    find(),
-    [
-      ["--port", String(port)],
-      ["--bind", "127.0.0.1"],
-      ["--save", ""],
-      ["--appendonly", "no"],
-      ["--dir", directory],
-      ["--enable-debug-command", "local"],
-      options.args ?? []
-    ].flat(),
-    { stdio: ["ignore", "pipe", "pipe"] }
-  )
+  const settings = [`port ${port}`, "bind 127.0.0.1", `dir ${directory}`, ...(options.sentinel ?? ['save ""'])]
+  const file = join(directory, "redis.conf")
+  // A sentinel writes to its configuration what it learns.
+  writeFileSync(file, `${settings.join("\n")}\n`)
+  const args = [file, ...(options.sentinel === undefined ? [] : ["--sentinel"]), ...(options.args ?? [])]
+  const child = spawn(find(), args, { stdio: ["ignore", "pipe", "pipe"] })
   let output = ""
   const keep = (data: Buffer): void => {
     output = (output + data.toString()).slice(-2_000)
@@ -137,6 +132,6 @@ const send = (port: number, args: ReadonlyArray<string>): Promise<string> =>
     })
     socket.once("close", () => resolve(answer))
     const bulk = (text: string): string => `$${Buffer.byteLength(text)}\r\n${text}\r\n`
-    // QUIT makes the server close the connection when the answer is out.
-    socket.write(`*${args.length}\r\n${args.map(bulk).join("")}*1\r\n${bulk("QUIT")}`)
+    // Redis answers what it has read, and closes its side when it reads the end.
+    socket.end(`*${args.length}\r\n${args.map(bulk).join("")}`)
   })
