@@ -90,12 +90,19 @@ export interface Standing {
 }
 
 export interface ReadAnswer {
+  /** Another after each restart and fail-over of Redis; empty for who does not follow. */
+  readonly history: string
   /** `undefined` when nobody has written anything since Redis was empty. */
   readonly standing: Standing | undefined
   readonly replicas: ReadonlySet<string>
   readonly size: number
   /** `undefined` when there are more than were asked for. */
   readonly members: ReadonlyArray<Held> | undefined
+}
+
+/** A topic at the end of a snapshot. */
+export interface End extends Pick<ReadAnswer, "history" | "replicas"> {
+  readonly standing: Standing
 }
 
 /** What one call changed in one topic. */
@@ -183,14 +190,21 @@ export const beat = async (port: Port, keys: Keys, times: Times, call: BeatCall)
 }
 
 /** Reads a topic, with its members if they are at most `limit`. */
-export const read = async (port: Port, keys: Keys, topic: string, limit: number): Promise<ReadAnswer> => {
+export const read = async (
+  port: Port,
+  keys: Keys,
+  topic: string,
+  limit: number,
+  purpose: "follow" | "list" = "list"
+): Promise<ReadAnswer> => {
   const names = [keys.leases, keys.versions, keys.members(topic)]
-  const reply = list(await port.run(scripts.read, names, [topic, limit]))
+  const reply = list(await port.run(scripts.read, names, [topic, limit, purpose]))
   return {
     standing: standingOf(reply[0] ?? null, reply[1] ?? null),
-    replicas: new Set(list(reply[2]).map(String)),
-    size: Number(reply[3]),
-    members: Array.isArray(reply[4]) ? membersOf(list(reply[4])) : undefined
+    history: String(reply[2]),
+    replicas: new Set(list(reply[3]).map(String)),
+    size: Number(reply[4]),
+    members: Array.isArray(reply[5]) ? membersOf(list(reply[5])) : undefined
   }
 }
 

@@ -174,23 +174,15 @@ export class Followers {
   async patrol(): Promise<void> {
     const { now, onFailure } = this.options
     try {
-      await this.letGo()
+      // What was held long enough is looked for once more: nobody leaves because a message was lost.
+      for (const followed of this.topics.values()) {
+        if (now() >= followed.model.holdEnds) this.read(followed, "hold")
+      }
       if (now() - this.lookedAt < DIGEST) return
       this.lookedAt = now()
       await this.onSubscriberReady("digest")
     } catch (cause) {
       onFailure("looking for what was missed", cause)
-    }
-  }
-
-  private async letGo(): Promise<void> {
-    const { port, partitions, now } = this.options
-    for (const followed of Array.from(this.topics.values())) {
-      if (now() < followed.model.holdEnds) continue
-      const keys = partitions[followed.partition] as Keys
-      const { replicas } = await calls.read(port, keys, followed.model.topic, 0)
-      const step = followed.model.letGo(replicas, now())
-      if (step !== undefined) this.tell(followed, [step])
     }
   }
 
@@ -252,7 +244,7 @@ export class Followers {
       // Released while it was on its way.
       if (followed.holders === 0) port.unsubscribe([followed.channel]).catch(() => {})
     }
-    const first = await calls.read(port, keys, model.topic, SMALL)
+    const first = await calls.read(port, keys, model.topic, SMALL, "follow")
     if (first.standing === undefined) {
       onEmpty(followed.partition)
       return false
@@ -260,7 +252,7 @@ export class Followers {
     model.start(first.standing)
     if (first.members !== undefined) {
       model.page(first.members)
-      return this.finish(followed, first.standing, first.replicas)
+      return this.finish(followed, { ...first, standing: first.standing })
     }
     for (let cursor = "0"; ; ) {
       const page = await calls.scan(port, keys.members(model.topic), cursor, PAGE)
@@ -268,15 +260,17 @@ export class Followers {
       cursor = page.cursor
       if (cursor === "0" || followed.holders === 0) break
     }
-    const last = await calls.read(port, keys, model.topic, 0)
-    return last.standing !== undefined && this.finish(followed, last.standing, last.replicas)
+    const last = await calls.read(port, keys, model.topic, 0, "follow")
+    const { standing } = last
+    // With another history it is another Redis than the pages came from.
+    return standing !== undefined && last.history === first.history && this.finish(followed, { ...last, standing })
   }
 
-  private async finish(followed: Followed, end: calls.Standing, replicas: ReadonlySet<string>): Promise<boolean> {
+  private async finish(followed: Followed, end: calls.End): Promise<boolean> {
     const { model } = followed
     const until = this.options.now() + GRACE
     for (;;) {
-      const finished = model.finish(end, replicas, this.options.now())
+      const finished = model.finish(end, this.options.now())
       if (finished.type === "done") {
         if (finished.resync) followed.again ??= "gap"
         this.tell(followed, finished.steps)

@@ -3,8 +3,8 @@
  *
  * A message that continues the copy is applied; anything else says that something was missed, and a snapshot is read.
  * Of a snapshot the net difference is told: joins and updates, then leaves. When the snapshot shows that Redis has lost
- * part of its history, members that it lacks are held for a while, as their replicas will write them again; those that
- * nobody wrote by then leave.
+ * part of its history, members that it lacks are held for a while, as their replicas will write them again; those whom
+ * a snapshot lacks after that leave.
  *
  * Nothing here waits or knows of a clock: time is an argument, in any unit of a clock that never goes back.
  */
@@ -12,7 +12,7 @@ import type { Value } from "../internal/json.js"
 import { type Member, Roster } from "../internal/roster.js"
 import { type Changed, Step } from "../internal/step.js"
 import type { LeaveReason } from "../PresenceChange.js"
-import { byAge, type Held, type Message, type Standing } from "./calls.js"
+import { byAge, type End, type Held, type Message, type Standing } from "./calls.js"
 import { Draft, type Finished } from "./draft.js"
 import { ownerOf, refOf } from "./keys.js"
 
@@ -58,6 +58,7 @@ export class Model {
   private readonly members = new Map<string, ModelMember>()
   private readonly held = new Set<ModelMember>()
   private heldUntil = Number.POSITIVE_INFINITY
+  private history = ""
   private drafts = 0
   /** How often Redis went back within this epoch. */
   private lapses = 0
@@ -82,7 +83,7 @@ export class Model {
     return `${epoch}${this.lapses === 0 ? "" : `~${this.lapses}`}${this.held.size === 0 ? "" : "+"}`
   }
 
-  /** When held members are to be let go; Infinity when there are none. */
+  /** When a snapshot is to be read that lets go of held members whom it lacks; Infinity when there are none. */
   get holdEnds(): number {
     return this.held.size === 0 ? Number.POSITIVE_INFINITY : this.heldUntil
   }
@@ -132,20 +133,16 @@ export class Model {
     }
   }
 
-  /** Where it stood after the last page, and which replicas there are. */
-  finish(
-    end: Standing,
-    replicas: ReadonlySet<string>,
-    now: number
-  ): Finished & { readonly steps: ReadonlyArray<Step>; readonly resync: boolean } {
+  /** Where it stood after the last page. */
+  finish(end: End, now: number): Finished & { readonly steps: ReadonlyArray<Step>; readonly resync: boolean } {
     const { draft, buffer } = this
     if (draft === undefined || buffer === undefined) return { type: "again", steps: [], resync: false }
-    const finished = draft.finish(end, buffer)
+    const finished = draft.finish(end.standing, buffer)
     if (finished.type !== "done") return { ...finished, steps: [], resync: false }
     this.draft = undefined
     this.buffer = undefined
     const steps: Array<Step> = []
-    const step = this.adopt(draft, end, replicas, now)
+    const step = this.adopt(draft, end, now)
     if (step !== undefined) steps.push(step)
     // What came after the snapshot goes on from it.
     for (const [index, message] of buffer.entries()) {
@@ -157,14 +154,6 @@ export class Model {
       }
     }
     return { ...finished, steps, resync: false }
-  }
-
-  /** Lets go of the members that nobody has written again in time. */
-  letGo(replicas: ReadonlySet<string>, now: number): Step | undefined {
-    if (now < this.holdEnds || this.held.size === 0) return undefined
-    const leaves = Array.from(this.held, (member) => ({ member, reason: reasonOf(member, replicas) }))
-    this.held.clear()
-    return this.step(this.standing, [], [], leaves)
   }
 
   private get isEmpty(): boolean {
@@ -200,28 +189,27 @@ export class Model {
   }
 
   /** Makes the draft the copy, and tells what that changed. */
-  private adopt(
-    draft: Draft<ModelMember>,
-    end: Standing,
-    replicas: ReadonlySet<string>,
-    now: number
-  ): Step | undefined {
+  private adopt(draft: Draft<ModelMember>, { standing: end, history, replicas }: End, now: number): Step | undefined {
     const before = this.standing
     const toldEpoch = this.epoch
     const wasLive = this.isLive
+    // Where Redis is another, or went back, it has lost what was written last.
+    const wentBack =
+      end.version < before.version || (end.version === before.version && end.tag !== "" && end.tag !== before.tag)
+    const lost = wasLive && (end.epoch !== before.epoch || history !== this.history || wentBack)
     this.isLive = true
-    // Where Redis went back, or goes on from elsewhere, it has lost what was written since.
-    const lost =
-      wasLive &&
-      (end.epoch !== before.epoch ||
-        end.version < before.version ||
-        (end.version === before.version && end.tag !== "" && end.tag !== before.tag))
+    this.history = history
 
     const joins: Array<Held> = []
     const updates: Array<Held> = []
     for (const held of draft.differing.values()) {
       if (this.members.has(held.connection)) updates.push(held)
       else joins.push(held)
+    }
+    if (lost) {
+      this.heldUntil = now + this.hold
+      if (end.epoch !== before.epoch) this.lapses = 0
+      else if (wentBack) this.lapses++
     }
     const leaves: Array<Leaving> = []
     for (const member of this.members.values()) {
@@ -231,12 +219,8 @@ export class Model {
       }
       if (draft.differing.has(member.connection)) continue
       const reason = draft.reasons.get(member.connection)
-      if (reason === undefined && (lost || this.held.has(member))) this.held.add(member)
+      if (reason === undefined && (lost || (this.held.has(member) && now < this.heldUntil))) this.held.add(member)
       else leaves.push({ member, reason: reason ?? reasonOf(member, replicas) })
-    }
-    if (lost) {
-      this.heldUntil = now + this.hold
-      this.lapses = end.epoch === before.epoch ? this.lapses + 1 : 0
     }
     const step = this.step(end, joins, updates, leaves)
     this.putAllInOrder()

@@ -36,14 +36,14 @@ const message = (to: number, operations: ReadonlyArray<MessageOperation>, more: 
   ...more
 })
 
-const replicas = new Set(["r"])
+const end = (standing: Standing, history = "h") => ({ standing, history, replicas: new Set(["r"]) })
 
 /** Reads a whole snapshot at once. */
-const read = (model: Model, standing: Standing, members: ReadonlyArray<Held>, now = 0) => {
+const read = (model: Model, standing: Standing, members: ReadonlyArray<Held>, now = 0, history = "h") => {
   model.begin()
   model.start(standing)
   model.page(members)
-  return model.finish(standing, replicas, now)
+  return model.finish(end(standing, history), now)
 }
 
 const live = (standing: Standing, members: ReadonlyArray<Held>): Model => {
@@ -115,10 +115,10 @@ describe("the model of a followed topic", () => {
     model.receive(message(8, [remove("r.4"), put("r.1", "r.1", 9)]))
     // This page was read after the last change: what the messages say of these is older.
     model.page([held("r.3", 6), held("r.1", 1, "r.1", 9, 8), held("r.5", 9)])
-    expect(model.finish(at(9), replicas, 0)).toMatchObject({ type: "wait" })
+    expect(model.finish(end(at(9)), 0)).toMatchObject({ type: "wait" })
     model.receive(message(9, [put("r.5")]))
     model.receive(message(10, [put("r.6")]))
-    const finished = model.finish(at(9), replicas, 0)
+    const finished = model.finish(end(at(9)), 0)
     expect(finished).toMatchObject({ type: "done", resync: false })
     expect(finished.steps.map(({ from, version }) => [from, version])).toEqual([
       [5, 9],
@@ -134,7 +134,7 @@ describe("the model of a followed topic", () => {
     model.start(at(6))
     model.page([held("r.1", 1)])
     model.receive(message(8, [put("r.3")]))
-    expect(model.finish(at(8), replicas, 0)).toMatchObject({ type: "again" })
+    expect(model.finish(end(at(8)), 0)).toMatchObject({ type: "again" })
     expect(keys(model)).toEqual(["r.1"])
     expect(read(model, at(8), [held("r.1", 1), held("r.3", 8)])).toMatchObject({ type: "done", resync: false })
     expect(keys(model)).toEqual(["r.1", "r.3"])
@@ -153,15 +153,13 @@ describe("the model of a followed topic", () => {
     })
     const received = model.receive(born)
     expect(received).toMatchObject({ type: "applied", step: { changes: [{ type: "update", key: "bob" }] } })
-    expect(model.letGo(replicas, 100 + HOLD - 1)).toBeUndefined()
-    const gone = model.letGo(replicas, 100 + HOLD)
-    expect(gone?.diff).toMatchObject({
-      epoch: "f",
-      from: 1,
-      version: 1,
-      leaves: [{ key: "carol", reason: "replicaLost" }]
-    })
-    expect(model.letGo(replicas, 1_000)).toBeUndefined()
+    const written = [held("r.1", 1, "alice"), held("r.2", 1, "bob", 4)]
+    expect(model.holdEnds).toBe(100 + HOLD)
+    expect(read(model, at(1, "t1", "f"), written, 100 + HOLD - 1).steps).toEqual([])
+    const gone = read(model, at(1, "t1", "f"), written, 100 + HOLD).steps
+    expect(gone.map(({ diff }) => diff)).toMatchObject([
+      { epoch: "f", from: 1, version: 1, leaves: [{ key: "carol", reason: "replicaLost" }] }
+    ])
     expect(model.holdEnds).toBe(Number.POSITIVE_INFINITY)
   })
 
@@ -172,6 +170,17 @@ describe("the model of a followed topic", () => {
     expect(keys(model)).toEqual(["r.1", "r.2"])
     const again = message(8, [put("r.2")], { fromTag: "t7'", tag: "t8'" })
     expect(model.receive(again)).toMatchObject({ type: "applied", step: { changes: [], epoch: "e~1" } })
+  })
+
+  it("holds also when Redis restarted or failed over and went on further than this copy had come", () => {
+    const model = live(at(9), [held("r.1", 1), held("r.2", 9), held("r.3", 3)])
+    const { steps } = read(model, at(12, "t12'"), [held("r.1", 1), held("r.4", 11)], 0, "other")
+    expect(steps.map(({ changes, epoch }) => [changes.map(({ type, ref }) => [type, ref]), epoch])).toEqual([
+      [[["join", "r.4.1"]], "e+"]
+    ])
+    expect(keys(model)).toEqual(["r.1", "r.2", "r.3", "r.4"])
+    const [gone] = read(model, at(13), [held("r.1", 1), held("r.2", 13), held("r.4", 11)], HOLD, "other").steps
+    expect(gone?.diff.leaves).toMatchObject([{ key: "r.3", reason: "released" }])
   })
 
   it("lists a key's metas by age, in whatever order they were read", () => {

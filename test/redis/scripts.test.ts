@@ -297,7 +297,7 @@ describe.skipIf(redisIsOff())("the scripts, on a real server", () => {
           }
         }
         for (const topic of ["a", "b", "__proto__"]) {
-          const real = await calls.read(port, keys, topic, 1_000)
+          const real = await calls.read(port, keys, topic, 1_000, "follow")
           const known = fake.read(topic)
           expect({ ...real, members: [...(real.members ?? [])].sort(calls.byAge) }).toEqual({
             ...known,

@@ -4,7 +4,7 @@
  * The decisions are the real ones; Redis is the partition in memory that is compared with the scripts elsewhere.
  */
 import type { Step } from "../../src/internal/step.js"
-import type { ApplyAnswer, ApplyCall, Message, Standing } from "../../src/redis/calls.js"
+import type { ApplyAnswer, ApplyCall, End, Message, Standing } from "../../src/redis/calls.js"
 import { connectionOf, ownerOf, placeOf } from "../../src/redis/keys.js"
 import { Model } from "../../src/redis/model.js"
 import { Replica, type Todo } from "../../src/redis/replica.js"
@@ -315,10 +315,7 @@ export class SimulatedReplica {
           if (model.differsFrom(standing)) ask((standing) => model.differsFrom(standing) && this.resync(model))
         })
       })
-      if (this.world.clock.now >= model.holdEnds) {
-        const step = model.letGo(new Set(this.world.redis.leases.keys()), this.world.clock.now)
-        if (step !== undefined) this.tell(step)
-      }
+      if (this.world.clock.now >= model.holdEnds) this.resync(model)
     }
   }
 
@@ -341,10 +338,12 @@ export class SimulatedReplica {
       (answer) =>
         this.alive(() => {
           if (answer?.standing === undefined) return again()
-          model.start(answer.standing)
+          const { standing, history } = answer
+          model.start(standing)
           if (!inPages) {
             model.page(answer.members ?? [])
-            return this.finish(model, answer.standing, answer.replicas, again)
+            this.finish(model, { ...answer, standing }, again)
+            return
           }
           // HSCAN: what is there throughout is seen, as it is when its page is read.
           const names = (answer.members ?? []).map(({ connection }) => connection)
@@ -367,8 +366,9 @@ export class SimulatedReplica {
                     () => redis.read(model.topic),
                     (end) =>
                       this.alive(() => {
-                        if (end?.standing === undefined) return again()
-                        this.finish(model, end.standing, end.replicas, again)
+                        const standing = end?.standing
+                        if (standing === undefined || end?.history !== history) again()
+                        else this.finish(model, { ...end, standing }, again)
                       })
                   )
                 })
@@ -378,11 +378,11 @@ export class SimulatedReplica {
     )
   }
 
-  private finish(model: Model, end: Standing, replicas: ReadonlySet<string>, again: () => void, waited = false): void {
+  private finish(model: Model, end: End, again: () => void, waited = false): void {
     const wasLive = model.isLive
-    const finished = model.finish(end, replicas, this.world.clock.now)
+    const finished = model.finish(end, this.world.clock.now)
     if (finished.type === "wait" && !waited) {
-      this.later(300, () => this.finish(model, end, replicas, again, true))
+      this.later(300, () => this.finish(model, end, again, true))
       return
     }
     if (finished.type !== "done") {
@@ -391,7 +391,7 @@ export class SimulatedReplica {
     }
     if (!wasLive) {
       // The first follower gets the state; here it is folded as it was before the steps that came with it.
-      this.versions.set(model.topic, { epoch: end.epoch, version: end.version })
+      this.versions.set(model.topic, { epoch: end.standing.epoch, version: end.standing.version })
       const folded = this.folded.get(model.topic) as Map<string, string>
       for (const member of model.roster) folded.set(member.ref, member.key)
       for (const step of [...finished.steps].reverse()) unfold(step, folded)

@@ -163,7 +163,13 @@ export class FakePartition {
 
   read(name: string): ReadAnswer {
     const members = [...(this.topics.get(name)?.members.values() ?? [])]
-    return { standing: this.standing(name), replicas: new Set(this.leases.keys()), size: members.length, members }
+    return {
+      standing: this.standing(name),
+      history: this.history,
+      replicas: new Set(this.leases.keys()),
+      size: members.length,
+      members
+    }
   }
 
   standing(name: string): Standing | undefined {
