@@ -7,7 +7,7 @@
  * @since 0.1.0
  */
 import { Schema } from "effect"
-import * as json from "./internal/json.js"
+import { isJson } from "./internal/json.js"
 
 /**
  * A JSON value, read-only.
@@ -23,7 +23,7 @@ export type Json = null | boolean | number | string | ReadonlyArray<Json> | { re
  * @since 0.1.0
  * @category models
  */
-export const Json: Schema.Schema<Json> = Schema.declare((input: unknown): input is Json => json.isJson(input), {
+export const Json: Schema.Schema<Json> = Schema.declare((input: unknown): input is Json => isJson(input), {
   identifier: "Json",
-  arbitrary: () => (fc) => fc.jsonValue() as import("fast-check").Arbitrary<Json>
+  arbitrary: () => (fc) => fc.jsonValue().map((value): Json => value as Json)
 })

@@ -13,8 +13,19 @@
  *
  * @since 0.1.0
  */
-import { Config, type ConfigError, Context, Effect, Layer, type Option, type Schema, type Scope, type Stream } from "effect"
+
 import type { Duration } from "effect"
+import {
+  Config,
+  type ConfigError,
+  Context,
+  Effect,
+  Layer,
+  type Option,
+  type Schema,
+  type Scope,
+  type Stream
+} from "effect"
 import { Channels } from "./Channels.js"
 import { make } from "./internal/presence.js"
 import type { Json } from "./Json.js"
@@ -112,9 +123,7 @@ export interface PresenceFor<A> {
   readonly get: (topic: string, key: string) => Effect.Effect<Option.Option<PresenceEntry<A>>, PresenceUnavailable>
   readonly count: (topic: string) => Effect.Effect<Presence.Count, PresenceUnavailable>
   readonly topics: Effect.Effect<ReadonlyArray<string>, PresenceUnavailable>
-  readonly subscribe: (
-    topic: string
-  ) => Effect.Effect<Subscription<PresenceEvent<A>>, PresenceUnavailable, Scope.Scope>
+  readonly subscribe: (topic: string) => Effect.Effect<Subscription<PresenceEvent<A>>, PresenceUnavailable, Scope.Scope>
   readonly events: (topic: string) => Stream.Stream<PresenceEvent<A>, Lagged | PresenceUnavailable>
   readonly changes: (
     topic: string,

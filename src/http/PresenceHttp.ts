@@ -1,0 +1,205 @@
+/**
+ * Presence over HTTP: routes that list a topic, count it, and follow it as server-sent events.
+ *
+ * | route | answer |
+ * |---|---|
+ * | `GET {path}/:topic` | `[{"key","metas"}]` |
+ * | `GET {path}/:topic/count` | `{"keys","connections"}` |
+ * | `GET {path}/:topic/events` | `text/event-stream`: a `snapshot`, then a `diff` for what changes |
+ *
+ * Who follows with `?key=alice` (and `&meta=<JSON>`) asks to join: when `authorize` grants a key, that key is tracked for
+ * as long as the response is open. A `Last-Event-ID` resumes where the client stands while the diffs are at hand.
+ *
+ * The topic is one path segment, percent-decoded once. What is refused is answered `{"error"}` with 400 (encoding,
+ * topic, key, meta), 401 or 403 (`authorize`, a foreign `Origin`), 404, 405, 429 (too many connections) or 503 (the
+ * backend is away). Pages of other origins are told by CORS headers what they may read; those that may not get 403.
+ *
+ * At shutdown every open response ends before the server waits for it. A client that goes away, or a connection that
+ * dies, ends its lease. One that does not read holds nothing up and costs no more than others.
+ *
+ * @since 0.1.0
+ */
+import { HttpLayerRouter, HttpServerRequest, HttpServerResponse } from "@effect/platform"
+import { Duration, Effect, Layer } from "effect"
+import type { Authorize } from "../Authorize.js"
+import * as origins from "../internal/origins.js"
+import { checkTopic } from "../internal/topic.js"
+import { Presence } from "../Presence.js"
+import type { PresenceEntry } from "../PresenceEntry.js"
+import type { TrackError, Unauthorized } from "../PresenceError.js"
+import { Feeds, resumeFrom } from "./feed.js"
+import { query, type Target, target } from "./target.js"
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export interface Options<R = never> {
+  /** Where the routes stand. Default `/presence`. */
+  readonly path?: HttpLayerRouter.PathInput | undefined
+  /** Who may read and join. There is no default; `Authorize.allowAll` lets everybody. */
+  readonly authorize: Authorize<R>
+  /**
+   * The origins whose pages may use the routes, each whole: `https://example.com`. Without a list those of this
+   * machine, on any port, and, when the server listens beyond loopback, those of the host that a request names.
+   */
+  readonly allowedOrigins?: ReadonlyArray<string> | undefined
+  /** Changes within this time travel as one diff. Default 50 milliseconds; 0: each by itself. */
+  readonly diffInterval?: Duration.DurationInput | undefined
+  /** How long one who was tracked stays after the response has ended. Default 0. */
+  readonly leaveDelay?: Duration.DurationInput | undefined
+}
+
+/**
+ * The routes, on the `HttpLayerRouter` of `@effect/platform`.
+ *
+ * ```ts
+ * import { createServer } from "node:http"
+ * import { HttpLayerRouter } from "@effect/platform"
+ * import { NodeHttpServer, NodeRuntime } from "@effect/platform-node"
+ * import { Layer } from "effect"
+ * import { PresenceLive } from "effect-presence"
+ * import { Authorize, PresenceHttp } from "effect-presence/http"
+ *
+ * const Routes = PresenceHttp.layerRouter({ authorize: Authorize.allowAll })
+ *
+ * HttpLayerRouter.serve(Routes).pipe(
+ *   Layer.provide(PresenceLive),
+ *   Layer.provide(NodeHttpServer.layer(createServer, { port: 4000 })),
+ *   Layer.launch,
+ *   NodeRuntime.runMain
+ * )
+ * ```
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layerRouter = <R = never>(
+  options: Options<R>
+): Layer.Layer<
+  never,
+  never,
+  Presence | HttpLayerRouter.HttpRouter | HttpLayerRouter.Request.From<"Requires", Exclude<R, HttpLayerRouter.Provided>>
+> =>
+  Layer.scopedDiscard(
+    Effect.gen(function* () {
+      const presence = yield* Presence
+      const router = yield* HttpLayerRouter.HttpRouter
+      const isAllowed = yield* origins.make(options.allowedOrigins)
+      const base = (options.path ?? "/presence").replace(/\/+$/, "")
+      const leaveDelay = Duration.decode(options.leaveDelay ?? 0)
+      const feeds = yield* Effect.acquireRelease(
+        Effect.sync(() => new Feeds(Duration.decode(options.diffInterval ?? "50 millis"))),
+        (feeds) => Effect.sync(() => feeds.end())
+      )
+
+      const list = rememberedJson<ReadonlyArray<PresenceEntry>>()
+
+      const answer = (request: Request, { topic, view }: Target) =>
+        Effect.gen(function* () {
+          const payload = query(request.url)
+          if (typeof payload === "string") return refuse(400, payload)
+          yield* checkTopic(presence, topic)
+          const joins = view === "events" && "key" in payload
+          const grant = yield* options.authorize({ on: joins ? "join" : "read", request, topic, payload })
+          if (view === "list") return list(yield* presence.list(topic))
+          if (view === "count") return json(yield* presence.count(topic))
+          if (request.method === "HEAD") return HttpServerResponse.empty({ status: 200, headers: EVENT_STREAM })
+
+          const since = resumeFrom(request.headers["last-event-id"])
+          const feed = yield* feeds.make(request, presence.changes(topic, { since }), since !== undefined)
+          // After the snapshot: who joins reads of it in a diff, as everybody else does.
+          if (joins && grant.key !== undefined) {
+            yield* presence.track(topic, grant.key, grant.meta, { ttl: Duration.infinity, leaveDelay })
+          }
+          return HttpServerResponse.stream(feed.body, { headers: EVENT_STREAM })
+        }).pipe(Effect.catchAll((error) => Effect.succeed(refusal(error))))
+
+      const route = (request: Request) => {
+        const asked = target(base, request.url)
+        if (request.method === "OPTIONS") return Effect.succeed(preflight)
+        if (asked === "unknown") return Effect.succeed(refuse(404, "there is nothing here"))
+        if (asked === "malformed") return Effect.succeed(malformed)
+        if (request.method !== "GET" && request.method !== "HEAD") {
+          return Effect.succeed(refuse(405, `${request.method} is not allowed, only ${METHODS}`, { allow: METHODS }))
+        }
+        return answer(request, asked)
+      }
+
+      const forOrigins = <R>(request: Request, answered: Effect.Effect<Response, never, R>) => {
+        const origin = request.headers.origin
+        if (!isAllowed(request)) return Effect.succeed(refuse(403, `the origin ${origin} is not allowed`, VARY))
+        const headers = origin === undefined ? VARY : { ...VARY, "access-control-allow-origin": origin }
+        return Effect.map(answered, HttpServerResponse.setHeaders(headers))
+      }
+
+      yield* router.add("*", `${base}/*` as HttpLayerRouter.PathInput, (request) => forOrigins(request, route(request)))
+      // The router finds no route for a bad encoding, so that one is answered before it looks.
+      yield* router.addGlobalMiddleware((app) =>
+        Effect.flatMap(HttpServerRequest.HttpServerRequest, (request) =>
+          target(base, request.url) === "malformed" ? forOrigins(request, Effect.succeed(malformed)) : app
+        )
+      )
+    })
+  )
+
+type Request = HttpServerRequest.HttpServerRequest
+type Response = HttpServerResponse.HttpServerResponse
+
+const METHODS = "GET, HEAD, OPTIONS"
+
+const VARY = { vary: "origin" }
+
+const EVENT_STREAM = {
+  "content-type": "text/event-stream",
+  "cache-control": "no-cache",
+  // Else nginx collects a buffer full before it passes anything on.
+  "x-accel-buffering": "no",
+  // Else the connection idles on after the last event and the server waits for it at shutdown.
+  connection: "close"
+}
+
+const json = (body: unknown, status = 200, headers: Record<string, string> = {}): Response =>
+  HttpServerResponse.unsafeJson(body, { status, headers: { "cache-control": "no-cache", ...headers } })
+
+/** Answers the same value with the same bytes: a list is one array until it changes. */
+const rememberedJson = <A extends object>(): ((value: A) => Response) => {
+  const responses = new WeakMap<A, Response>()
+  return (value) => {
+    const known = responses.get(value)
+    if (known !== undefined) return known
+    const response = json(value)
+    responses.set(value, response)
+    return response
+  }
+}
+
+const refuse = (status: number, error: string, headers?: Record<string, string>): Response =>
+  json({ error }, status, headers)
+
+const malformed = refuse(400, "the topic is not percent-encoded UTF-8")
+
+const preflight = HttpServerResponse.empty({
+  status: 204,
+  headers: {
+    allow: METHODS,
+    "access-control-allow-methods": METHODS,
+    "access-control-allow-headers": "authorization, last-event-id",
+    "access-control-max-age": "7200"
+  }
+})
+
+const refusal = (error: TrackError | Unauthorized): Response => {
+  switch (error._tag) {
+    case "Unauthorized":
+      return refuse(error.status, error.reason, error.status === 401 ? { "www-authenticate": "Bearer" } : {})
+    case "PresenceUnavailable":
+      return refuse(503, error.message)
+    case "LimitExceeded": {
+      const crowded = error.limit === "connectionsPerKey" || error.limit === "keysPerTopic"
+      return refuse(crowded ? 429 : 400, error.message)
+    }
+    default:
+      return refuse(400, error.message)
+  }
+}

@@ -1,0 +1,68 @@
+/**
+ * Channels in process: a hub for each topic that somebody subscribes to, and the counts.
+ */
+import { Effect, type Scope } from "effect"
+import { InvalidTopic } from "../PresenceError.js"
+import type { Subscription } from "../Subscription.js"
+import { Hubs } from "./hub.js"
+
+interface Stats {
+  readonly subscribers: number
+  readonly published: number
+  readonly dropped: number
+  readonly lagged: number
+}
+
+const clamp = (capacity: number): number =>
+  Number.isNaN(capacity) ? 32 : Math.min(16_384, Math.max(1, Math.trunc(capacity)))
+
+export const make = (options?: { readonly capacity?: number | undefined }) =>
+  Effect.gen(function* () {
+    const total = { published: 0, dropped: 0, lagged: 0 }
+    const hubs = new Hubs<string>(clamp(options?.capacity ?? 32), {
+      lag: (missed) => {
+        total.lagged += missed
+      }
+    })
+    yield* Effect.addFinalizer(() => Effect.sync(() => hubs.close()))
+
+    const unsafePublish = (topic: string, text: string | (() => string)): number => {
+      const hub = hubs.get(topic)
+      const receivers = hub === undefined ? 0 : hub.subscribers
+      if (hub === undefined || hub.closed || receivers === 0) {
+        total.dropped++
+        return 0
+      }
+      total.published++
+      return hub.offer(typeof text === "string" ? text : text())
+    }
+
+    const publish = (topic: string, text: string): Effect.Effect<number, InvalidTopic> =>
+      Effect.suspend(() => (isUsable(topic) ? Effect.succeed(unsafePublish(topic, text)) : refuse(topic)))
+
+    const subscribe = <E = never, R = never>(
+      topic: string,
+      options?: { readonly authorize?: ((topic: string) => Effect.Effect<unknown, E, R>) | undefined }
+    ): Effect.Effect<Subscription<string>, E | InvalidTopic, R | Scope.Scope> =>
+      Effect.suspend((): Effect.Effect<unknown, E | InvalidTopic, R> => {
+        if (!isUsable(topic)) return refuse(topic)
+        return options?.authorize === undefined ? Effect.void : options.authorize(topic)
+      }).pipe(Effect.zipRight(hubs.subscribe(topic, (text) => [text])))
+
+    const stats = Effect.sync(() => {
+      const topics = new Map<string, Stats>()
+      let subscribers = 0
+      for (const hub of hubs.entries()) {
+        subscribers += hub.subscribers
+        topics.set(hub.topic, { subscribers: hub.subscribers, published: hub.offered, dropped: 0, lagged: hub.lost })
+      }
+      return { topics, total: { subscribers, ...total } }
+    })
+
+    return { publish, unsafePublish, subscribe, stats }
+  })
+
+const isUsable = (topic: string): boolean => typeof topic === "string" && topic.length > 0
+
+const refuse = (topic: string): Effect.Effect<never, InvalidTopic> =>
+  Effect.fail(new InvalidTopic({ topic: typeof topic === "string" ? topic : typeof topic, reason: "is empty" }))

@@ -1,0 +1,200 @@
+/**
+ * JSON values: copied in by value, compared by value.
+ *
+ * A meta comes from anywhere. `copy` walks it once, reads each property once, and either gives a deeply frozen copy
+ * or says what is wrong and where. It counts the bytes of the JSON text on the way and stops at the limit, so that
+ * a hostile value costs no more than an allowed one.
+ */
+
+/** Why a value was not taken: it is no JSON, or over a limit. `path` is `$`, `$.a`, `$.a[0]`. */
+export type Refusal =
+  | { readonly _tag: "Invalid"; readonly path: string; readonly reason: string }
+  | { readonly _tag: "TooDeep"; readonly path: string; readonly actual: number }
+  | { readonly _tag: "TooLarge"; readonly actual: number }
+
+export type Value = null | boolean | number | string | ReadonlyArray<Value> | { readonly [name: string]: Value }
+
+export interface Bounds {
+  /** UTF-8 bytes of the value as JSON. */
+  readonly metaBytes: number
+  /** `[]` is 1 deep, `[[]]` is 2, a string is 0. */
+  readonly metaDepth: number
+}
+
+/** Deeper than this the engine's own recursion ends, so no option may allow it. */
+const MAX_DEPTH = 1_000
+
+const EMPTY: Value = Object.freeze({})
+
+/** A refusal on its way out of the recursion. Nobody outside this file sees it thrown. */
+class Refused {
+  constructor(readonly refusal: Refusal) {}
+}
+
+/** A frozen copy of `input`, or why there is none. */
+export const copy = (input: unknown, bounds: Bounds): { readonly value: Value } | Refusal => {
+  const walk = new Walk(bounds.metaBytes, Math.min(bounds.metaDepth, MAX_DEPTH))
+  try {
+    return { value: walk.copy(input) }
+  } catch (cause) {
+    if (cause instanceof Refused) return cause.refusal
+    // A getter or a proxy of the caller's threw.
+    return { _tag: "Invalid", path: walk.path(), reason: "could not be read" }
+  }
+}
+
+class Walk {
+  private bytes = 0
+  /** The objects that lead to where we are, and the names between them. */
+  private readonly ancestors: Array<object> = []
+  private readonly names: Array<string | number> = []
+
+  constructor(
+    private readonly maxBytes: number,
+    private readonly maxDepth: number
+  ) {}
+
+  copy(input: unknown): Value {
+    switch (typeof input) {
+      case "string":
+        this.countString(input)
+        return input
+      case "number": {
+        if (!Number.isFinite(input)) return this.refuse(`is ${input}, which JSON cannot say`)
+        const value = input === 0 ? 0 : input
+        this.count(String(value).length)
+        return value
+      }
+      case "boolean":
+        this.count(input ? 4 : 5)
+        return input
+      case "object":
+        if (input === null) {
+          this.count(4)
+          return null
+        }
+        return this.copyObject(input)
+      default:
+        return this.refuse(`is a ${typeof input}, which JSON cannot say`)
+    }
+  }
+
+  path(): string {
+    let path = "$"
+    for (const name of this.names) path += typeof name === "number" ? `[${name}]` : `.${name}`
+    return path.length > 64 ? `${path.slice(0, 64)}…` : path
+  }
+
+  private copyObject(input: object): Value {
+    if (this.ancestors.includes(input)) return this.refuse("contains itself")
+    if (this.ancestors.length >= this.maxDepth) {
+      throw new Refused({ _tag: "TooDeep", path: this.path(), actual: this.maxDepth + 1 })
+    }
+    this.ancestors.push(input)
+    const value = Array.isArray(input) ? this.copyArray(input) : this.copyRecord(input)
+    this.ancestors.pop()
+    return value
+  }
+
+  private copyArray(input: ReadonlyArray<unknown>): Value {
+    if (!isPlain(Object.getPrototypeOf(Object.getPrototypeOf(input)))) return this.refuse("is a class instance")
+    const length = input.length
+    this.count(length === 0 ? 2 : length + 1)
+    const out: Array<Value> = []
+    for (let i = 0; i < length; i++) {
+      this.names.push(i)
+      out.push(this.copy(input[i]))
+      this.names.pop()
+    }
+    return Object.freeze(out)
+  }
+
+  private copyRecord(input: object): Value {
+    const prototype = Object.getPrototypeOf(input)
+    if (prototype !== Object.prototype && !isPlain(prototype)) return this.refuse("is a class instance")
+    if (Object.getOwnPropertySymbols(input).length > 0) return this.refuse("has a symbol as a name")
+    const names = Object.keys(input)
+    if (names.length === 0) {
+      this.count(2)
+      return EMPTY
+    }
+    const out: Record<string, Value> = {}
+    for (const name of names) {
+      this.names.push(name)
+      this.countString(name)
+      this.count(2)
+      const value = this.copy((input as Record<string, unknown>)[name])
+      if (name === "__proto__") {
+        // Assigning would set the prototype; this makes it a name like any other.
+        Object.defineProperty(out, name, { value, enumerable: true, configurable: true, writable: true })
+      } else {
+        out[name] = value
+      }
+      this.names.pop()
+    }
+    this.count(1)
+    return Object.freeze(out)
+  }
+
+  /** The bytes of a string as JSON writes it: quotes, escapes, UTF-8. */
+  private countString(text: string): void {
+    let bytes = text.length + 2
+    for (let i = 0; i < text.length; i++) {
+      const unit = text.charCodeAt(i)
+      if (unit < 0x20) bytes += unit === 8 || unit === 9 || unit === 10 || unit === 12 || unit === 13 ? 1 : 5
+      else if (unit === 0x22 || unit === 0x5c) bytes += 1
+      else if (unit >= 0x80) {
+        if (unit < 0x800) bytes += 1
+        else if (unit < 0xd800 || unit > 0xdfff) bytes += 2
+        else if (unit < 0xdc00 && isLowSurrogate(text.charCodeAt(i + 1))) {
+          // A pair is two units and four bytes.
+          bytes += 2
+          i++
+        } else bytes += 5
+      }
+      if (this.bytes + bytes > this.maxBytes) break
+    }
+    this.count(bytes)
+  }
+
+  private count(bytes: number): void {
+    this.bytes += bytes
+    if (this.bytes > this.maxBytes) throw new Refused({ _tag: "TooLarge", actual: this.bytes })
+  }
+
+  private refuse(reason: string): never {
+    throw new Refused({ _tag: "Invalid", path: this.path(), reason })
+  }
+}
+
+const isLowSurrogate = (unit: number): boolean => unit >= 0xdc00 && unit <= 0xdfff
+
+/** No prototype, or an `Object.prototype`, also of another realm. */
+const isPlain = (prototype: unknown): boolean =>
+  prototype === null || (typeof prototype === "object" && Object.getPrototypeOf(prototype) === null)
+
+/** Whether a value is JSON as it stands. */
+export const isJson = (input: unknown): input is Value => !("_tag" in copyUnbounded(input))
+
+const copyUnbounded = (input: unknown) =>
+  copy(input, { metaBytes: Number.POSITIVE_INFINITY, metaDepth: Number.POSITIVE_INFINITY })
+
+/** Equal as JSON, in whatever order names stand. Both are copies made here, so they are finite and plain. */
+export const equal = (a: Value, b: Value): boolean => {
+  if (a === b) return true
+  if (typeof a !== "object" || typeof b !== "object" || a === null || b === null) return false
+  if (isArray(a)) {
+    if (!isArray(b) || a.length !== b.length) return false
+    for (let i = 0; i < a.length; i++) if (!equal(a[i] as Value, b[i] as Value)) return false
+    return true
+  }
+  if (isArray(b)) return false
+  const names = Object.keys(a)
+  if (names.length !== Object.keys(b).length) return false
+  for (const name of names) {
+    if (!Object.hasOwn(b, name) || !equal(a[name] as Value, b[name] as Value)) return false
+  }
+  return true
+}
+
+const isArray: (value: unknown) => value is ReadonlyArray<Value> = Array.isArray

@@ -1,0 +1,164 @@
+/**
+ * Who is on one topic: its keys with their connections, and what is read of them.
+ *
+ * A key with one connection holds it directly, one with more holds a set in order of age. The sorted list is made
+ * when it is asked for, kept until something changes, and then patched at the few keys that did. Keys sort as `<` and
+ * the default `sort` do, by UTF-16: fast, and the same on every machine.
+ */
+import type { Value } from "./json.js"
+
+/** What a roster needs to know of a connection. */
+export interface Member {
+  readonly key: string
+  readonly ref: string
+  readonly meta: Value
+}
+
+export interface Entry {
+  readonly key: string
+  readonly metas: ReadonlyArray<Value>
+}
+
+export class Roster<M extends Member> {
+  version = 0
+  /** A followed roster lives on when it is empty. */
+  followed = false
+  /** Connections, of all keys. */
+  connections = 0
+  private readonly byKey = new Map<string, M | Set<M>>()
+  private listed: ReadonlyArray<Entry> | undefined
+  /** Keys that changed since `listed`. */
+  private dirty: Set<string> | undefined
+  private members: ReadonlyArray<Member> | undefined
+
+  /** The channel that mirrors its events. */
+  readonly channel: string
+
+  constructor(
+    readonly topic: string,
+    readonly epoch: string
+  ) {
+    this.channel = `presence:${topic}`
+  }
+
+  get keys(): number {
+    return this.byKey.size
+  }
+
+  /** How many connections a key has. */
+  size(key: string): number {
+    const held = this.byKey.get(key)
+    return held === undefined ? 0 : held instanceof Set ? held.size : 1
+  }
+
+  /** A key's connections, oldest first. */
+  of(key: string): Iterable<M> {
+    const held = this.byKey.get(key)
+    return held === undefined ? [] : held instanceof Set ? held : [held]
+  }
+
+  *[Symbol.iterator](): Iterator<M> {
+    for (const held of this.byKey.values()) {
+      if (held instanceof Set) yield* held
+      else yield held
+    }
+  }
+
+  add(member: M): void {
+    const held = this.byKey.get(member.key)
+    if (held === undefined) this.byKey.set(member.key, member)
+    else if (held instanceof Set) held.add(member)
+    else this.byKey.set(member.key, new Set([held, member]))
+    this.connections++
+    this.touch(member.key)
+  }
+
+  /** Whether it was the key's last connection. */
+  remove(member: M): boolean {
+    const held = this.byKey.get(member.key)
+    const last = held === member
+    if (last) this.byKey.delete(member.key)
+    else if (held instanceof Set) {
+      held.delete(member)
+      if (held.size === 1) for (const only of held) this.byKey.set(member.key, only)
+    }
+    this.connections--
+    this.touch(member.key)
+    return last
+  }
+
+  /** Says that something of a key has changed: one step of the version. */
+  touch(key: string): void {
+    this.version++
+    this.members = undefined
+    if (this.listed === undefined) return
+    this.dirty ??= new Set()
+    this.dirty.add(key)
+    // Patching that many costs as much as sorting anew, and nobody may ask again.
+    if (this.dirty.size > 32 && this.dirty.size > this.listed.length / 4) {
+      this.listed = undefined
+      this.dirty = undefined
+    }
+  }
+
+  entry(key: string): Entry | undefined {
+    const held = this.byKey.get(key)
+    if (held === undefined) return undefined
+    const metas = held instanceof Set ? Array.from(held, (member) => member.meta) : [held.meta]
+    return Object.freeze({ key, metas: Object.freeze(metas) })
+  }
+
+  /** Entries sorted by key. The same frozen array until something changes. */
+  list(): ReadonlyArray<Entry> {
+    if (this.listed === undefined) this.listed = Object.freeze(this.sorted())
+    else if (this.dirty !== undefined) {
+      this.listed = Object.freeze(this.patched(this.listed, this.dirty))
+      this.dirty = undefined
+    }
+    return this.listed
+  }
+
+  /** The connections, sorted by key, then age. The same frozen array until something changes. */
+  snapshot(): ReadonlyArray<Member> {
+    if (this.members === undefined) {
+      const members: Array<Member> = []
+      for (const { key } of this.list()) {
+        for (const { ref, meta } of this.of(key)) members.push(Object.freeze({ key, ref, meta }))
+      }
+      this.members = Object.freeze(members)
+    }
+    return this.members
+  }
+
+  private sorted(): Array<Entry> {
+    const keys = Array.from(this.byKey.keys()).sort()
+    return keys.map((key) => this.entry(key) as Entry)
+  }
+
+  /** `before` with the dirty keys' entries put in, replaced or taken out. */
+  private patched(before: ReadonlyArray<Entry>, dirty: ReadonlySet<string>): Array<Entry> {
+    const after: Array<Entry> = []
+    let i = 0
+    for (const key of Array.from(dirty).sort()) {
+      const end = position(before, key, i)
+      while (i < end) after.push(before[i++] as Entry)
+      if (i < before.length && (before[i] as Entry).key === key) i++
+      const entry = this.entry(key)
+      if (entry !== undefined) after.push(entry)
+    }
+    while (i < before.length) after.push(before[i++] as Entry)
+    return after
+  }
+}
+
+/** The first index from `start` whose key is not before `key`. */
+const position = (entries: ReadonlyArray<Entry>, key: string, start: number): number => {
+  let low = start
+  let high = entries.length
+  while (low < high) {
+    const middle = (low + high) >>> 1
+    if ((entries[middle] as Entry).key < key) low = middle + 1
+    else high = middle
+  }
+  return low
+}

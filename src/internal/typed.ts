@@ -1,0 +1,200 @@
+/**
+ * A presence with typed metas: encoded on the way in, decoded on the way out.
+ *
+ * Others may have stored anything, so what does not decode is left out and counted; it never fails a reader. Decoded
+ * entries and lists are remembered by the untyped ones they come from, so an unchanged list is not decoded again.
+ */
+import { Effect, Either, Option, ParseResult, Schema, type Scope, Stream } from "effect"
+import type { Lease } from "../Lease.js"
+import type { Connection, Diff, Leave, PresenceChange, Snapshot, Update } from "../PresenceChange.js"
+import type { PresenceEntry } from "../PresenceEntry.js"
+import { InvalidMeta, type TrackError } from "../PresenceError.js"
+import type { PresenceEvent } from "../PresenceEvent.js"
+import { type Follow, type Position, stepsFrom } from "./follow.js"
+import type { Value } from "./json.js"
+import type { OwnedLease } from "./lease.js"
+import * as metrics from "./metrics.js"
+import { cut } from "./names.js"
+import { Step } from "./step.js"
+import type { CheckedMeta } from "./validate.js"
+
+/** The untyped presence, with what only this package sees. */
+export interface Untyped<E, Options> {
+  readonly track: (
+    topic: string,
+    key: string,
+    meta: unknown,
+    options?: Options
+  ) => Effect.Effect<OwnedLease, TrackError, Scope.Scope>
+  readonly list: (topic: string) => Effect.Effect<ReadonlyArray<PresenceEntry>, E>
+  readonly get: (topic: string, key: string) => Effect.Effect<Option.Option<PresenceEntry>, E>
+  readonly snapshot: (topic: string) => Effect.Effect<Snapshot, E>
+  readonly follow: Follow<E>
+}
+
+export const typed =
+  <E, Options, Rest extends object>({ track, follow, list, get, snapshot, ...rest }: Untyped<E, Options> & Rest) =>
+  <A, I>(schema: Schema.Schema<A, I>) => {
+    const encodeEither = Schema.encodeEither(schema)
+    const decodeOption = Schema.decodeUnknownOption(schema)
+
+    const encode = (topic: string, key: string, meta: A): Either.Either<I, InvalidMeta> =>
+      Either.mapLeft(encodeEither(meta), (error) => {
+        const [issue] = ParseResult.ArrayFormatter.formatErrorSync(error)
+        const path = (issue?.path ?? []).map((name) => (typeof name === "number" ? `[${name}]` : `.${String(name)}`))
+        return new InvalidMeta({
+          topic: cut(topic),
+          key: cut(key),
+          path: cut(`$${path.join("")}`),
+          reason: issue?.message ?? "does not encode"
+        })
+      })
+
+    const decode = (meta: Value): Option.Option<A> => {
+      const decoded = decodeOption(meta)
+      if (Option.isNone(decoded)) metrics.add(metrics.undecodable, 1)
+      return decoded
+    }
+
+    // Reads
+
+    const entries = new WeakMap<PresenceEntry, Option.Option<PresenceEntry<A>>>()
+    const lists = new WeakMap<ReadonlyArray<PresenceEntry>, ReadonlyArray<PresenceEntry<A>>>()
+
+    const decodeEntry = (entry: PresenceEntry): Option.Option<PresenceEntry<A>> => {
+      let decoded = entries.get(entry)
+      if (decoded === undefined) {
+        const metas = filterMap(entry.metas, decode)
+        decoded =
+          metas.length === 0
+            ? Option.none()
+            : Option.some(Object.freeze({ key: entry.key, metas: Object.freeze(metas) }))
+        entries.set(entry, decoded)
+      }
+      return decoded
+    }
+
+    const decodeList = (list: ReadonlyArray<PresenceEntry>): ReadonlyArray<PresenceEntry<A>> => {
+      let decoded = lists.get(list)
+      if (decoded === undefined) {
+        decoded = Object.freeze(filterMap(list, decodeEntry))
+        lists.set(list, decoded)
+      }
+      return decoded
+    }
+
+    const decodeConnection = ({
+      key,
+      ref,
+      meta
+    }: {
+      readonly key: string
+      readonly ref: string
+      readonly meta: Value
+    }) => Option.map(decode(meta), (meta): Connection<A> => Object.freeze({ key, ref, meta }))
+
+    const decodeSnapshot = (snapshot: Snapshot): Snapshot<A> =>
+      Object.freeze({ ...snapshot, connections: Object.freeze(filterMap(snapshot.connections, decodeConnection)) })
+
+    // Follows
+
+    const decodeDiff = (step: Step): Diff<A> => {
+      const joins: Array<Connection<A>> = []
+      const leaves: Array<Leave<A>> = []
+      const updates: Array<Update<A>> = []
+      for (const { type, key, ref, meta, previousRef, previousMeta, reason } of step.sorted) {
+        const after = decode(meta)
+        if (type === "update") {
+          const before = decode(previousMeta)
+          if (Option.isSome(after)) {
+            if (Option.isSome(before)) updates.push({ key, ref, previousRef, meta: after.value })
+            else joins.push({ key, ref, meta: after.value })
+          } else if (Option.isSome(before)) leaves.push({ key, ref: previousRef, meta: before.value, reason })
+        } else if (Option.isSome(after)) {
+          if (type === "join") joins.push({ key, ref, meta: after.value })
+          else leaves.push({ key, ref, meta: after.value, reason })
+        }
+      }
+      const { topic, epoch, from, version } = step
+      return { _tag: "Diff", topic, epoch, from, version, joins, leaves, updates }
+    }
+
+    const decodeEvents = (step: Step): ReadonlyArray<PresenceEvent<A>> => {
+      const events: Array<PresenceEvent<A>> = []
+      for (const change of step.changes) {
+        const { type, key, last } = change
+        if (type === "leave") {
+          if (last) events.push({ type, key })
+          continue
+        }
+        const after = decode(change.meta)
+        const before = type === "update" ? decode(change.previousMeta) : Option.none()
+        if (Option.isSome(after)) {
+          events.push({ type: Option.isSome(before) ? "update" : "join", key, meta: after.value })
+        } else if (Option.isSome(before) && last) events.push({ type: "leave", key })
+      }
+      return events
+    }
+
+    const subscribe = (topic: string) => Effect.map(follow(topic, decodeEvents), ({ subscription }) => subscription)
+
+    // Leases
+
+    const typedLease = (lease: OwnedLease): Lease<A, A> => ({
+      topic: lease.topic,
+      key: lease.key,
+      get ref() {
+        return lease.ref
+      },
+      get refresh() {
+        return lease.refresh
+      },
+      update: (next: A | ((meta: A) => A)) => {
+        const { owner } = lease.leases
+        return owner.update(lease, (current): CheckedMeta => {
+          let meta: A
+          if (typeof next === "function") {
+            // What this lease stored was encoded by the same schema, so it decodes.
+            meta = (next as (meta: A) => A)(Schema.decodeUnknownSync(schema)(current))
+          } else meta = next
+          return Either.match(encode(lease.topic, lease.key, meta), {
+            onLeft: (error): CheckedMeta => error,
+            onRight: (encoded) => owner.checkMeta(lease.topic, lease.key, encoded)
+          })
+        })
+      },
+      get release() {
+        return lease.release
+      },
+      get ended() {
+        return lease.ended
+      }
+    })
+
+    return {
+      ...rest,
+      track: (topic: string, key: string, meta: A, options?: Options) =>
+        Effect.flatMap(encode(topic, key, meta), (encoded) =>
+          Effect.map(track(topic, key, encoded, options), typedLease)
+        ),
+      list: (topic: string) => Effect.map(list(topic), decodeList),
+      get: (topic: string, key: string) => Effect.map(get(topic, key), Option.flatMap(decodeEntry)),
+      snapshot: (topic: string) => Effect.map(snapshot(topic), decodeSnapshot),
+      subscribe,
+      events: (topic: string) => Stream.unwrapScoped(Effect.map(subscribe(topic), ({ stream }) => stream)),
+      changes: (topic: string, options?: { readonly since?: Position | undefined }) =>
+        Stream.map(
+          stepsFrom(follow, topic, options?.since),
+          (change): PresenceChange<A> => (change instanceof Step ? decodeDiff(change) : decodeSnapshot(change))
+        )
+    }
+  }
+
+const filterMap = <A, B>(values: ReadonlyArray<A>, f: (value: A) => Option.Option<B>): Array<B> => {
+  const out: Array<B> = []
+  for (const value of values) {
+    const mapped = f(value)
+    if (Option.isSome(mapped)) out.push(mapped.value)
+  }
+  return out
+}
