@@ -37,6 +37,7 @@ export interface Rules {
   readonly protocol: "phoenix" | "supabase"
   readonly channels: number
   readonly topicBytes: number
+  readonly keyBytes: number
   readonly metaDepth: number
   /** A key for a Supabase client that names none. */
   readonly makeKey: () => string
@@ -65,15 +66,6 @@ export type Action =
     }
   /** From here on the channel gets a `presence_state` and the diffs after it. Once more: with the new `joinRef`. */
   | { readonly _tag: "Follow"; readonly channel: Channel }
-  /** The message goes to the topic's other members, with `self` to this one too. */
-  | {
-      readonly _tag: "Relay"
-      readonly channel: Channel
-      readonly event: string
-      readonly payload: Payload | Uint8Array
-      readonly inner?: string
-      readonly self: boolean
-    }
 
 /** What authorize says. */
 export type Permission =
@@ -124,6 +116,16 @@ export type Question =
       readonly payload: Payload | Uint8Array
       readonly next: (answer: Reply) => Step
     }
+  /** Passes the message on to the topic's other members, with `self` to this one too. */
+  | {
+      readonly _tag: "Relay"
+      readonly channel: Channel
+      readonly event: string
+      readonly payload: Payload | Uint8Array
+      readonly inner?: string
+      readonly self: boolean
+      readonly next: () => Step
+    }
 
 export interface Step {
   readonly state: State
@@ -155,7 +157,7 @@ export const receive = (rules: Rules, state: State, message: Message): Step => {
   if (message.joinRef !== null && message.joinRef !== channel.joinRef) return stay(state)
   if (event === "phx_leave") return leave(state, channel, message)
   if (event === "access_token") return stay(state)
-  if (event === "presence" && isRecord(payload)) return presence(state, channel, message, payload)
+  if (event === "presence" && isRecord(payload)) return presence(rules, state, channel, message, payload)
   if (isReserved(event)) return stay(state, refuse(message, "reserved event"))
   return push(rules, state, channel, message, payload as Payload | Uint8Array)
 }
@@ -175,20 +177,17 @@ const join = (rules: Rules, state: State, message: Message, payload: Payload): S
   const wire = message.topic
   const topic = presenceTopic(rules, wire)
   if (topic === undefined) return stay(state, refuse(message, "unmatched topic"))
-  const refusal = checkName(topic, rules.topicBytes)
-  if (refusal !== undefined) {
-    const why = refusal._tag === "Invalid" ? refusal.reason : `has ${refusal.actual} bytes, at most ${rules.topicBytes}`
-    return stay(state, refuse(message, `topic ${why}`))
-  }
+  const wrong = nameError("topic", topic, rules.topicBytes)
+  if (wrong !== undefined) return stay(state, refuse(message, wrong))
   const old = state.channels.get(wire)
   if (old === undefined && state.channels.size >= rules.channels) {
     return stay(state, refuse(message, "too many channels joined"))
   }
-  const config = rules.protocol === "supabase" ? readConfig(payload) : plain(payload)
-  if (config.key !== undefined && typeof config.key !== "string")
-    return stay(state, refuse(message, "key is no string"))
+  const config = rules.protocol === "supabase" ? readConfig(payload, rules.makeKey) : plain(payload)
+  const wrongKey = config.key === undefined ? undefined : nameError("key", config.key, rules.keyBytes)
+  if (wrongKey !== undefined) return stay(state, refuse(message, wrongKey))
   // Supabase names the key inside its config. authorize finds it where a Phoenix client puts it.
-  const asked = rules.protocol === "supabase" ? { ...payload, key: config.key || rules.makeKey() } : payload
+  const asked = rules.protocol === "supabase" ? { ...payload, key: config.key } : payload
 
   /** The old join ends whatever becomes of the new one, and says so after the answer. */
   const closed: ReadonlyArray<Action> =
@@ -254,7 +253,7 @@ const leave = (state: State, channel: Channel, message: Message): Step =>
   ])
 
 /** `track`, `update` and `untrack`, as Supabase's client pushes them. One who names a key asks to join under it. */
-const presence = (state: State, channel: Channel, message: Message, payload: Payload): Step => {
+const presence = (rules: Rules, state: State, channel: Channel, message: Message, payload: Payload): Step => {
   const event = payload.event ?? "track"
   if (event === "untrack") {
     if (!channel.tracked) return stay(state, ...answer(message, channel))
@@ -267,7 +266,8 @@ const presence = (state: State, channel: Channel, message: Message, payload: Pay
   if (event !== "track") return stay(state, refuse(message, "event is neither track nor untrack"))
   const given = payload.payload ?? payload.meta
   if (payload.key !== undefined) {
-    if (typeof payload.key !== "string") return stay(state, refuse(message, "key is no string"))
+    const wrong = nameError("key", payload.key, rules.keyBytes)
+    if (wrong !== undefined) return stay(state, refuse(message, wrong))
     return ask(state, {
       _tag: "Authorize",
       topic: channel.topic,
@@ -308,18 +308,15 @@ const push = (rules: Rules, state: State, channel: Channel, message: Message, pa
     next: (reply) => {
       const silent = message.ref === null || (broadcast && !channel.ack)
       if (reply !== undefined) return stay(state, ...(silent ? [] : [replyWith(message, channel, reply)]))
-      return stay(
-        state,
-        {
-          _tag: "Relay",
-          channel,
-          event,
-          payload,
-          ...(inner === undefined ? {} : { inner }),
-          self: broadcast && channel.self
-        },
-        ...(silent ? [] : [accept(message, channel.joinRef)])
-      )
+      return ask(state, {
+        _tag: "Relay",
+        channel,
+        event,
+        payload,
+        ...(inner === undefined ? {} : { inner }),
+        self: broadcast && channel.self,
+        next: () => stay(state, ...(silent ? [] : [accept(message, channel.joinRef)]))
+      })
     }
   })
 }
@@ -353,11 +350,19 @@ interface Config {
 
 const plain = (payload: Payload): Config => ({ key: payload.key, self: false, ack: false })
 
-const readConfig = (payload: Payload): Config => {
+const readConfig = (payload: Payload, makeKey: () => string): Config => {
   const config = isRecord(payload.config) ? payload.config : {}
   const broadcast = isRecord(config.broadcast) ? config.broadcast : {}
   const presence = isRecord(config.presence) ? config.presence : {}
-  return { key: presence.key, self: broadcast.self === true, ack: broadcast.ack === true }
+  const key = presence.key === undefined || presence.key === "" ? makeKey() : presence.key
+  return { key, self: broadcast.self === true, ack: broadcast.ack === true }
+}
+
+/** What is wrong with a name that a client chose, if anything. */
+const nameError = (what: "topic" | "key", name: unknown, maxBytes: number): string | undefined => {
+  const refusal = checkName(name, maxBytes)
+  if (refusal === undefined) return undefined
+  return refusal._tag === "Invalid" ? `${what} ${refusal.reason}` : `${what} has more than ${maxBytes} bytes`
 }
 
 const stay = (state: State, ...actions: ReadonlyArray<Action>): Step => ({ state, actions })

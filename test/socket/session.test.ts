@@ -34,6 +34,7 @@ const makeClient = (
     protocol: "phoenix",
     channels: 100,
     topicBytes: 255,
+    keyBytes: 255,
     metaDepth: 64,
     makeKey: () => "made",
     ...overrides
@@ -44,9 +45,11 @@ const makeClient = (
     typeof payload.key === "string"
       ? { _tag: "Granted", key: payload.key, ...("meta" in payload ? { meta: payload.meta } : {}) }
       : { _tag: "Granted" }
-  const next = (question: Question): Step => {
+  const next = (question: Question, heard: Array<unknown>): Step => {
     const { next: _, ...rest } = question
-    questions.push("channel" in rest ? { ...rest, channel: rest.channel.wire } : rest)
+    const readable = "channel" in rest ? { ...rest, channel: rest.channel.wire } : rest
+    if (question._tag === "Relay") heard.push(readable)
+    else questions.push(readable)
     switch (question._tag) {
       case "Authorize":
         return question.next((world.authorize ?? allow)(question.payload))
@@ -60,15 +63,16 @@ const makeClient = (
         return question.next()
     }
   }
+  /** What the client and the other members hear. */
   const run = (first: Step): Array<unknown> => {
+    const heard: Array<unknown> = first.actions.map(readable)
     let step = first
-    const actions: Array<Action> = [...step.actions]
     while (step.question !== undefined) {
-      step = next(step.question)
-      actions.push(...step.actions)
+      step = next(step.question, heard)
+      heard.push(...step.actions.map(readable))
     }
     state = step.state
-    return actions.map(readable)
+    return heard
   }
   return {
     questions,
@@ -92,8 +96,6 @@ const readable = (action: Action): unknown => {
       return [action.joinRef, action.ref, action.topic, action.status, action.payload]
     case "Follow":
       return `follow ${action.channel.wire} ${action.channel.joinRef}`
-    case "Relay":
-      return { ...action, channel: action.channel.wire }
   }
 }
 
@@ -346,7 +348,7 @@ describe("presence pushes of a Phoenix client", () => {
     const client = makeClient()
     client.say("4", "4", "room:1", "phx_join", {})
     expect(client.say("4", "5", "room:1", "presence", { key: 5 })).toEqual([
-      error("4", "5", "room:1", "key is no string")
+      error("4", "5", "room:1", "key is no string but number")
     ])
     expect(client.say("4", "6", "room:1", "presence", { event: "explode" })).toEqual([
       error("4", "6", "room:1", "event is neither track nor untrack")
@@ -561,10 +563,12 @@ describe("what hostile clients get", () => {
 
   it("a key that is no string", () => {
     for (const key of [5, null, {}, ["a"], true]) {
-      expect(makeClient().say("1", "2", "t", "phx_join", { key })).toEqual([error("1", "2", "t", "key is no string")])
+      expect(makeClient().say("1", "2", "t", "phx_join", { key })).toEqual([
+        error("1", "2", "t", `key is no string but ${typeof key}`)
+      ])
       const client = makeClient({ protocol: "supabase" })
       expect(client.say("1", "2", "realtime:t", "phx_join", { config: { presence: { key } } })).toEqual([
-        error("1", "2", "realtime:t", "key is no string")
+        error("1", "2", "realtime:t", `key is no string but ${typeof key}`)
       ])
     }
   })
@@ -573,9 +577,7 @@ describe("what hostile clients get", () => {
     const client = makeClient()
     const long = "t".repeat(256)
     expect(client.say("1", "2", "", "phx_join", {})).toEqual([error("1", "2", "", "topic is empty")])
-    expect(client.say("1", "2", long, "phx_join", {})).toEqual([
-      error("1", "2", long, "topic has 256 bytes, at most 255")
-    ])
+    expect(client.say("1", "2", long, "phx_join", {})).toEqual([error("1", "2", long, "topic has more than 255 bytes")])
     expect(client.say("1", "2", "a\ud800", "phx_join", {})).toEqual([
       error("1", "2", "a\ud800", "topic holds a lone surrogate")
     ])
