@@ -28,33 +28,24 @@ export const take = (rate: Rate, bucket: Bucket, now: number): { readonly bucket
 
 /** What a socket may have waiting, unsent. */
 export interface Allowance {
-  /** Over this many bytes it gets no more until it has drained. */
+  /** Over this many bytes it is full: it gets no more until it has drained. */
   readonly unsentBytes: number
-  /** Over this many it is cut off. */
-  readonly unsentBytesMax: number
-  /** And after this many milliseconds over `unsentBytes` without draining. */
+  /** And is cut off after this many milliseconds. */
   readonly unsentFor: number
 }
 
-/** `fullSince`: when it was found over `unsentBytes`, `undefined` while it is not. */
-export type Pressure = { readonly fullSince: number | undefined }
+/** When it was found full, `undefined` while it is not. */
+export type FullSince = number | undefined
 
-export const relaxed: Pressure = { fullSince: undefined }
-
-/** Looked at after each write and now and then: whether to write on, to hold back, or to cut the socket off. */
+/** Looked at after each write, after draining, and now and then. */
 export const press = (
   allowance: Allowance,
-  pressure: Pressure,
+  fullSince: FullSince,
   unsent: number,
   now: number
-): { readonly pressure: Pressure; readonly verdict: "open" | "full" | "cut" } => {
-  if (unsent > allowance.unsentBytesMax) return { pressure, verdict: "cut" }
-  if (pressure.fullSince === undefined) {
-    return unsent > allowance.unsentBytes
-      ? { pressure: { fullSince: now }, verdict: "full" }
-      : { pressure, verdict: "open" }
-  }
-  // Once full, half of it must be gone, so that a socket does not flicker at the edge.
-  if (unsent <= allowance.unsentBytes / 2) return { pressure: relaxed, verdict: "open" }
-  return { pressure, verdict: now - pressure.fullSince >= allowance.unsentFor ? "cut" : "full" }
+): { readonly fullSince: FullSince; readonly cut: boolean } => {
+  if (fullSince === undefined) return { fullSince: unsent > allowance.unsentBytes ? now : undefined, cut: false }
+  // Half of it must be gone, so that a socket does not flicker at the edge.
+  if (unsent <= allowance.unsentBytes / 2) return { fullSince: undefined, cut: false }
+  return { fullSince, cut: now - fullSince >= allowance.unsentFor }
 }

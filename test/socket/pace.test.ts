@@ -1,6 +1,6 @@
 import { describe, expect, it } from "@effect/vitest"
 import * as fc from "fast-check"
-import { full, press, relaxed, take } from "../../src/socket/pace.js"
+import { full, press, take } from "../../src/socket/pace.js"
 
 describe("messages a second", () => {
   const rate = { perSecond: 1_000, burst: 2_000 }
@@ -45,21 +45,18 @@ describe("messages a second", () => {
 })
 
 describe("bytes unsent", () => {
-  const allowance = { unsentBytes: 1_000, unsentBytesMax: 4_000, unsentFor: 30 }
+  const allowance = { unsentBytes: 1_000, unsentFor: 30 }
 
-  it("over the allowance it is full, and open again when half of that has gone", () => {
-    const first = press(allowance, relaxed, 1_000, 0)
-    expect(first.verdict).toBe("open")
-    const second = press(allowance, first.pressure, 1_001, 5)
-    expect(second.verdict).toBe("full")
-    expect(press(allowance, second.pressure, 900, 10).verdict).toBe("full")
-    expect(press(allowance, second.pressure, 500, 10)).toEqual({ pressure: relaxed, verdict: "open" })
+  it("over the allowance it is full, and no more when half of that has gone", () => {
+    expect(press(allowance, undefined, 1_000, 0)).toEqual({ fullSince: undefined, cut: false })
+    expect(press(allowance, undefined, 1_001, 5)).toEqual({ fullSince: 5, cut: false })
+    expect(press(allowance, 5, 900, 10)).toEqual({ fullSince: 5, cut: false })
+    expect(press(allowance, 5, 500, 10)).toEqual({ fullSince: undefined, cut: false })
   })
 
-  it("still full after its time, or over the most, it is cut off", () => {
-    const { pressure } = press(allowance, relaxed, 1_001, 0)
-    expect(press(allowance, pressure, 900, 29).verdict).toBe("full")
-    expect(press(allowance, pressure, 900, 30).verdict).toBe("cut")
-    expect(press(allowance, relaxed, 4_001, 0).verdict).toBe("cut")
+  it("still full after its time it is cut off, and one that has drained by then is not", () => {
+    expect(press(allowance, 0, 900, 29).cut).toBe(false)
+    expect(press(allowance, 0, 900, 30).cut).toBe(true)
+    expect(press(allowance, 0, 400, 30).cut).toBe(false)
   })
 })
