@@ -177,6 +177,7 @@ export const layerRouter = <R = never, R2 = never>(
 
       const shared = {
         rules: { ...limits, protocol, makeKey: () => crypto.randomUUID() },
+        load: { busy: 0 },
         topics: new Topics({
           protocol,
           presence,

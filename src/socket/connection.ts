@@ -15,8 +15,11 @@ import type { Flow, Input } from "./flow.js"
 import * as session from "./session.js"
 import type { Member, Topic, Topics } from "./topics.js"
 
-/** Milliseconds that a socket may keep the process busy before others get their turn. */
+/** Milliseconds that sockets may keep the process busy before the event loop goes on: all of a route together. */
 const TURN = 5
+
+/** But each this long at least. */
+const SHARE = 0.25
 
 /** Milliseconds to wait at least for the next message of one that is too fast, so that not each has a timer. */
 const BREATH = 10
@@ -24,6 +27,8 @@ const BREATH = 10
 /** What all sockets of a route have in common. */
 export interface Host<R> {
   readonly rules: session.Rules
+  /** How many sockets have more to do than fits into a turn. */
+  readonly load: { busy: number }
   readonly topics: Topics
   readonly track: (topic: string, key: string, meta: unknown) => Effect.Effect<Lease, TrackError, Scope.Scope>
   readonly authorize: (topic: string, payload: session.Payload) => Effect.Effect<session.Permission, never, R>
@@ -54,8 +59,14 @@ export class Connection<R> {
 
   /** Until the socket ends. */
   readonly work: Effect.Effect<void, never, R> = Effect.suspend(() => {
-    const turnEnds = performance.now() + TURN
-    for (;;) {
+    this.turnEnds = performance.now() + Math.max(SHARE, TURN / (1 + this.host.load.busy))
+    return this.turn
+  })
+
+  private turnEnds = 0
+
+  private readonly turn: Effect.Effect<void, never, R> = Effect.suspend(() => {
+    while (performance.now() < this.turnEnds) {
       const next = this.flow.take()
       if (next === "ended") return Effect.void
       if (typeof next === "number") {
@@ -63,9 +74,16 @@ export class Connection<R> {
         return Effect.zipRight(wait, this.work)
       }
       const rest = this.handle(next)
-      if (rest !== undefined) return Effect.zipRight(rest, this.work)
-      if (performance.now() > turnEnds) return Effect.zipRight(nextTurn, this.work)
+      if (rest !== undefined) return Effect.zipRight(rest, this.turn)
     }
+    this.host.load.busy++
+    return Effect.zipRight(
+      Effect.ensuring(
+        nextTurn,
+        Effect.sync(() => this.host.load.busy--)
+      ),
+      this.work
+    )
   })
 
   /** Leaves all topics. The leases are the scope's. */

@@ -32,7 +32,7 @@ declare module "phoenix" {
   }
   export type Metas = { readonly metas: ReadonlyArray<Meta> }
   export class Presence {
-    constructor(channel: Channel)
+    constructor(channel: Pick<Channel, "on" | "joinRef">)
     readonly state: Record<string, Metas>
     onJoin(callback: (key: string, current: Metas | undefined, joined: Metas) => void): void
     onLeave(callback: (key: string, current: Metas, left: Metas) => void): void
