@@ -1,12 +1,15 @@
 /** The published Phoenix client, unmodified, over real sockets: the rows of the protocol. */
 import { get } from "node:http"
-import { describe, expect, it } from "@effect/vitest"
+import { describe, expect, it, vi } from "@effect/vitest"
 import { Deferred, Effect, Option } from "effect"
 import type { Socket } from "phoenix"
 import { Unauthorized } from "../../src/PresenceError.js"
 import { connect, phoenixUrl } from "./support/client.js"
 import { join, phoenixSocket } from "./support/phoenix.js"
 import { makeServer } from "./support/server.js"
+
+// Real sockets, on machines that may be busy.
+vi.setConfig({ testTimeout: 20_000 })
 
 const closeCode = (socket: Socket) =>
   Effect.async<number>((resume) => socket.onClose(({ code }) => resume(Effect.succeed(code))))
