@@ -229,6 +229,8 @@ export const layerRouter = <R = never, R2 = never>(
         Effect.uninterruptibleMask((restore) =>
           Effect.gen(function* () {
             const scope = yield* Scope.make()
+            // Asked again: authorize may have taken its time.
+            if (sockets.stopping) return stopping
             const ws = upgrade(incoming)
             if (typeof ws === "string") return refuse(400, ws)
             const flow: Flow<Order> = new Flow(ws, incoming.socket, limits, now, () => connection.catchUp())
@@ -262,7 +264,7 @@ export const layerRouter = <R = never, R2 = never>(
         Effect.suspend(() => {
           const payload = query(request.url)
           const version = parseVersion(payload.vsn)
-          if (sockets.stopping) return Effect.succeed(refuse(503, "the server stops"))
+          if (sockets.stopping) return Effect.succeed(stopping)
           if (!isAllowed(request)) {
             return Effect.succeed(refuse(403, `the origin ${request.headers.origin} is not allowed`))
           }
@@ -294,6 +296,8 @@ const LAST_READ = 1_000
 
 const refuse = (status: number, error: string, headers: Record<string, string> = {}) =>
   HttpServerResponse.unsafeJson({ error }, { status, headers })
+
+const stopping = refuse(503, "the server is stopping")
 
 /** The parameters of the URL. Of two with one name the last counts. */
 const query = (url: string): { readonly [name: string]: string } => {

@@ -168,7 +168,10 @@ export class Connection<R> {
           : Effect.map(this.host.onMessage(question), question.next)
       case "Relay": {
         const member = this.members.get(question.channel.wire)
-        return member === undefined ? question.next() : Effect.map(member.pass(question, question.self), question.next)
+        if (member === undefined) return question.next()
+        const { event, payload, inner, self } = question
+        const message = { event, inner, payload: payload instanceof Uint8Array ? payload : JSON.stringify(payload) }
+        return Effect.map(member.pass(message, self), question.next)
       }
       case "Track":
         return Effect.map(this.track(question.channel, question.key, question.meta), question.next)

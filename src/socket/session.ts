@@ -217,7 +217,7 @@ const join = (rules: Rules, state: State, message: Message, payload: Payload): S
         topic,
         joinRef: message.joinRef ?? message.ref,
         key: answer.key,
-        meta: answer.meta ?? {},
+        meta: answer.meta === undefined ? {} : answer.meta,
         clientMeta: answer.clientMeta !== false,
         tracked: false,
         self: config.self,
@@ -264,7 +264,7 @@ const presence = (rules: Rules, state: State, channel: Channel, message: Message
     })
   }
   if (event !== "track") return stay(state, refuse(message, "event is neither track nor untrack"))
-  const given = payload.payload ?? payload.meta
+  const given = "payload" in payload ? payload.payload : payload.meta
   if (payload.key !== undefined) {
     const wrong = nameError("key", payload.key, rules.keyBytes)
     if (wrong !== undefined) return stay(state, refuse(message, wrong))
@@ -275,13 +275,15 @@ const presence = (rules: Rules, state: State, channel: Channel, message: Message
       next: (permission) => {
         if (permission._tag === "Refused") return stay(state, refuse(message, permission.reason))
         const clientMeta = permission.clientMeta !== false
-        const meta = (clientMeta ? given : undefined) ?? permission.meta ?? {}
-        return track(state, { ...channel, key: permission.key, meta: permission.meta ?? {}, clientMeta }, message, meta)
+        const meta = permission.meta === undefined ? {} : permission.meta
+        const granted = { ...channel, key: permission.key, meta, clientMeta }
+        return track(state, granted, message, clientMeta && given !== undefined ? given : meta)
       }
     })
   }
   if (channel.tracked && !channel.clientMeta) return stay(state, refuse(message, "meta may not be replaced"))
-  return track(state, channel, message, channel.clientMeta ? (given ?? {}) : channel.meta)
+  if (!channel.clientMeta) return track(state, channel, message, channel.meta)
+  return track(state, channel, message, given === undefined ? {} : given)
 }
 
 const track = (state: State, channel: Channel, message: Message, meta: unknown): Step => {

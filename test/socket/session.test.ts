@@ -134,6 +134,16 @@ describe("joining and leaving", () => {
     expect(client.questions[1]).toMatchObject({ _tag: "Track", meta: {} })
   })
 
+  it("null is a meta like any other", () => {
+    const client = makeClient()
+    client.say("4", "4", "room:1", "phx_join", { key: "alice", meta: null })
+    expect(client.questions.at(-1)).toMatchObject({ _tag: "Track", meta: null })
+    client.say("4", "5", "room:1", "presence", { event: "track", payload: null })
+    expect(client.questions.at(-1)).toMatchObject({ _tag: "Update", meta: null })
+    client.say("4", "6", "room:1", "presence", { key: "alice", payload: null, meta: 1 })
+    expect(client.questions.at(-1)).toMatchObject({ _tag: "Update", meta: null })
+  })
+
   it("without a key it is joined and not tracked: a watcher", () => {
     const client = makeClient()
     expect(client.say("4", "4", "room:1", "phx_join", {})).toEqual([ok("4", "4", "room:1"), "follow room:1 4"])
