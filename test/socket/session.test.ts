@@ -1,20 +1,7 @@
 import { describe, expect, it } from "@effect/vitest"
 import type { Message } from "../../src/socket/codec.js"
-import {
-  type Action,
-  end,
-  initial,
-  isReserved,
-  type Outcome,
-  type Permission,
-  type Question,
-  type Reply,
-  type Rules,
-  receive,
-  type State,
-  type Step,
-  wireTopic
-} from "../../src/socket/session.js"
+import { end, initial, isReserved, receive } from "../../src/socket/session.js"
+import type { Action, Outcome, Permission, Question, Reply, Rules, State, Step } from "../../src/socket/step.js"
 
 const done: Outcome = { _tag: "Done" }
 const failed = (reason: string): Outcome => ({ _tag: "Failed", reason })
@@ -483,11 +470,6 @@ describe("Supabase", () => {
       { _tag: "Relay", channel: "realtime:room", event: "hello", payload: {}, self: false },
       ok("1", "2", "realtime:room")
     ])
-  })
-
-  it("topics of presence and of the wire differ by the prefix", () => {
-    expect(wireTopic("supabase", "room")).toBe("realtime:room")
-    expect(wireTopic("phoenix", "room")).toBe("room")
   })
 })
 
