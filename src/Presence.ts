@@ -133,6 +133,7 @@ export interface PresenceFor<A> {
   readonly evict: (topic: string, key: string) => Effect.Effect<number, PresenceUnavailable>
   readonly sweepExpired: Effect.Effect<number>
   readonly health: Effect.Effect<PresenceHealth>
+  readonly limits: Presence.Limits
 }
 
 /**
@@ -147,7 +148,7 @@ export declare namespace Presence {
    */
   export type Limits = {
     /**
-     * `topicBytes` 255 and `keyBytes` 255 (UTF-8), `metaBytes` 16,384 (as JSON), `metaDepth` 64,
+     * `topicBytes` 255 and `keyBytes` 255 (UTF-8), `metaBytes` 16,384 (as JSON), `metaDepth` 64 (1,000 at the most),
      * `connectionsPerKey` 1,000, `keysPerTopic` 1,000,000.
      */
     readonly [limit in LimitName]: number
@@ -246,6 +247,8 @@ export declare namespace Presence {
     /** Ends what is past its ttl now and counts it. The layer runs it every `sweepInterval`. */
     readonly sweepExpired: Effect.Effect<number>
     readonly health: Effect.Effect<PresenceHealth>
+    /** The limits in force, for who answers clients before anything is tracked. */
+    readonly limits: Limits
     /** This presence with typed metas. */
     readonly forSchema: <A, I>(schema: Schema.Schema<A, I>) => PresenceFor<A>
   }

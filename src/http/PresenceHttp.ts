@@ -19,11 +19,13 @@
  *
  * @since 0.1.0
  */
-import { HttpLayerRouter, HttpServerRequest, HttpServerResponse } from "@effect/platform"
+import * as HttpLayerRouter from "@effect/platform/HttpLayerRouter"
+import * as HttpServerRequest from "@effect/platform/HttpServerRequest"
+import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
 import { Duration, Effect, Layer } from "effect"
 import type { Authorize } from "../Authorize.js"
 import * as origins from "../internal/origins.js"
-import { checkTopic } from "../internal/topic.js"
+import { checkTopic } from "../internal/validate.js"
 import { Presence } from "../Presence.js"
 import type { PresenceEntry } from "../PresenceEntry.js"
 import type { TrackError, Unauthorized } from "../PresenceError.js"
@@ -99,7 +101,8 @@ export const layerRouter = <R = never>(
         Effect.gen(function* () {
           const payload = query(request.url)
           if (typeof payload === "string") return refuse(400, payload)
-          yield* checkTopic(presence, topic)
+          const unusable = checkTopic(topic, presence.limits)
+          if (unusable !== undefined) return refusal(unusable)
           const joins = view === "events" && "key" in payload
           const grant = yield* options.authorize({ on: joins ? "join" : "read", request, topic, payload })
           if (view === "list") return list(yield* presence.list(topic))

@@ -83,10 +83,12 @@ export class Feed {
 
   /** Takes what `changes` has next. */
   readonly receive: Effect.Effect<void, PresenceUnavailable> = Effect.suspend(() => this.pull).pipe(
-    Effect.map((changes) => {
-      for (const change of changes) this.waiting.add(change)
-      this.ready.unsafeOpen()
-    }),
+    Effect.flatMap((changes) =>
+      Effect.sync(() => {
+        for (const change of changes) this.waiting.add(change)
+        this.ready.unsafeOpen()
+      })
+    ),
     Effect.catchAll(
       Option.match({
         onNone: () => Effect.sync(() => this.end()),

@@ -19,7 +19,10 @@ const clamp = (capacity: number): number =>
 export const make = (options?: { readonly capacity?: number | undefined }) =>
   Effect.gen(function* () {
     const total = { published: 0, dropped: 0, lagged: 0 }
-    const hubs = new Hubs<string>(clamp(options?.capacity ?? 32), {
+    const hubs = new Hubs<string, void>(clamp(options?.capacity ?? 32), {
+      step: (f) => Effect.sync(f),
+      open: () => {},
+      close: () => {},
       lag: (missed) => {
         total.lagged += missed
       }

@@ -28,8 +28,9 @@ export class Deadlines<T extends Slotted> {
   set(item: T, at: number): void {
     if (item.slot === -1) {
       const slot = this.size++
-      if (slot % BLOCK === 0)
+      if (slot === this.blocks.length * BLOCK) {
         this.blocks.push({ at: new Float64Array(BLOCK), items: [], bound: Number.POSITIVE_INFINITY })
+      }
       this.place(item, slot, at)
     } else {
       this.place(item, item.slot, at)
@@ -44,12 +45,9 @@ export class Deadlines<T extends Slotted> {
     const last = --this.size
     const block = this.block(last)
     const moved = block.items.pop() as T
-    if (last % BLOCK === 0) this.blocks.pop()
+    // One empty block stays, or a single item that comes and goes would make one each time.
+    if (last === (this.blocks.length - 2) * BLOCK) this.blocks.pop()
     if (slot !== last) this.place(moved, slot, block.at[last % BLOCK] as number)
-  }
-
-  at(item: T): number {
-    return item.slot === -1 ? Number.POSITIVE_INFINITY : (this.block(item.slot).at[item.slot % BLOCK] as number)
   }
 
   /** Takes out up to `max` items whose deadline is `now` or earlier. Fewer than `max`: there are no more. */

@@ -3,8 +3,8 @@
  */
 import { Chunk, Effect, Option, type Scope, Stream } from "effect"
 import type { Snapshot } from "../PresenceChange.js"
-import { type HubSubscription, Hubs } from "./hub.js"
-import { History, type Step } from "./step.js"
+import { type Backing, type HubSubscription, Hubs } from "./hub.js"
+import { type Changed, History, Step } from "./step.js"
 
 /** A topic at a version. */
 export interface Position {
@@ -28,28 +28,42 @@ export type Follow<E> = <B>(
 ) => Effect.Effect<Following<B>, E, Scope.Scope>
 
 /** The followed topics of a service, each with a hub and its last steps. */
-export class Follows {
-  readonly hubs: Hubs<Step>
+export class Follows<S> {
+  readonly hubs: Hubs<Step, S>
   private readonly histories = new Map<string, History>()
+  /** What the step under way has changed on followed topics. */
+  private readonly pending = new Map<Versioned, Array<Changed>>()
 
-  constructor(
-    bufferSize: number,
-    on: { readonly open: (topic: string) => void; readonly close: (topic: string) => void },
-    step: <T>(f: () => T) => Effect.Effect<T>
-  ) {
-    const open = (topic: string): void => {
-      this.histories.set(topic, new History(bufferSize))
-      on.open(topic)
-    }
-    const close = (topic: string): void => {
-      this.histories.delete(topic)
-      on.close(topic)
-    }
-    this.hubs = new Hubs(bufferSize, { open, close }, step)
+  constructor(bufferSize: number, { step, open, close }: Omit<Backing<S>, "lag">) {
+    this.hubs = new Hubs(bufferSize, {
+      step,
+      open: (topic, state) => {
+        this.histories.set(topic, new History(bufferSize))
+        open(topic, state)
+      },
+      close: (topic, state) => {
+        this.histories.delete(topic)
+        close(topic, state)
+      },
+      lag: () => {}
+    })
   }
 
-  has(topic: string): boolean {
-    return this.histories.has(topic)
+  /** Notes a change, if somebody follows its topic. */
+  add(change: Changed & { readonly roster: Versioned }): void {
+    if (this.histories.size === 0 || !this.histories.has(change.roster.topic)) return
+    const changes = this.pending.get(change.roster)
+    if (changes === undefined) this.pending.set(change.roster, [change])
+    else changes.push(change)
+  }
+
+  /** Offers what was noted: one step for each topic. Each change is one version. */
+  flush(): void {
+    if (this.pending.size === 0) return
+    for (const [{ topic, epoch, version }, changes] of this.pending) {
+      this.offer(new Step(topic, epoch, version - changes.length, version, changes))
+    }
+    this.pending.clear()
   }
 
   offer(step: Step): void {
@@ -61,6 +75,10 @@ export class Follows {
   since(topic: string, version: number): ReadonlyArray<Step> | undefined {
     return this.histories.get(topic)?.since(version)
   }
+}
+
+interface Versioned extends Position {
+  readonly topic: string
 }
 
 /**

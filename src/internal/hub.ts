@@ -16,21 +16,23 @@ interface Item<A> {
   readonly size: number
 }
 
+/** What the service behind the hubs does as they come and go; `open` and `close` run within its step. */
+export interface Backing<S> {
+  readonly step: <T>(f: (state: S) => T) => Effect.Effect<T>
+  /** A topic got its first subscriber, or lost its last. */
+  readonly open: (topic: string, state: S) => void
+  readonly close: (topic: string, state: S) => void
+  readonly lag: (missed: number) => void
+}
+
 /** All hubs of a service, by topic. */
-export class Hubs<A> {
+export class Hubs<A, S> {
   private readonly hubs = new Map<string, Hub<A>>()
   private closed = false
 
   constructor(
     private readonly capacity: number,
-    private readonly on: {
-      /** A topic got its first subscriber, or lost its last. */
-      readonly open?: (topic: string) => void
-      readonly close?: (topic: string) => void
-      readonly lag?: (missed: number) => void
-    } = {},
-    /** How the owner of the topics makes a change: `open` and `close` run within. */
-    private readonly step: <T>(f: () => T) => Effect.Effect<T> = Effect.sync
+    private readonly backing: Backing<S>
   ) {}
 
   get size(): number {
@@ -51,8 +53,8 @@ export class Hubs<A> {
     pick: (value: A) => ReadonlyArray<B>
   ): Effect.Effect<HubSubscription<A, B>, never, Scope.Scope> {
     return Effect.acquireRelease(
-      this.step(() => this.hold(topic)),
-      (hub) => this.step(() => this.drop(hub))
+      this.backing.step((state) => this.hold(topic, state)),
+      (hub) => this.backing.step((state) => this.drop(hub, state))
     ).pipe(
       Effect.flatMap((hub) => hub.subscribe(pick)),
       Effect.uninterruptible
@@ -64,22 +66,22 @@ export class Hubs<A> {
     for (const hub of this.hubs.values()) hub.close()
   }
 
-  private hold(topic: string): Hub<A> {
+  private hold(topic: string, state: S): Hub<A> {
     let hub = this.hubs.get(topic)
     if (hub === undefined) {
-      hub = new Hub(topic, this.capacity, (missed) => this.on.lag?.(missed))
+      hub = new Hub(topic, this.capacity, this.backing.lag)
       if (this.closed) hub.close()
       this.hubs.set(topic, hub)
-      this.on.open?.(topic)
+      this.backing.open(topic, state)
     }
     hub.holders++
     return hub
   }
 
-  private drop(hub: Hub<A>): void {
+  private drop(hub: Hub<A>, state: S): void {
     if (--hub.holders > 0) return
     this.hubs.delete(hub.topic)
-    this.on.close?.(hub.topic)
+    this.backing.close(hub.topic, state)
   }
 }
 
@@ -131,6 +133,7 @@ export class Hub<A> {
           Effect.sync(() => {
             this.subscriptions.delete(subscription)
             metrics.add(metrics.subscribers, -1)
+            subscription.close()
           })
       )
     )
@@ -173,6 +176,7 @@ export class HubSubscription<A, B> implements Subscription<B> {
   /** Out of the `PubSub` and not yet taken: nothing is lost when a taker is interrupted. */
   private held: Array<Item<A>> = []
   private missed = 0
+  private left = false
   private parked: Array<(effect: Effect.Effect<void>) => void> = []
 
   constructor(
@@ -210,7 +214,13 @@ export class HubSubscription<A, B> implements Subscription<B> {
 
   /** Whether nothing will be offered any more. */
   get closed(): boolean {
-    return this.hub.closed
+    return this.left || this.hub.closed
+  }
+
+  /** Its scope has closed: who waits is woken, and interrupted. */
+  close(): void {
+    this.left = true
+    this.wake()
   }
 
   /** Forgets all that waits: whoever calls knows the state as it is now. */
@@ -267,7 +277,7 @@ export class HubSubscription<A, B> implements Subscription<B> {
       this.held = []
       if (values.length > 0) return Effect.succeed(values)
     }
-    return this.hub.closed ? Effect.fail(ended) : Effect.zipRight(this.park, this.pull)
+    return this.closed ? Effect.fail(ended) : Effect.zipRight(this.park, this.pull)
   }
 
   private readonly park = Effect.async<void>((resume) => {

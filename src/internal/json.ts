@@ -5,6 +5,7 @@
  * or says what is wrong and where. It counts the bytes of the JSON text on the way and stops at the limit, so that
  * a hostile value costs no more than an allowed one.
  */
+import { cut } from "./names.js"
 
 /** Why a value was not taken: it is no JSON, or over a limit. `path` is `$`, `$.a`, `$.a[0]`. */
 export type Refusal =
@@ -24,7 +25,8 @@ export interface Bounds {
 /** Deeper than this the engine's own recursion ends, so no option may allow it. */
 const MAX_DEPTH = 1_000
 
-const EMPTY: Value = Object.freeze({})
+/** `{}`, the one copy of it. */
+export const EMPTY: Value = Object.freeze({})
 
 /** A refusal on its way out of the recursion. Nobody outside this file sees it thrown. */
 class Refused {
@@ -35,32 +37,49 @@ class Refused {
 export const copy = (input: unknown, bounds: Bounds): { readonly value: Value } | Refusal => {
   const walk = new Walk(bounds.metaBytes, Math.min(bounds.metaDepth, MAX_DEPTH))
   try {
-    return { value: walk.copy(input) }
+    return { value: walk.copy(input, undefined) }
   } catch (cause) {
     if (cause instanceof Refused) return cause.refusal
     // A getter or a proxy of the caller's threw.
-    return { _tag: "Invalid", path: walk.path(), reason: "could not be read" }
+    return { _tag: "Invalid", path: pathOf(walk.place), reason: "could not be read" }
   }
+}
+
+/** Where the walk is: an object, the name in it that is being read, and what it stands in. */
+class Place {
+  name: string | number = ""
+  constructor(
+    readonly object: object,
+    readonly outer: Place | undefined,
+    readonly depth: number
+  ) {}
+}
+
+const pathOf = (place: Place | undefined): string => {
+  let path = ""
+  for (let at = place; at !== undefined; at = at.outer) {
+    path = (typeof at.name === "number" ? `[${at.name}]` : `.${at.name}`) + path
+  }
+  return cut(`$${path}`)
 }
 
 class Walk {
   private bytes = 0
-  /** The objects that lead to where we are, and the names between them. */
-  private readonly ancestors: Array<object> = []
-  private readonly names: Array<string | number> = []
+  /** The innermost place that was entered. */
+  place: Place | undefined = undefined
 
   constructor(
     private readonly maxBytes: number,
     private readonly maxDepth: number
   ) {}
 
-  copy(input: unknown): Value {
+  copy(input: unknown, outer: Place | undefined): Value {
     switch (typeof input) {
       case "string":
         this.countString(input)
         return input
       case "number": {
-        if (!Number.isFinite(input)) return this.refuse(`is ${input}, which JSON cannot say`)
+        if (!Number.isFinite(input)) return refuse(outer, `is ${input}, which JSON cannot say`)
         const value = input === 0 ? 0 : input
         this.count(String(value).length)
         return value
@@ -73,46 +92,40 @@ class Walk {
           this.count(4)
           return null
         }
-        return this.copyObject(input)
+        return this.copyObject(input, outer)
       default:
-        return this.refuse(`is a ${typeof input}, which JSON cannot say`)
+        return refuse(outer, `is ${typeof input === "undefined" ? "" : "a "}${typeof input}, which JSON cannot say`)
     }
   }
 
-  path(): string {
-    let path = "$"
-    for (const name of this.names) path += typeof name === "number" ? `[${name}]` : `.${name}`
-    return path.length > 64 ? `${path.slice(0, 64)}…` : path
-  }
-
-  private copyObject(input: object): Value {
-    if (this.ancestors.includes(input)) return this.refuse("contains itself")
-    if (this.ancestors.length >= this.maxDepth) {
-      throw new Refused({ _tag: "TooDeep", path: this.path(), actual: this.maxDepth + 1 })
-    }
-    this.ancestors.push(input)
-    const value = Array.isArray(input) ? this.copyArray(input) : this.copyRecord(input)
-    this.ancestors.pop()
+  private copyObject(input: object, outer: Place | undefined): Value {
+    for (let at = outer; at !== undefined; at = at.outer)
+      if (at.object === input) return refuse(outer, "contains itself")
+    const depth = (outer?.depth ?? 0) + 1
+    if (depth > this.maxDepth) throw new Refused({ _tag: "TooDeep", path: pathOf(outer), actual: depth })
+    const place = new Place(input, outer, depth)
+    this.place = place
+    const value = Array.isArray(input) ? this.copyArray(input, place) : this.copyRecord(input, place)
+    this.place = outer
     return value
   }
 
-  private copyArray(input: ReadonlyArray<unknown>): Value {
-    if (!isPlain(Object.getPrototypeOf(Object.getPrototypeOf(input)))) return this.refuse("is a class instance")
+  private copyArray(input: ReadonlyArray<unknown>, place: Place): Value {
+    if (!isPlain(Object.getPrototypeOf(Object.getPrototypeOf(input)))) return refuse(place.outer, "is a class instance")
     const length = input.length
     this.count(length === 0 ? 2 : length + 1)
     const out: Array<Value> = []
     for (let i = 0; i < length; i++) {
-      this.names.push(i)
-      out.push(this.copy(input[i]))
-      this.names.pop()
+      place.name = i
+      out.push(this.copy(input[i], place))
     }
     return Object.freeze(out)
   }
 
-  private copyRecord(input: object): Value {
+  private copyRecord(input: object, place: Place): Value {
     const prototype = Object.getPrototypeOf(input)
-    if (prototype !== Object.prototype && !isPlain(prototype)) return this.refuse("is a class instance")
-    if (Object.getOwnPropertySymbols(input).length > 0) return this.refuse("has a symbol as a name")
+    if (prototype !== Object.prototype && !isPlain(prototype)) return refuse(place.outer, "is a class instance")
+    if (Object.getOwnPropertySymbols(input).length > 0) return refuse(place.outer, "has a symbol as a name")
     const names = Object.keys(input)
     if (names.length === 0) {
       this.count(2)
@@ -120,17 +133,16 @@ class Walk {
     }
     const out: Record<string, Value> = {}
     for (const name of names) {
-      this.names.push(name)
+      place.name = name
       this.countString(name)
       this.count(2)
-      const value = this.copy((input as Record<string, unknown>)[name])
+      const value = this.copy((input as Record<string, unknown>)[name], place)
       if (name === "__proto__") {
         // Assigning would set the prototype; this makes it a name like any other.
         Object.defineProperty(out, name, { value, enumerable: true, configurable: true, writable: true })
       } else {
         out[name] = value
       }
-      this.names.pop()
     }
     this.count(1)
     return Object.freeze(out)
@@ -161,10 +173,10 @@ class Walk {
     this.bytes += bytes
     if (this.bytes > this.maxBytes) throw new Refused({ _tag: "TooLarge", actual: this.bytes })
   }
+}
 
-  private refuse(reason: string): never {
-    throw new Refused({ _tag: "Invalid", path: this.path(), reason })
-  }
+const refuse = (place: Place | undefined, reason: string): never => {
+  throw new Refused({ _tag: "Invalid", path: pathOf(place), reason })
 }
 
 const isLowSurrogate = (unit: number): boolean => unit >= 0xdc00 && unit <= 0xdfff

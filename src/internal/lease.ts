@@ -97,20 +97,21 @@ export class Scopes {
     return this.byScope.get(scope)
   }
 
-  /** Adds the finalizer. In a scope that is closed it runs at once, and what comes back says so. */
-  readonly make = (scope: Scope.Scope): Effect.Effect<ScopeLeases> =>
-    Effect.suspend(() => {
-      const leases = new ScopeLeases(this.owner)
-      const close = Effect.suspend(() => {
-        leases.closed = true
-        return leases.last === undefined ? Effect.void : this.owner.closeScope(leases)
-      })
-      return Effect.map(Scope.addFinalizer(scope, close), () => {
+  /**
+   * Adds the finalizer. In a scope that is closed it runs at once, and what comes back says so. Interrupted on the way
+   * it leaves a finalizer with nothing to do.
+   */
+  readonly make = (scope: Scope.Scope): Effect.Effect<ScopeLeases> => {
+    const leases = new ScopeLeases(this.owner)
+    return Effect.map(
+      Scope.addFinalizerExit(scope, () => this.owner.closeScope(leases)),
+      () => {
         // Another fiber may have been first meanwhile; then this one stays empty.
         const first = this.byScope.get(scope)
         if (first !== undefined) return first
         this.byScope.set(scope, leases)
         return leases
-      })
-    })
+      }
+    )
+  }
 }

@@ -2,6 +2,7 @@
  * Every metric of this package. Counted by connection, of this process only, never labelled by topic or key.
  */
 import { Metric, MetricBoundaries } from "effect"
+import type { LeaveReason } from "../PresenceChange.js"
 
 /** Adds without an effect: what the synchronous step uses. */
 export const add = (metric: Metric.Metric.Counter<number> | Metric.Metric.Gauge<number>, n: number): void =>
@@ -22,7 +23,7 @@ export const joins = Metric.counter("presence_joins_total", {
 
 const leaves = Metric.counter("presence_leaves_total", { description: "Connections that left", incremental: true })
 
-export const leavesBy = {
+export const leavesBy: { readonly [reason in LeaveReason]: Metric.Metric.Counter<number> } = {
   released: leaves.pipe(Metric.tagged("reason", "released")),
   expired: leaves.pipe(Metric.tagged("reason", "expired")),
   evicted: leaves.pipe(Metric.tagged("reason", "evicted")),
@@ -54,3 +55,21 @@ export const sweepSeconds = Metric.histogram(
   MetricBoundaries.fromIterable([0.0001, 0.001, 0.01, 0.1, 1, 10]),
   "Time that a sweep took"
 )
+
+/** Makes all of them known, also those that nothing has happened to yet. */
+export const register = (): void => {
+  for (const metric of [
+    connections,
+    topics,
+    subscribers,
+    joins,
+    updates,
+    evictions,
+    lagged,
+    undecodable,
+    sweepSeconds
+  ]) {
+    metric.register()
+  }
+  for (const metric of Object.values(leavesBy)) metric.register()
+}

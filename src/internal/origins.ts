@@ -5,7 +5,8 @@
  * loopback, pages of the host that the request names. So no site on the web can reach a developer's server, not even
  * one whose name resolves to 127.0.0.1. A request without the header is no page's and always gets in.
  */
-import { HttpServer, type HttpServerRequest } from "@effect/platform"
+import * as HttpServer from "@effect/platform/HttpServer"
+import type * as HttpServerRequest from "@effect/platform/HttpServerRequest"
 import { Effect, Option } from "effect"
 
 export type IsAllowed = (request: HttpServerRequest.HttpServerRequest) => boolean

@@ -46,11 +46,12 @@ export class Connection implements Member, Slotted {
   ) {}
 
   get ref(): string {
-    return refOf(this, this.seq)
+    return refOf(this.terms.replica, this.joined, this.seq)
   }
 }
 
-const refOf = (connection: Connection, seq: number): string => `${connection.terms.replica}.${seq.toString(36)}`
+const refOf = (replica: string, joined: number, seq: number): string =>
+  `${replica}.${joined.toString(36)}.${seq.toString(36)}`
 
 /** One changed connection, as it was at that moment. */
 export class Change<C extends Connection> {
@@ -59,6 +60,8 @@ export class Change<C extends Connection> {
     readonly roster: Roster<C>,
     readonly connection: C,
     readonly meta: Value,
+    /** The smaller, the longer the connection is there. */
+    readonly age: number,
     private readonly seq: number,
     /** Of an update: what it replaced. */
     readonly previousMeta: Value,
@@ -73,16 +76,12 @@ export class Change<C extends Connection> {
     return this.connection.key
   }
 
-  get age(): number {
-    return this.connection.joined
-  }
-
   get ref(): string {
-    return refOf(this.connection, this.seq)
+    return refOf(this.connection.terms.replica, this.age, this.seq)
   }
 
   get previousRef(): string {
-    return refOf(this.connection, this.previousSeq)
+    return refOf(this.connection.terms.replica, this.age, this.previousSeq)
   }
 }
 
@@ -114,7 +113,8 @@ export class Registry<C extends Connection> {
   // Reading
 
   list(topic: string): ReadonlyArray<Entry> {
-    return this.rosters.get(topic)?.list() ?? NOBODY
+    const roster = this.rosters.get(topic)
+    return roster === undefined || roster.connections === 0 ? NOBODY : roster.list()
   }
 
   get(topic: string, key: string): Entry | undefined {
@@ -148,8 +148,9 @@ export class Registry<C extends Connection> {
   /** Adds a connection, or says which count forbids it. */
   track(connection: C, now: number): Full | undefined {
     if (this.closed) return undefined
-    const full = this.full(connection.topic, connection.key)
-    if (full === undefined) this.join(connection, now)
+    const roster = this.rosters.get(connection.topic)
+    const full = roster === undefined ? undefined : this.full(roster, connection.key)
+    if (full === undefined) this.join(connection, now, roster)
     return full
   }
 
@@ -255,22 +256,19 @@ export class Registry<C extends Connection> {
     this.collect(roster)
   }
 
-  private full(topic: string, key: string): Full | undefined {
-    const roster = this.rosters.get(topic)
-    let size = roster?.size(key) ?? 0
+  private full(roster: Roster<C>, key: string): Full | undefined {
+    let size = roster.size(key)
     if (size === 0) {
       const max = this.limits.keysPerTopic
-      return (roster?.keys ?? 0) < max ? undefined : { limit: "keysPerTopic", max }
+      return roster.keys < max ? undefined : { limit: "keysPerTopic", max }
     }
     const max = this.limits.connectionsPerKey
     if (size < max) return undefined
-    // Those that linger make room.
-    for (const connection of roster?.of(key) ?? NOBODY) if (connection.status === "lingering") size--
+    for (const connection of roster.of(key)) if (connection.status === "lingering") size--
     return size < max ? undefined : { limit: "connectionsPerKey", max }
   }
 
-  private join(connection: C, now: number): void {
-    const roster = this.roster(connection.topic)
+  private join(connection: C, now: number, roster = this.roster(connection.topic)): void {
     connection.seq = ++this.seq
     connection.joined = connection.seq
     connection.status = "present"
@@ -324,8 +322,8 @@ export class Registry<C extends Connection> {
     reason: Reason,
     last: boolean
   ): void {
-    const { meta, seq } = connection
-    this.onChange(new Change(type, roster, connection, meta, seq, previousMeta, previousSeq, reason, last))
+    const { meta, joined, seq } = connection
+    this.onChange(new Change(type, roster, connection, meta, joined, seq, previousMeta, previousSeq, reason, last))
   }
 
   private roster(topic: string): Roster<C> {

@@ -26,6 +26,8 @@ export class Roster<M extends Member> {
   /** Connections, of all keys. */
   connections = 0
   private readonly byKey = new Map<string, M | Set<M>>()
+  /** The sorted entries, and the frozen copy that readers get: reading a frozen array is slow. */
+  private entries: Array<Entry> | undefined
   private listed: ReadonlyArray<Entry> | undefined
   /** Keys that changed since `listed`. */
   private dirty: Set<string> | undefined
@@ -91,12 +93,13 @@ export class Roster<M extends Member> {
   touch(key: string): void {
     this.version++
     this.members = undefined
-    if (this.listed === undefined) return
+    if (this.entries === undefined) return
+    this.listed = undefined
     this.dirty ??= new Set()
     this.dirty.add(key)
     // Patching that many costs as much as sorting anew, and nobody may ask again.
-    if (this.dirty.size > 32 && this.dirty.size > this.listed.length / 4) {
-      this.listed = undefined
+    if (this.dirty.size > Math.min(10_000, Math.max(32, this.entries.length / 16))) {
+      this.entries = undefined
       this.dirty = undefined
     }
   }
@@ -110,10 +113,11 @@ export class Roster<M extends Member> {
 
   /** Entries sorted by key. The same frozen array until something changes. */
   list(): ReadonlyArray<Entry> {
-    if (this.listed === undefined) this.listed = Object.freeze(this.sorted())
-    else if (this.dirty !== undefined) {
-      this.listed = Object.freeze(this.patched(this.listed, this.dirty))
+    if (this.listed === undefined) {
+      if (this.entries === undefined) this.entries = this.sorted()
+      else if (this.dirty !== undefined) this.entries = this.patched(this.entries, this.dirty)
       this.dirty = undefined
+      this.listed = Object.freeze(this.entries.slice())
     }
     return this.listed
   }
@@ -135,19 +139,19 @@ export class Roster<M extends Member> {
     return keys.map((key) => this.entry(key) as Entry)
   }
 
-  /** `before` with the dirty keys' entries put in, replaced or taken out. */
-  private patched(before: ReadonlyArray<Entry>, dirty: ReadonlySet<string>): Array<Entry> {
-    const after: Array<Entry> = []
-    let i = 0
+  /** `before` with the dirty keys' entries put in, replaced or taken out: whole runs are copied, not entries. */
+  private patched(before: Array<Entry>, dirty: ReadonlySet<string>): Array<Entry> {
+    const runs: Array<Array<Entry>> = []
+    let start = 0
     for (const key of Array.from(dirty).sort()) {
-      const end = position(before, key, i)
-      while (i < end) after.push(before[i++] as Entry)
-      if (i < before.length && (before[i] as Entry).key === key) i++
+      const end = position(before, key, start)
+      runs.push(before.slice(start, end))
+      start = before[end]?.key === key ? end + 1 : end
       const entry = this.entry(key)
-      if (entry !== undefined) after.push(entry)
+      if (entry !== undefined) runs.push([entry])
     }
-    while (i < before.length) after.push(before[i++] as Entry)
-    return after
+    runs.push(before.slice(start))
+    return ([] as Array<Entry>).concat(...runs)
   }
 }
 

@@ -8,5 +8,7 @@ import { Effect } from "effect"
  * a sleep would wait for the `TestClock`.
  */
 export const nextTurn: Effect.Effect<void> = Effect.async((resume) => {
-  setTimeout(() => resume(Effect.void), 0)
+  // Where there is one, `setImmediate` does not wait the millisecond that a timer does.
+  if (typeof setImmediate === "function") setImmediate(() => resume(Effect.void))
+  else setTimeout(() => resume(Effect.void), 0)
 })

@@ -174,8 +174,9 @@ export const typed =
     return {
       ...rest,
       track: (topic: string, key: string, meta: A, options?: Options) =>
-        Effect.flatMap(encode(topic, key, meta), (encoded) =>
-          Effect.map(track(topic, key, encoded, options), typedLease)
+        Effect.suspend(() => encode(topic, key, meta)).pipe(
+          Effect.flatMap((encoded) => track(topic, key, encoded, options)),
+          Effect.map(typedLease)
         ),
       list: (topic: string) => Effect.map(list(topic), decodeList),
       get: (topic: string, key: string) => Effect.map(get(topic, key), Option.flatMap(decodeEntry)),

@@ -1,0 +1,112 @@
+/**
+ * Checks that what the documentation says compiles, and does what it says.
+ *
+ * Every ```ts block of README.md and of the doc comments in src is a whole program. All are compiled against the built
+ * package under its own name, as a reader would. A block of the README that says in a comment what it prints is also
+ * run, and must print that, as text or as a value. The comment stands behind the `console.log`, or on the next line:
+ *
+ *     Effect.runPromise(program).then(console.log) // [{ key: "alice", metas: [{ role: "viewer" }] }]
+ */
+import { spawnSync } from "node:child_process"
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import { basename, join } from "node:path"
+import { isDeepStrictEqual } from "node:util"
+import { runInNewContext } from "node:vm"
+
+const root = join(import.meta.dirname, "..")
+const out = join(root, "build", "docs")
+
+/** The ```ts blocks of a text, each with the line it begins at. In doc comments the ` * ` before each line is dropped. */
+const blocksOf = (file) => {
+  const text = readFileSync(join(root, file), "utf8")
+  const lines = text.split("\n").map((line) => (file.endsWith(".md") ? line : line.replace(/^\s*\*( |$)/, "")))
+  const blocks = []
+  let open
+  lines.forEach((line, i) => {
+    if (open === undefined && /^```(ts|typescript)\b/.test(line)) open = { file, line: i + 1, code: [] }
+    else if (open !== undefined && /^```\s*$/.test(line)) {
+      blocks.push({ ...open, code: `${open.code.join("\n")}\n` })
+      open = undefined
+    } else open?.code.push(line)
+  })
+  if (open !== undefined) throw new Error(`${file}:${open.line} is never closed`)
+  return blocks
+}
+
+const sources = readdirSync(join(root, "src"), { recursive: true })
+  .filter((file) => file.endsWith(".ts"))
+  .map((file) => join("src", file))
+  .sort()
+
+/** What a block says that it prints, line by line. */
+const expected = (block) =>
+  [...block.code.matchAll(/console\.log\b[^\n]*?\)[ ]*\n?\/\/ (.+)$/gm)].map(([, text]) => text)
+
+/** Loaded before a block, so that what it prints comes as data. */
+const preload = `console.log = (...values) => process.stdout.write("printed " + JSON.stringify(values) + "\\n")`
+
+const compile = (blocks) => {
+  const compilerOptions = {
+    noEmit: false,
+    moduleDetection: "force",
+    paths: {},
+    rootDir: ".",
+    outDir: "js",
+    noUnusedLocals: false,
+    types: ["node"]
+  }
+  const config = { extends: "../../tsconfig.json", compilerOptions, include: ["*.ts"] }
+  writeFileSync(join(out, "tsconfig.json"), JSON.stringify(config))
+  const { status, stdout } = spawnSync("npx", ["tsc", "-p", out, "--pretty", "false"], { cwd: out, encoding: "utf8" })
+  const named = blocks.reduce(
+    (text, { name, file, line }) =>
+      text.replace(new RegExp(`^${name}\\.ts\\((\\d+)`, "gm"), (_, at) => `${file}(${line + Number(at)}`),
+    stdout
+  )
+  if (status !== 0) throw new Error(named)
+}
+
+const execute = (block) => {
+  const args = ["--import", `data:text/javascript,${encodeURIComponent(preload)}`, join(out, "js", `${block.name}.js`)]
+  const { status, stdout, stderr } = spawnSync("node", args, { cwd: root, encoding: "utf8", timeout: 30_000 })
+  const printed = [...stdout.matchAll(/^printed (.*)$/gm)].map(([, values]) => JSON.parse(values))
+  if (
+    status !== 0 ||
+    printed.length !== block.expected.length ||
+    !block.expected.every((text, i) => says(text, printed[i]))
+  ) {
+    const was = printed.map((values) => JSON.stringify(values)).join("\n  ")
+    throw new Error(
+      `${block.file}:${block.line} printed\n  ${was}\nand says\n  ${block.expected.join("\n  ")}\n${stderr}`
+    )
+  }
+}
+
+/** Whether a comment is the one string that was printed, or, read as JavaScript, its value. */
+const says = (text, [printed]) => {
+  if (printed === text) return true
+  try {
+    return isDeepStrictEqual(JSON.parse(JSON.stringify(runInNewContext(`(${text})`))), printed)
+  } catch {
+    return false
+  }
+}
+
+try {
+  if (!existsSync(join(root, "dist", "index.d.ts"))) throw new Error("dist is missing: run npm run build first")
+  rmSync(out, { recursive: true, force: true })
+  mkdirSync(out, { recursive: true })
+  const blocks = ["README.md", ...sources].flatMap(blocksOf).map((block) => {
+    const name = `${basename(block.file).replace(/\W/g, "_")}_${block.line}`
+    return { ...block, name, expected: block.file === "README.md" ? expected(block) : [] }
+  })
+  if (!blocks.some(({ file }) => file === "README.md")) throw new Error("README.md has no ts block")
+  for (const { name, code } of blocks) writeFileSync(join(out, `${name}.ts`), code)
+  compile(blocks)
+  const programs = blocks.filter((block) => block.expected.length > 0)
+  for (const block of programs) execute(block)
+  console.log(`${blocks.length} blocks compile; ${programs.length} were run and print what they say`)
+} catch (error) {
+  console.error(error.message)
+  process.exitCode = 1
+}

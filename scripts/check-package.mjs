@@ -1,0 +1,281 @@
+/**
+ * Checks the package as a stranger gets it.
+ *
+ * A copy of the work tree without `.git` is packed by `npm pack` alone, the tarball is installed beside its peers in an
+ * empty project, and there every entry is imported, type-checked and traced to see what it loads, and the bin is run.
+ * All failures are printed; the exit code is 1 when there was one. In CI the copy gets its own `npm ci`, elsewhere it
+ * borrows this directory's `node_modules`. Everything is made in a temporary directory, which is removed.
+ */
+import { execFileSync, spawn, spawnSync } from "node:child_process"
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync
+} from "node:fs"
+import { createServer } from "node:net"
+import { tmpdir } from "node:os"
+import { dirname, join } from "node:path"
+import { publint } from "publint"
+import { formatMessage } from "publint/utils"
+
+/** What the files behind each entry may import, beside each other. Effect's own dependencies are Effect's affair. */
+const mayImport = {
+  ".": ["effect"],
+  "./testing": ["effect"],
+  "./http": ["effect", "@effect/platform"],
+  "./socket": ["effect", "@effect/platform", "@effect/platform-node", "ws"],
+  "./redis": ["effect", "ioredis"]
+}
+
+const root = join(import.meta.dirname, "..")
+const work = mkdtempSync(join(tmpdir(), "effect-presence-"))
+const copy = join(work, "copy")
+const consumer = join(work, "consumer")
+const manifest = JSON.parse(readFileSync(join(root, "package.json"), "utf8"))
+const entries = Object.keys(manifest.exports).filter((entry) => entry === "." || /^\.\/\w+$/.test(entry))
+
+let failures = 0
+const check = async (name, body) => {
+  try {
+    await body()
+    console.log(`ok    ${name}`)
+  } catch (error) {
+    failures++
+    console.log(`FAIL  ${name}\n      ${String(error.message ?? error).replaceAll("\n", "\n      ")}`)
+  }
+}
+const fail = (message) => {
+  throw new Error(message)
+}
+const listed = (problem, names) => {
+  if (names.length > 0) fail(`${problem}: ${names.join(", ")}`)
+}
+
+/** Runs a command to its end; its whole output is the error when it fails. */
+const run = (command, args, cwd) => {
+  const result = spawnSync(command, args, { cwd, encoding: "utf8", maxBuffer: 1 << 26 })
+  if (result.error !== undefined) throw result.error
+  if (result.status !== 0) {
+    fail(`${command} ${args.join(" ")} ended with ${result.status ?? result.signal}\n${result.stdout}${result.stderr}`)
+  }
+  return result.stdout
+}
+
+const pack = () => {
+  const files = execFileSync("git", ["ls-files", "-z", "--cached", "--others", "--exclude-standard"], { cwd: root })
+  for (const file of files.toString().split("\0")) {
+    if (file === "" || !existsSync(join(root, file))) continue
+    mkdirSync(dirname(join(copy, file)), { recursive: true })
+    cpSync(join(root, file), join(copy, file))
+  }
+  if (process.env.CI) run("npm", ["ci", "--no-audit", "--no-fund"], copy)
+  else symlinkSync(join(root, "node_modules"), join(copy, "node_modules"))
+  run("npm", ["pack", "--pack-destination", work], copy)
+  return join(work, readdirSync(work).find((name) => name.endsWith(".tgz")) ?? fail("npm pack made no tarball"))
+}
+
+/** The versions that this repository is tested with, for a project that uses the package as its documentation says. */
+const install = (tarball) => {
+  const version = (name) => manifest.devDependencies[name] ?? fail(`${name} is a peer but no devDependency`)
+  const peers = Object.keys(manifest.peerDependencies ?? {})
+  const names = [...peers, "typescript", "@types/node"].map((name) => `${name}@${version(name)}`)
+  mkdirSync(consumer)
+  writeFileSync(join(consumer, "package.json"), JSON.stringify({ name: "consumer", private: true, type: "module" }))
+  run("npm", ["install", "--no-audit", "--no-fund", "--prefer-offline", tarball, ...names], consumer)
+}
+
+const checkPeers = () => {
+  const peers = manifest.peerDependencies ?? {}
+  listed(
+    "missing in peerDependencies",
+    ["effect", "@effect/platform", "@effect/platform-node"].filter((name) => !peers[name])
+  )
+  if (manifest.dependencies?.effect) fail("effect is a dependency: two copies of it would not know each other's tags")
+}
+
+const checkContent = (tarball) => {
+  const files = run("tar", ["-tzf", tarball], work)
+    .trim()
+    .split("\n")
+    .map((file) => file.replace(/^package\//, ""))
+  const allowed = /^(package\.json|README\.md|LICENSE|dist\/.+\.(js|d\.ts|html|svg|lua))$/
+  listed(
+    "not meant to be published",
+    files.filter((file) => !allowed.test(file) || /\.test\.|\bbench\b/.test(file))
+  )
+  listed(
+    "missing",
+    ["README.md", "LICENSE", "dist/index.js", "dist/index.d.ts"].filter((file) => !files.includes(file))
+  )
+  const installed = join(consumer, "node_modules", manifest.name)
+  const mapped = files.filter((file) => readFileSync(join(installed, file), "utf8").includes("\n//# sourceMappingURL="))
+  listed("a source map that is not there", mapped)
+}
+
+const checkLint = async () => {
+  const result = await publint({ pkgDir: join(consumer, "node_modules", manifest.name), pack: false, strict: true })
+  if (result.messages.length > 0) fail(result.messages.map((message) => formatMessage(message, result.pkg)).join("\n"))
+}
+
+const specifier = (entry) => manifest.name + entry.slice(1)
+
+/** Prints `importer <tab> imported` for each import that is resolved, from the thread that resolves them. */
+const hook = `
+import { writeSync } from "node:fs"
+export const resolve = async (specifier, context, next) => {
+  const resolved = await next(specifier, context)
+  writeSync(1, (context.parentURL ?? "") + "\\t" + resolved.url + "\\n")
+  return resolved
+}`
+const register = `import { register } from "node:module"
+register("data:text/javascript," + encodeURIComponent(${JSON.stringify(hook)}))`
+
+const packageOf = (url) => /.*\/node_modules\/((?:@[^/]+\/)?[^/]+)\//.exec(url)?.[1] ?? url
+
+const checkImports = (entry) => {
+  const allowed =
+    mayImport[entry] ?? fail("an entry that scripts/check-package.mjs does not know: say there what it may import")
+  writeFileSync(join(consumer, "register.mjs"), register)
+  writeFileSync(
+    join(consumer, "import.mjs"),
+    `const module = await import(${JSON.stringify(specifier(entry))})\nif (Object.keys(module).length === 0) process.exit(1)`
+  )
+  const edges = run("node", ["--import", "./register.mjs", "import.mjs"], consumer)
+    .split("\n")
+    .map((line) => line.split("\t").map(packageOf))
+  const imported = edges.flatMap(([importer, name]) =>
+    importer === manifest.name && name !== manifest.name ? [name] : []
+  )
+  if (!imported.includes("effect")) fail("it does not import effect, so this check sees nothing")
+  listed(
+    "imports",
+    [...new Set(imported)].filter((name) => !allowed.includes(name))
+  )
+}
+
+const checkClosed = () => {
+  for (const path of ["internal/presence.js", "internal/presence", "dist/index.js", "src/index.ts"]) {
+    const program = `import(${JSON.stringify(`${manifest.name}/${path}`)}).then(() => "loaded", (e) => e.code).then(console.log)`
+    const answer = run("node", ["-e", program], consumer).trim()
+    if (answer !== "ERR_PACKAGE_PATH_NOT_EXPORTED") fail(`${path}: ${answer}`)
+  }
+}
+
+const program = `
+import { Presence, PresenceLive, type PresenceEntry, type TrackError } from "${manifest.name}"
+import { Effect, Schema } from "effect"
+${entries.map((entry, i) => `import * as entry${i} from "${specifier(entry)}"`).join("\n")}
+export const entries = [${entries.map((_, i) => `entry${i}`).join(", ")}]
+
+const Meta = Schema.Struct({ role: Schema.String, since: Schema.DateFromString })
+
+export const untyped: Effect.Effect<ReadonlyArray<PresenceEntry>, TrackError> = Effect.gen(function*() {
+  const presence = yield* Presence
+  const lease = yield* presence.track("post:42", "alice", { role: "viewer" }, { ttl: "10 seconds" })
+  yield* lease.update({ role: "editor" })
+  return yield* presence.list(lease.topic)
+}).pipe(Effect.scoped, Effect.provide(PresenceLive))
+
+export const typed = Effect.gen(function*() {
+  const presence = (yield* Presence).forSchema(Meta)
+  // @ts-expect-error the meta is typed
+  yield* presence.track("post:42", "alice", { role: 1 })
+  const entries = yield* presence.list("post:42")
+  return entries.map((entry): Date | undefined => entry.metas[0]?.since)
+})
+`
+
+/** Complaints inside the peers' own declarations are not ours to mend; any other fails. */
+const checkTypes = (module, moduleResolution) => {
+  const compilerOptions = {
+    ...{ module, moduleResolution, target: "ES2022", lib: ["ES2023"], types: ["node"], noEmit: true },
+    ...{ strict: true, exactOptionalPropertyTypes: true, skipLibCheck: false }
+  }
+  writeFileSync(join(consumer, "program.ts"), program)
+  writeFileSync(join(consumer, "tsconfig.json"), JSON.stringify({ compilerOptions, files: ["program.ts"] }))
+  const { status, stdout } = spawnSync("node_modules/.bin/tsc", ["--pretty", "false"], {
+    cwd: consumer,
+    encoding: "utf8"
+  })
+  const ours = new RegExp(`^(?!node_modules/)|^node_modules/${manifest.name}/`)
+  const complaints = stdout.split("\n").filter((line) => / error TS\d+/.test(line))
+  const bad = complaints.filter((line) => ours.test(line))
+  if (bad.length > 0 || (status !== 0 && complaints.length === 0)) fail(bad.length > 0 ? bad.join("\n") : stdout)
+}
+
+const bin = join(consumer, "node_modules", ".bin", manifest.name)
+
+const checkHelp = () => {
+  const help = run(bin, ["--help"], consumer)
+  listed(
+    "not in --help",
+    ["HOST", "PORT", "PRESENCE_TTL", "PRESENCE_JWT_SECRET", "LOG_LEVEL"].filter((name) => !help.includes(name))
+  )
+}
+
+const freePort = () =>
+  new Promise((resolve, reject) => {
+    const server = createServer()
+    server.once("error", reject)
+    server.listen(0, "127.0.0.1", () => {
+      const { port } = server.address()
+      server.close(() => resolve(port))
+    })
+  })
+
+const checkServer = async () => {
+  const port = await freePort()
+  const server = spawn(bin, [], { cwd: consumer, env: { ...process.env, PORT: String(port) } })
+  const ended = new Promise((resolve, reject) => {
+    server.once("error", reject)
+    server.once("exit", (code, signal) => resolve(code ?? signal))
+  })
+  const stop = setTimeout(() => server.kill("SIGKILL"), 30_000)
+  try {
+    let output = ""
+    await new Promise((resolve, reject) => {
+      const read = (chunk) => {
+        output += chunk
+        if (output.includes(`:${port}`)) resolve(undefined)
+      }
+      server.stdout.on("data", read)
+      server.stderr.on("data", read)
+      ended.then((code) => reject(new Error(`it ended with ${code} before it was ready\n${output}`)), reject)
+    })
+    const response = await fetch(`http://127.0.0.1:${port}/health`)
+    const health = await response.json()
+    if (response.status !== 200 || health.status !== "ok") fail(`/health: ${response.status} ${JSON.stringify(health)}`)
+    server.kill("SIGTERM")
+    const code = await ended
+    if (code !== 0) fail(`after SIGTERM it ended with ${code}\n${output}`)
+  } finally {
+    clearTimeout(stop)
+    server.kill("SIGKILL")
+  }
+}
+
+try {
+  const tarball = pack()
+  await check("peers", checkPeers)
+  install(tarball)
+  await check("content", () => checkContent(tarball))
+  await check("publint", checkLint)
+  for (const entry of entries) await check(`import ${specifier(entry)}`, () => checkImports(entry))
+  await check("nothing else can be imported", checkClosed)
+  await check("types, NodeNext", () => checkTypes("NodeNext", "NodeNext"))
+  await check("types, Bundler", () => checkTypes("ESNext", "Bundler"))
+  await check("bin --help", checkHelp)
+  await check("bin serves /health and stops", checkServer)
+} catch (error) {
+  failures++
+  console.log(`FAIL  ${error.message}`)
+} finally {
+  rmSync(work, { recursive: true, force: true })
+}
+process.exitCode = failures === 0 ? 0 : 1

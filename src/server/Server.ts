@@ -1,0 +1,103 @@
+/**
+ * The ready server: the routes of the library, a page to see them at work, health and metrics.
+ *
+ * At shutdown it takes no new connections; open event streams end and with them their leases; requests under way have a
+ * second, then every connection is cut, also one whose request never came whole.
+ */
+import { createServer, type Server as NodeServer } from "node:http"
+import * as HttpLayerRouter from "@effect/platform/HttpLayerRouter"
+import * as HttpServer from "@effect/platform/HttpServer"
+import type * as HttpServerError from "@effect/platform/HttpServerError"
+import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
+import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
+import { Console, Effect, Layer, Option } from "effect"
+import { allowAll } from "../Authorize.js"
+import * as PresenceHttp from "../http/PresenceHttp.js"
+import { Presence } from "../Presence.js"
+import * as metrics from "./metrics.js"
+import { page } from "./page.js"
+import type { Settings } from "./Settings.js"
+
+/** How long requests under way have at shutdown, in milliseconds. */
+const GRACE = 1_000
+
+/** A meta of the default limit in a URL is more than the 16 KiB of head that Node takes by default. */
+const MAX_HEADER_BYTES = 65_536
+
+/** Serves until its scope closes. What it gives is its own HTTP server, which knows the address. */
+export const layer = (settings: Settings): Layer.Layer<HttpServer.HttpServer, HttpServerError.ServeError> => {
+  const routes = Layer.mergeAll(
+    PresenceHttp.layerRouter({
+      authorize: allowAll,
+      allowedOrigins: settings.allowedOrigins,
+      diffInterval: settings.diffInterval
+    }),
+    Layer.scopedDiscard(own)
+  )
+  return HttpLayerRouter.serve(routes, { disableLogger: true, disableListenLog: true }).pipe(
+    Layer.provide(Presence.layer({ ttl: settings.ttl })),
+    Layer.provideMerge(listen(settings))
+  )
+}
+
+/** What the server has beside the library's routes. */
+const own = Effect.gen(function* () {
+  const router = yield* HttpLayerRouter.HttpRouter
+  const presence = yield* Presence
+
+  const get = (path: HttpLayerRouter.PathInput, answer: Effect.Effect<HttpServerResponse.HttpServerResponse>) =>
+    router.add("*", path, ({ method }) =>
+      method === "GET" || method === "HEAD"
+        ? answer
+        : Effect.succeed(json({ error: `${method} is not allowed, only GET, HEAD` }, 405, { allow: "GET, HEAD" }))
+    )
+
+  yield* get("/", Effect.succeed(page()))
+  yield* get(
+    "/health",
+    Effect.map(presence.health, (health) => json(health, health.status === "ok" ? 200 : 503))
+  )
+  yield* get(
+    "/metrics",
+    Effect.map(metrics.text, (text) => HttpServerResponse.text(text, { contentType: metrics.CONTENT_TYPE }))
+  )
+  yield* router.add("*", "/*", Effect.succeed(json({ error: "there is nothing here" }, 404)))
+})
+
+const json = (body: unknown, status: number, headers: Record<string, string> = {}) =>
+  HttpServerResponse.unsafeJson(body, { status, headers: { "cache-control": "no-store", ...headers } })
+
+const listen = ({ host, port }: Settings) =>
+  Layer.suspend(() => {
+    const server = createServer({ maxHeaderSize: MAX_HEADER_BYTES })
+    return Layer.provideMerge(
+      Layer.scopedDiscard(Effect.addFinalizer(() => close(server))),
+      NodeHttpServer.layerServer(() => server, { host, port })
+    )
+  })
+
+/** Lets go of all connections, in a bounded time. Real time, whatever the clock of the program. */
+const close = (server: NodeServer): Effect.Effect<void> =>
+  Effect.async((resume) => {
+    const cut = setTimeout(() => {
+      server.closeAllConnections()
+      resume(Effect.void)
+    }, GRACE)
+    // This closes those that idle, and waits for the others.
+    server.close(() => {
+      clearTimeout(cut)
+      resume(Effect.void)
+    })
+  })
+
+/** The one line that says it is ready, and where. */
+export const announce = ({ refusedHost }: Settings): Effect.Effect<void, never, HttpServer.HttpServer> =>
+  HttpServer.addressWith((address) => {
+    if (address._tag !== "TcpAddress") return Effect.void
+    const host = address.hostname.includes(":") ? `[${address.hostname}]` : address.hostname
+    const why = Option.match(refusedHost, {
+      onNone: () => "",
+      onSome: (refused) => ` (not on ${refused}, as that would let everybody in: set PRESENCE_PUBLIC=true to do so)`
+    })
+    return Console.log(`effect-presence is ready on http://${host}:${address.port}${why}`)
+  })

@@ -1,0 +1,155 @@
+/**
+ * The settings of the ready server, read from the environment by Effect's `Config`.
+ *
+ * An empty value is the same as none. Whatever is wrong is told in one line that names the setting and what it takes.
+ */
+import { Config, ConfigError, ConfigProvider, Duration, Either, LogLevel, Option } from "effect"
+import { isLoopback } from "../internal/origins.js"
+
+export interface Settings {
+  /** What to listen on. Never beyond loopback unless that is allowed. */
+  readonly host: string
+  /** The host that was asked for and not allowed. */
+  readonly refusedHost: Option.Option<string>
+  readonly port: number
+  readonly ttl: Duration.Duration
+  readonly diffInterval: Duration.Duration
+  readonly idleTimeout: Duration.Duration
+  readonly allowedOrigins: ReadonlyArray<string> | undefined
+  readonly logLevel: LogLevel.LogLevel
+}
+
+/** Reads a setting. `expected` completes "must be …". */
+const setting = <A>(
+  name: string,
+  expected: string,
+  fallback: A,
+  parse: (text: string) => Option.Option<A>
+): Config.Config<A> =>
+  Config.string(name).pipe(
+    Config.mapOrFail((text) =>
+      Either.fromOption(parse(text.trim()), () =>
+        ConfigError.InvalidData([], `must be ${expected}, but is ${JSON.stringify(text)}`)
+      )
+    ),
+    Config.withDefault(fallback)
+  )
+
+const duration = (name: string, fallback: Duration.DurationInput, zero: "zero" | "no zero") =>
+  setting(name, `a duration such as "${fallback}"`, Duration.decode(fallback), (text) =>
+    Option.filter(
+      Duration.decodeUnknown(text),
+      (value) => Duration.greaterThan(value, 0) || (zero === "zero" && text[0] !== "-")
+    )
+  )
+
+const port = setting("PORT", "a number from 0 to 65535", 4000, (text) =>
+  Option.liftPredicate(Number(text), (number) => /^\d+$/.test(text) && number <= 65_535)
+)
+
+const isPublic = setting("PRESENCE_PUBLIC", `"true" or "false"`, false, (text) =>
+  text === "true" ? Option.some(true) : text === "false" ? Option.some(false) : Option.none()
+)
+
+const logLevel = setting(
+  "LOG_LEVEL",
+  `one of ${LogLevel.allLevels.map(({ _tag }) => _tag).join(", ")}`,
+  LogLevel.Info,
+  (text) => Option.fromNullable(LogLevel.allLevels.find(({ _tag }) => _tag.toLowerCase() === text.toLowerCase()))
+)
+
+const allowedOrigins = setting<ReadonlyArray<string> | undefined>(
+  "PRESENCE_ALLOWED_ORIGINS",
+  "whole origins, comma-separated, such as https://example.com",
+  undefined,
+  (text) => {
+    const origins = text.split(",").map((origin) => origin.trim())
+    return origins.every((origin) => URL.canParse(origin) && new URL(origin).origin === origin)
+      ? Option.some(origins)
+      : Option.none()
+  }
+)
+
+/** A setting that is understood and cannot be served yet, so that nobody believes in it. */
+const notYet = (name: string, why: string): Config.Config<void> =>
+  Config.string(name).pipe(
+    Config.mapOrFail(() => Either.left(ConfigError.InvalidData([], why))),
+    Config.withDefault(undefined)
+  )
+
+export const settings: Config.Config<Settings> = Config.all({
+  host: setting("HOST", "a host name or address", "127.0.0.1", (text) =>
+    Option.liftPredicate(text, (host) => !/[\s/]/.test(host))
+  ),
+  port,
+  ttl: duration("PRESENCE_TTL", "30 seconds", "no zero"),
+  diffInterval: duration("PRESENCE_DIFF_INTERVAL", "50 millis", "zero"),
+  idleTimeout: duration("PRESENCE_IDLE_TIMEOUT", "60 seconds", "no zero"),
+  allowedOrigins,
+  isPublic,
+  logLevel,
+  secret: notYet("PRESENCE_JWT_SECRET", "is set, but tokens are not checked yet: unset it"),
+  redis: notYet("REDIS_URL", "is set, but this server cannot join others yet: unset it")
+}).pipe(
+  Config.map(({ host, isPublic, secret: _, redis: __, ...others }) => {
+    const refused = !isLoopback(host) && !isPublic
+    return { ...others, host: refused ? "127.0.0.1" : host, refusedHost: refused ? Option.some(host) : Option.none() }
+  })
+)
+
+/** An environment in which an empty value is none. */
+export const provider = (environment: { readonly [name: string]: string | undefined }): ConfigProvider.ConfigProvider =>
+  ConfigProvider.fromMap(
+    new Map(Object.entries(environment).flatMap(([name, value]) => (value?.trim() ? [[name, value] as const] : [])))
+  )
+
+/** All that is wrong, in one line. */
+export const describe = (error: ConfigError.ConfigError): string =>
+  ConfigError.reduceWithContext(error, undefined, {
+    andCase: (_, left, right) => `${left}; ${right}`,
+    orCase: (_, left, right) => `${left}; ${right}`,
+    invalidDataCase: (_, path, message) => `${path.join(".")} ${message}`,
+    missingDataCase: (_, path, message) => `${path.join(".")} is missing: ${message}`,
+    sourceUnavailableCase: (_, path, message) => `${path.join(".")} cannot be read: ${message}`,
+    unsupportedCase: (_, path, message) => `${path.join(".")} cannot be read: ${message}`
+  })
+
+/** Why it cannot listen, in one line. */
+export const describeListening = ({ host, port }: Settings, cause: unknown): string => {
+  const { code = "", message = String(cause) } = cause instanceof Error ? (cause as NodeJS.ErrnoException) : {}
+  switch (code) {
+    case "EADDRINUSE":
+      return `PORT ${port} is in use on ${host}: stop what listens there, or set another PORT`
+    case "EACCES":
+      return `PORT ${port} on ${host} needs rights that this process does not have: set another PORT`
+    case "EADDRNOTAVAIL":
+    case "ENOTFOUND":
+    case "EAI_AGAIN":
+      return `HOST ${host} is no address of this machine`
+    default:
+      return `HOST ${host} and PORT ${port} cannot be listened on: ${message}`
+  }
+}
+
+export const help = `effect-presence: who is here, right now, on which topic
+
+  npx effect-presence
+
+Settings, from the environment:
+
+  HOST                      what to listen on (127.0.0.1). Beyond this machine only with
+                            PRESENCE_PUBLIC=true
+  PORT                      the port, 0 for a free one (4000)
+  PRESENCE_TTL              how long a connection lives without a sign of life, if nothing else
+                            ends it (30 seconds)
+  PRESENCE_DIFF_INTERVAL    changes within this time travel as one (50 millis)
+  PRESENCE_IDLE_TIMEOUT     how long a socket may be silent (60 seconds)
+  PRESENCE_ALLOWED_ORIGINS  the web pages that may connect, as whole origins, comma-separated
+                            (those of this machine)
+  PRESENCE_PUBLIC           true: everybody who can reach HOST gets in, under any name (false)
+  PRESENCE_JWT_SECRET       reserved for tokens, which are not checked yet: must not be set
+  REDIS_URL                 reserved for many replicas, which do not work yet: must not be set
+  LOG_LEVEL                 All, Trace, Debug, Info, Warning, Error, Fatal or None (Info)
+
+Durations are written as "30 seconds", "50 millis", "1 minute".
+`

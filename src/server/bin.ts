@@ -1,0 +1,36 @@
+#!/usr/bin/env node
+/**
+ * `npx effect-presence`: the ready server, until SIGTERM or SIGINT.
+ *
+ * What is wrong with the settings, or with the address they name, is one line on standard error and exit code 1.
+ */
+// By module, here and in what this imports: the whole of the platform takes seconds to load.
+import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
+import { Console, Effect, Layer, Logger } from "effect"
+import * as Server from "./Server.js"
+import * as Settings from "./Settings.js"
+
+const serve = Effect.gen(function* () {
+  const settings = yield* Effect.withConfigProvider(Settings.settings, Settings.provider(process.env)).pipe(
+    Effect.mapError(Settings.describe)
+  )
+  return yield* Layer.effectDiscard(Server.announce(settings)).pipe(
+    Layer.provide(Server.layer(settings)),
+    Layer.launch,
+    Effect.mapError(({ cause }) => Settings.describeListening(settings, cause)),
+    Logger.withMinimumLogLevel(settings.logLevel)
+  )
+})
+
+const [first] = process.argv.slice(2)
+
+const main = (): Effect.Effect<void, string> => {
+  if (first === undefined) return serve
+  if (first === "--help" || first === "-h") return Console.log(Settings.help)
+  return Effect.fail(`${first} is not understood; --help lists the settings`)
+}
+
+main().pipe(
+  Effect.tapError((line) => Console.error(`effect-presence: ${line}`)),
+  NodeRuntime.runMain({ disableErrorReporting: true })
+)

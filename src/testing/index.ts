@@ -1,0 +1,6 @@
+/**
+ * What makes an application's own presence tests short. See {@link PresenceTest}.
+ *
+ * @since 0.1.0
+ */
+export * from "./PresenceTest.js"

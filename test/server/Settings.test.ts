@@ -1,0 +1,105 @@
+import { describe, expect, it } from "@effect/vitest"
+import { Duration, Effect, LogLevel, Option } from "effect"
+import { help, describe as inOneLine, provider, settings } from "../../src/server/Settings.js"
+
+const read = (environment: Record<string, string>) => Effect.withConfigProvider(settings, provider(environment))
+
+describe("settings", () => {
+  it.effect("have the defaults that the help names", () =>
+    Effect.gen(function* () {
+      expect(yield* read({})).toEqual({
+        host: "127.0.0.1",
+        refusedHost: Option.none(),
+        port: 4000,
+        ttl: Duration.seconds(30),
+        diffInterval: Duration.millis(50),
+        idleTimeout: Duration.seconds(60),
+        allowedOrigins: undefined,
+        logLevel: LogLevel.Info
+      })
+      for (const name of ["127.0.0.1", "4000", "30 seconds", "50 millis", "60 seconds", "Info"]) {
+        expect(help).toContain(`(${name})`)
+      }
+    })
+  )
+
+  it.effect("take an empty value as none", () =>
+    Effect.gen(function* () {
+      const names = ["HOST", "PORT", "PRESENCE_TTL", "PRESENCE_JWT_SECRET", "PRESENCE_ALLOWED_ORIGINS", "REDIS_URL"]
+      expect(yield* read(Object.fromEntries(names.map((name) => [name, " "])))).toEqual(yield* read({}))
+    })
+  )
+
+  it.effect("are read as Effect writes them", () =>
+    Effect.gen(function* () {
+      const read_ = yield* read({
+        HOST: "::1",
+        PORT: "0",
+        PRESENCE_TTL: "1.5 minutes",
+        PRESENCE_DIFF_INTERVAL: "0 millis",
+        PRESENCE_IDLE_TIMEOUT: "1 hour",
+        PRESENCE_ALLOWED_ORIGINS: "https://a.example, http://b.example:81",
+        LOG_LEVEL: "debug"
+      })
+      expect(read_).toEqual({
+        host: "::1",
+        refusedHost: Option.none(),
+        port: 0,
+        ttl: Duration.seconds(90),
+        diffInterval: Duration.zero,
+        idleTimeout: Duration.hours(1),
+        allowedOrigins: ["https://a.example", "http://b.example:81"],
+        logLevel: LogLevel.Debug
+      })
+    })
+  )
+
+  it.effect("stay on loopback unless everybody may get in", () =>
+    Effect.gen(function* () {
+      for (const host of ["localhost", "127.0.0.1", "127.1.2.3", "::1"]) {
+        expect(yield* read({ HOST: host })).toMatchObject({ host, refusedHost: Option.none() })
+      }
+      for (const host of ["0.0.0.0", "::", "192.168.0.1", "example.com", "127.0.0.1.example.com"]) {
+        const open = { host, refusedHost: Option.none() }
+        const refused = { host: "127.0.0.1", refusedHost: Option.some(host) }
+        expect(yield* read({ HOST: host })).toMatchObject(refused)
+        expect(yield* read({ HOST: host, PRESENCE_PUBLIC: "false" })).toMatchObject(refused)
+        expect(yield* read({ HOST: host, PRESENCE_PUBLIC: "true" })).toMatchObject(open)
+      }
+    })
+  )
+
+  const wrong: ReadonlyArray<readonly [Record<string, string>, string]> = [
+    [{ PORT: "65536" }, `PORT must be a number from 0 to 65535, but is "65536"`],
+    [{ PORT: "-1" }, "PORT must be"],
+    [{ PORT: "4e3" }, "PORT must be"],
+    [{ HOST: "http://localhost" }, "HOST must be a host name or address"],
+    [{ PRESENCE_TTL: "30" }, `PRESENCE_TTL must be a duration such as "30 seconds", but is "30"`],
+    [{ PRESENCE_TTL: "0 seconds" }, `PRESENCE_TTL must be a duration such as "30 seconds", but is "0 seconds"`],
+    [{ PRESENCE_DIFF_INTERVAL: "-1 millis" }, "PRESENCE_DIFF_INTERVAL must be a duration"],
+    [{ PRESENCE_IDLE_TIMEOUT: "soon" }, "PRESENCE_IDLE_TIMEOUT must be a duration"],
+    [{ PRESENCE_PUBLIC: "maybe" }, `PRESENCE_PUBLIC must be "true" or "false", but is "maybe"`],
+    [{ PRESENCE_ALLOWED_ORIGINS: "https://a.example/" }, "PRESENCE_ALLOWED_ORIGINS must be whole origins"],
+    [{ PRESENCE_ALLOWED_ORIGINS: "https://a.example,*" }, "PRESENCE_ALLOWED_ORIGINS must be whole origins"],
+    [{ PRESENCE_ALLOWED_ORIGINS: "a.example" }, "PRESENCE_ALLOWED_ORIGINS must be whole origins"],
+    [{ LOG_LEVEL: "loud" }, "LOG_LEVEL must be one of All, Trace, Debug, Info, Warning, Error, Fatal, None"],
+    [{ PRESENCE_JWT_SECRET: "hunter2" }, "PRESENCE_JWT_SECRET is set, but tokens are not checked yet"],
+    [{ REDIS_URL: "redis://:hunter2@h" }, "REDIS_URL is set, but this server cannot join others yet"]
+  ]
+  for (const [environment, message] of wrong) {
+    it.effect(`refuse ${JSON.stringify(environment)} in one line`, () =>
+      Effect.gen(function* () {
+        const line = inOneLine(yield* Effect.flip(read(environment)))
+        expect(line).toContain(message)
+        expect(line).not.toMatch(/\n|hunter2/)
+      })
+    )
+  }
+
+  it.effect("tell all that is wrong at once", () =>
+    Effect.gen(function* () {
+      const line = inOneLine(yield* Effect.flip(read({ PORT: "x", LOG_LEVEL: "y", PRESENCE_TTL: "z" })))
+      for (const name of ["PORT", "LOG_LEVEL", "PRESENCE_TTL"]) expect(line).toContain(`${name} must be`)
+    })
+  )
+})

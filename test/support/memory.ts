@@ -1,0 +1,34 @@
+/**
+ * What is left of memory. Needs `--expose-gc`, which the test runner passes to its workers.
+ */
+import { Effect } from "effect"
+
+const collect = Effect.async<void>((resume) => {
+  const { gc } = globalThis
+  if (gc === undefined) throw new Error("run with --expose-gc")
+  // A weak reference that was looked at holds on until that turn of the event loop is over.
+  setImmediate(() => {
+    gc()
+    setImmediate(() => resume(Effect.void))
+  })
+})
+
+/** Whether an object goes when garbage is collected. */
+export const isCollected = (ref: WeakRef<object>): Effect.Effect<boolean> =>
+  Effect.gen(function* () {
+    for (let i = 0; i < 20 && ref.deref() !== undefined; i++) yield* collect
+    return ref.deref() === undefined
+  })
+
+/** By how many bytes the heap is larger after an effect has run twice than after it has run once. */
+export const growth = <E, R>(effect: Effect.Effect<unknown, E, R>): Effect.Effect<number, E, R> =>
+  Effect.gen(function* () {
+    const used = Effect.zipRight(
+      Effect.replicateEffect(collect, 4),
+      Effect.sync(() => process.memoryUsage().heapUsed)
+    )
+    yield* effect
+    const before = yield* used
+    yield* effect
+    return (yield* used) - before
+  })

@@ -1,0 +1,24 @@
+import { fileURLToPath } from "node:url"
+import { defineConfig } from "vitest/config"
+
+const src = fileURLToPath(new URL("src", import.meta.url))
+
+export default defineConfig({
+  resolve: {
+    // The package under its own name is its sources here, as in tsconfig's `paths`; a program that is run has `dist`.
+    alias: [
+      { find: /^effect-presence$/, replacement: `${src}/index.ts` },
+      { find: /^effect-presence\/(\w+)$/, replacement: `${src}/$1/index.ts` }
+    ]
+  },
+  test: {
+    include: ["test/**/*.test.ts"],
+    globals: false,
+    passWithNoTests: false,
+    testTimeout: 20_000,
+    hookTimeout: 20_000,
+    // Real processes, so that tests of memory can ask for a garbage collection.
+    pool: "forks",
+    poolOptions: { forks: { maxForks: 2, execArgv: ["--expose-gc"] } }
+  }
+})
