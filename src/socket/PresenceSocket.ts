@@ -255,9 +255,10 @@ export const layerRouter = <R = never, R2 = never>(
         if (!(incoming instanceof IncomingMessage) || !wantsUpgrade(incoming)) {
           return Effect.succeed(refuse(426, "here is a WebSocket", { connection: "upgrade", upgrade: "websocket" }))
         }
-        return Effect.tap(answer(request, incoming), ({ status }) =>
-          // A client that was refused and does not hang up would be waited for at shutdown.
-          Effect.sync(() => status >= 400 && setTimeout(() => incoming.socket.destroy(), LAST_READ).unref())
+        // A client that was refused and does not hang up would be waited for at shutdown.
+        const hangUp = Effect.sync(() => setTimeout(() => incoming.socket.destroy(), LAST_READ).unref())
+        return Effect.onExit(answer(request, incoming), (exit) =>
+          Exit.isSuccess(exit) && exit.value.status < 400 ? Effect.void : hangUp
         )
       })
     })

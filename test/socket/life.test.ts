@@ -14,6 +14,13 @@ const isGone = ({ presence }: TestServer, topic = "room") =>
     while ((yield* presence.count(topic)).connections > 0) yield* nextTurn
   })
 
+/** Waits until the server has noticed that the only socket on a topic is gone. Its leases' scope closes in that step. */
+const isUnfollowed = ({ channels }: TestServer, topic: string) =>
+  Effect.gen(function* () {
+    while ((yield* channels.stats).topics.has(`socket:${topic}`)) yield* nextTurn
+    yield* nextTurn
+  })
+
 describe("leaveDelay", () => {
   it.scoped("one who comes back within it never left: others see neither leave nor join of the key", () =>
     Effect.gen(function* () {
@@ -30,12 +37,12 @@ describe("leaveDelay", () => {
       )
       const first = yield* connect(phoenixUrl(server.url))
       first.say("1", "1", "room", "phx_join", { key: "alice" })
+      first.say("2", "2", "alone", "phx_join", {})
+      yield* first.reply("2")
       yield* watcher.heard("presence_diff")
       const ref = (yield* server.presence.snapshot("room")).connections[0]?.ref
       first.ws.terminate()
-      yield* first.end
-      // The server has noticed when its follower of the socket's topics has nothing of it; the lease lingers on.
-      yield* nextTurn
+      yield* isUnfollowed(server, "alone")
       yield* TestClock.adjust("4 seconds")
       expect(yield* server.presence.count("room")).toEqual({ keys: 1, connections: 1 })
       const second = yield* connect(phoenixUrl(server.url))
@@ -66,8 +73,7 @@ describe("leaveDelay", () => {
       yield* client.reply("3")
       expect(yield* server.presence.count("room")).toEqual({ keys: 0, connections: 0 })
       client.ws.close()
-      yield* client.end
-      yield* nextTurn
+      yield* isUnfollowed(server, "lobby")
       yield* TestClock.adjust("4 seconds")
       expect(yield* server.presence.count("lobby")).toEqual({ keys: 1, connections: 1 })
       yield* TestClock.adjust("2 seconds")
@@ -96,6 +102,24 @@ describe("going at the worst moment", () => {
       client.ws.terminate()
       yield* Deferred.await(interrupted)
       expect(yield* server.presence.topics).toEqual([])
+    })
+  )
+
+  it.scopedLive("a server that stops while authorize thinks about a connection does not let it in", () =>
+    Effect.gen(function* () {
+      const asked = yield* Deferred.make<void>()
+      const go = yield* Deferred.make<void>()
+      const server = yield* makeServer({
+        authorize: () =>
+          Effect.uninterruptible(Effect.zipRight(Deferred.succeed(asked, undefined), Effect.as(Deferred.await(go), {})))
+      })
+      const opening = yield* Effect.fork(Effect.flip(connect(phoenixUrl(server.url))))
+      yield* Deferred.await(asked)
+      const stopping = yield* Effect.fork(server.stop)
+      yield* nextTurn
+      yield* Deferred.succeed(go, undefined)
+      yield* stopping
+      expect([0, 499, 503]).toContain(yield* opening)
     })
   )
 
