@@ -6,7 +6,7 @@ import { InvalidTopic } from "../PresenceError.js"
 import type { Subscription } from "../Subscription.js"
 import { Hubs } from "./hub.js"
 
-interface Stats {
+export interface Stats {
   readonly subscribers: number
   readonly published: number
   readonly dropped: number

@@ -27,7 +27,7 @@ export interface ChannelsOptions {
   readonly mirror: (topic: string) => Effect.Effect<void, never, Scope.Scope>
 }
 
-interface SubscribeOptions<E, R> {
+export interface SubscribeOptions<E, R> {
   readonly authorize?: ((topic: string) => Effect.Effect<unknown, E, R>) | undefined
 }
 

@@ -16,7 +16,8 @@ const calls = Metric.counter("presence_redis_calls_total", {
   incremental: true
 })
 
-export const callsBy = {
+/** By the script, or `command`. */
+export const callsBy: Readonly<Record<"command" | "apply" | "beat" | "read" | "get", Metric.Metric.Counter<number>>> = {
   command: calls.pipe(Metric.tagged("call", "command")),
   apply: calls.pipe(Metric.tagged("call", "apply")),
   beat: calls.pipe(Metric.tagged("call", "beat")),

@@ -1,7 +1,7 @@
 /**
  * A port for as long as a scope is open, and who listens to it.
  */
-import { Effect, Runtime, type Scope } from "effect"
+import { Effect, type Metric, Runtime, type Scope } from "effect"
 import { PresenceUnavailable } from "../PresenceError.js"
 import { connect } from "./connect.js"
 import * as metrics from "./metrics.js"
@@ -64,7 +64,7 @@ export const open = (options: {
 
 /** The port with its metrics. */
 const measured = (port: Port): Port => {
-  const measure = <A>(counter: (typeof metrics.callsBy)["command"], promise: Promise<A>): Promise<A> => {
+  const measure = <A>(counter: Metric.Metric.Counter<number>, promise: Promise<A>): Promise<A> => {
     metrics.add(counter, 1)
     const start = performance.now()
     promise.then(
@@ -73,7 +73,7 @@ const measured = (port: Port): Port => {
     )
     return promise
   }
-  const scripts: Readonly<Record<string, (typeof metrics.callsBy)["command"]>> = metrics.callsBy
+  const scripts: Readonly<Record<string, Metric.Metric.Counter<number>>> = metrics.callsBy
   return {
     ...port,
     command: (name, args) => measure(metrics.callsBy.command, port.command(name, args)),
