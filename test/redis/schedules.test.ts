@@ -3,7 +3,7 @@
  * what is really held, and nobody was told a second leave. The same in virtual time, and many more of them, are in
  * `simulation.test.ts`.
  */
-import { describe, expect, it } from "@effect/vitest"
+import { describe, it } from "@effect/vitest"
 import fc from "fast-check"
 import { type Proxy, startProxy } from "../support/proxy.js"
 import { redisIsOff, startRedis } from "../support/redis.js"
