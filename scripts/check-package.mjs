@@ -28,7 +28,7 @@ import { formatMessage } from "publint/utils"
 const mayImport = {
   ".": ["effect"],
   "./testing": ["effect"],
-  "./http": ["effect", "@effect/platform"],
+  "./http": ["effect", "@effect/platform", "node:http"],
   "./socket": ["effect", "@effect/platform", "@effect/platform-node", "ws"],
   "./redis": ["effect", "ioredis"]
 }
