@@ -29,8 +29,8 @@ const mayImport = {
   ".": ["effect"],
   "./testing": ["effect"],
   "./http": ["effect", "@effect/platform", "node:http"],
-  "./socket": ["effect", "@effect/platform", "@effect/platform-node", "ws"],
-  "./redis": ["effect", "ioredis"]
+  "./socket": ["effect", "@effect/platform", "@effect/platform-node", "ws", "node:http"],
+  "./redis": ["effect", "ioredis", "node:fs", "node:crypto"]
 }
 
 const root = join(import.meta.dirname, "..")
