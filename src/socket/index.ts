@@ -1,0 +1,15 @@
+/**
+ * Presence over WebSockets, for the clients of Phoenix and Supabase.
+ *
+ * @since 0.1.0
+ */
+
+/**
+ * @since 0.1.0
+ */
+export * as Authorize from "../Authorize.js"
+
+/**
+ * @since 0.1.0
+ */
+export * as PresenceSocket from "./PresenceSocket.js"

@@ -1,0 +1,51 @@
+/**
+ * How fast a socket is read, and when it has had too much written to it. Numbers in, numbers out: the clock and the
+ * socket are the caller's.
+ */
+
+/** A token bucket: `burst` messages at once, `perSecond` in the long run. */
+export interface Bucket {
+  readonly tokens: number
+  /** When `tokens` was true, in milliseconds. */
+  readonly at: number
+}
+
+export interface Rate {
+  readonly perSecond: number
+  readonly burst: number
+}
+
+export const full = (rate: Rate, now: number): Bucket => ({ tokens: rate.burst, at: now })
+
+/** Takes a token for one message, or says how many milliseconds to wait for it. */
+export const take = (rate: Rate, bucket: Bucket, now: number): { readonly bucket: Bucket; readonly wait: number } => {
+  // A clock that stepped back gives nothing, and takes nothing away.
+  const elapsed = Math.max(0, now - bucket.at)
+  const tokens = Math.min(rate.burst, bucket.tokens + (elapsed * rate.perSecond) / 1_000)
+  if (tokens >= 1) return { bucket: { tokens: tokens - 1, at: now }, wait: 0 }
+  return { bucket: { tokens, at: now }, wait: Math.ceil(((1 - tokens) * 1_000) / rate.perSecond) }
+}
+
+/** What a socket may have waiting, unsent. */
+export interface Allowance {
+  /** Over this many bytes it is full: it gets no more until it has drained. */
+  readonly unsentBytes: number
+  /** And is cut off after this many milliseconds. */
+  readonly unsentFor: number
+}
+
+/** When it was found full, `undefined` while it is not. */
+export type FullSince = number | undefined
+
+/** Looked at after each write, after draining, and now and then. */
+export const press = (
+  allowance: Allowance,
+  fullSince: FullSince,
+  unsent: number,
+  now: number
+): { readonly fullSince: FullSince; readonly cut: boolean } => {
+  if (fullSince === undefined) return { fullSince: unsent > allowance.unsentBytes ? now : undefined, cut: false }
+  // Half of it must be gone, so that a socket does not flicker at the edge.
+  if (unsent <= allowance.unsentBytes / 2) return { fullSince: undefined, cut: false }
+  return { fullSince, cut: now - fullSince >= allowance.unsentFor }
+}

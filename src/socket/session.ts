@@ -1,0 +1,406 @@
+/**
+ * What one socket may say, and what it hears back: the Phoenix and Supabase channel protocols as a pure machine.
+ *
+ * A message and a state go in, a {@link Step} comes out: the next state, what to do in order, and at most one question
+ * that only the world can answer (may they join? is it tracked?). Its `next` takes the answer and gives the next step.
+ * Whoever drives the machine puts one message in after the other and answers each question first, so a socket's
+ * messages take effect in their order. Nothing here waits, throws, or knows of sockets and effects.
+ */
+import { checkName } from "../internal/names.js"
+import { isDeeper, isRecord, type Message, type Ref } from "./codec.js"
+
+/** A channel that the client has joined. */
+export interface Channel {
+  /** The topic as the client says it, `realtime:room` for Supabase. */
+  readonly wire: string
+  /** The topic of presence, `room`. */
+  readonly topic: string
+  readonly joinRef: Ref
+  /** Who may be tracked here; without it they watch. */
+  readonly key: string | undefined
+  /** What they carry unless they push something else. */
+  readonly meta: unknown
+  readonly clientMeta: boolean
+  readonly tracked: boolean
+  /** Supabase: whether own broadcasts come back, and whether they are answered. */
+  readonly self: boolean
+  readonly ack: boolean
+}
+
+export interface State {
+  readonly channels: ReadonlyMap<string, Channel>
+}
+
+export const initial: State = { channels: new Map() }
+
+export interface Rules {
+  readonly protocol: "phoenix" | "supabase"
+  readonly channels: number
+  readonly topicBytes: number
+  readonly keyBytes: number
+  readonly metaDepth: number
+  /** A key for a Supabase client that names none. */
+  readonly makeKey: () => string
+}
+
+export type Payload = { readonly [name: string]: unknown }
+
+/** Something to do. */
+export type Action =
+  | {
+      readonly _tag: "Send"
+      readonly joinRef: Ref
+      readonly ref: Ref
+      readonly topic: string
+      readonly event: string
+      readonly payload: Payload
+    }
+  /** A reply whose response is bytes. */
+  | {
+      readonly _tag: "SendBytes"
+      readonly joinRef: Ref
+      readonly ref: Ref
+      readonly topic: string
+      readonly status: string
+      readonly payload: Uint8Array
+    }
+  /** From here on the channel gets a `presence_state` and the diffs after it. Once more: with the new `joinRef`. */
+  | { readonly _tag: "Follow"; readonly channel: Channel }
+
+/** What authorize says. */
+export type Permission =
+  | {
+      readonly _tag: "Granted"
+      readonly key?: string | undefined
+      readonly meta?: unknown
+      readonly clientMeta?: boolean | undefined
+    }
+  | { readonly _tag: "Refused"; readonly reason: string }
+
+/** Whether something was done, or the reason why not. */
+export type Outcome = { readonly _tag: "Done" } | { readonly _tag: "Failed"; readonly reason: string }
+
+/** What the application says to a message: nothing, then it goes to the other members; or its reply. */
+export type Reply = { readonly status: "ok" | "error"; readonly response: Payload | Uint8Array } | undefined
+
+/** Something to find out before the machine goes on. */
+export type Question =
+  | {
+      readonly _tag: "Authorize"
+      readonly topic: string
+      readonly payload: Payload
+      readonly next: (answer: Permission) => Step
+    }
+  /** Tracks it, and once that is done ends what the socket tracked on the channel before. */
+  | {
+      readonly _tag: "Track"
+      readonly channel: Channel
+      readonly key: string
+      readonly meta: unknown
+      readonly next: (answer: Outcome) => Step
+    }
+  | {
+      readonly _tag: "Update"
+      readonly channel: Channel
+      readonly meta: unknown
+      readonly next: (answer: Outcome) => Step
+    }
+  /** Ends what is tracked on the channel, at once. */
+  | { readonly _tag: "Untrack"; readonly wire: string; readonly next: () => Step }
+  /** The same, and the channel is followed no more. */
+  | { readonly _tag: "Leave"; readonly wire: string; readonly next: () => Step }
+  | {
+      readonly _tag: "Ask"
+      readonly channel: Channel
+      readonly event: string
+      readonly payload: Payload | Uint8Array
+      readonly next: (answer: Reply) => Step
+    }
+  /** Passes the message on to the topic's other members, with `self` to this one too. */
+  | {
+      readonly _tag: "Relay"
+      readonly channel: Channel
+      readonly event: string
+      readonly payload: Payload | Uint8Array
+      readonly inner?: string
+      readonly self: boolean
+      readonly next: () => Step
+    }
+
+export interface Step {
+  readonly state: State
+  readonly actions: ReadonlyArray<Action>
+  readonly question?: Question
+}
+
+/** What a message from the client leads to. */
+export const receive = (rules: Rules, state: State, message: Message): Step => {
+  const { topic, event } = message
+  const payload = message.payload
+  if (payload instanceof Uint8Array) {
+    if (isReserved(event) || topic === "phoenix") return stay(state, refuse(message, "payload must be an object"))
+  } else {
+    if (!isRecord(payload)) return stay(state, refuse(message, "payload must be an object"))
+    // The meta stands one level down. What is nested too deep can be read but not written again.
+    if (isDeeper(payload, rules.metaDepth + 1)) {
+      return stay(state, refuse(message, `payload is nested deeper than ${rules.metaDepth}`))
+    }
+    if (topic === "phoenix") {
+      return stay(state, event === "heartbeat" ? accept(message, null) : refuse(message, "unmatched topic", null))
+    }
+    if (event === "phx_join") return join(rules, state, message, payload)
+  }
+  const channel = state.channels.get(topic)
+  if (channel === undefined) {
+    return stay(state, event === "phx_leave" ? accept(message) : refuse(message, "unmatched topic", null))
+  }
+  if (message.joinRef !== null && message.joinRef !== channel.joinRef) return stay(state)
+  if (event === "phx_leave") return leave(state, channel, message)
+  if (event === "access_token") return stay(state)
+  if (event === "presence" && isRecord(payload)) return presence(rules, state, channel, message, payload)
+  if (isReserved(event)) return stay(state, refuse(message, "reserved event"))
+  return push(rules, state, channel, message, payload as Payload | Uint8Array)
+}
+
+/**
+ * The server ends a channel: `phx_close` puts the client out for good, `phx_error` makes it join again. A channel that
+ * has been left, or joined anew since, is left alone.
+ */
+export const end = (state: State, wire: string, joinRef: Ref, event: "phx_close" | "phx_error"): Step => {
+  const channel = state.channels.get(wire)
+  if (channel === undefined || channel.joinRef !== joinRef) return stay(state)
+  const ref = event === "phx_close" ? null : joinRef
+  return leaving(state, wire, () => [{ _tag: "Send", joinRef, ref, topic: wire, event, payload: {} }])
+}
+
+const join = (rules: Rules, state: State, message: Message, payload: Payload): Step => {
+  const wire = message.topic
+  const topic = presenceTopic(rules, wire)
+  if (topic === undefined) return stay(state, refuse(message, "unmatched topic"))
+  const wrong = nameError("topic", topic, rules.topicBytes)
+  if (wrong !== undefined) return stay(state, refuse(message, wrong))
+  const old = state.channels.get(wire)
+  if (old === undefined && state.channels.size >= rules.channels) {
+    return stay(state, refuse(message, "too many channels joined"))
+  }
+  const config = rules.protocol === "supabase" ? readConfig(payload, rules.makeKey) : plain(payload)
+  const wrongKey = config.key === undefined ? undefined : nameError("key", config.key, rules.keyBytes)
+  if (wrongKey !== undefined) return stay(state, refuse(message, wrongKey))
+  // Supabase names the key inside its config. authorize finds it where a Phoenix client puts it.
+  const asked = rules.protocol === "supabase" ? { ...payload, key: config.key } : payload
+
+  /** The old join ends whatever becomes of the new one, and says so after the answer. */
+  const closed: ReadonlyArray<Action> =
+    old === undefined || old.joinRef === (message.joinRef ?? message.ref)
+      ? []
+      : [{ _tag: "Send", joinRef: old.joinRef, ref: old.joinRef, topic: wire, event: "phx_close", payload: {} }]
+  const refused = (reason: string): Step =>
+    old === undefined
+      ? stay(state, refuse(message, reason))
+      : leaving(state, wire, () => [refuse(message, reason), ...closed])
+  const joined = (channel: Channel): Step => ({
+    state: withChannel(state, channel),
+    actions: [
+      accept(message, channel.joinRef, rules.protocol === "supabase" ? { postgres_changes: [] } : {}),
+      ...closed,
+      { _tag: "Follow", channel }
+    ]
+  })
+  return ask(state, {
+    _tag: "Authorize",
+    topic,
+    payload: asked,
+    next: (answer) => {
+      if (answer._tag === "Refused") return refused(answer.reason)
+      const channel: Channel = {
+        wire,
+        topic,
+        joinRef: message.joinRef ?? message.ref,
+        key: answer.key,
+        meta: answer.meta ?? {},
+        clientMeta: answer.clientMeta !== false,
+        tracked: false,
+        self: config.self,
+        ack: config.ack
+      }
+      // Who says track later is not tracked by joining.
+      if (channel.key !== undefined && rules.protocol === "phoenix") {
+        return ask(state, {
+          _tag: "Track",
+          channel,
+          key: channel.key,
+          meta: channel.meta,
+          next: (outcome) =>
+            outcome._tag === "Failed" ? refused(outcome.reason) : joined({ ...channel, tracked: true })
+        })
+      }
+      return old?.tracked ? ask(state, { _tag: "Untrack", wire, next: () => joined(channel) }) : joined(channel)
+    }
+  })
+}
+
+const leave = (state: State, channel: Channel, message: Message): Step =>
+  leaving(state, channel.wire, () => [
+    accept(message, channel.joinRef),
+    {
+      _tag: "Send",
+      joinRef: channel.joinRef,
+      ref: channel.joinRef,
+      topic: channel.wire,
+      event: "phx_close",
+      payload: {}
+    }
+  ])
+
+/** `track`, `update` and `untrack`, as Supabase's client pushes them. One who names a key asks to join under it. */
+const presence = (rules: Rules, state: State, channel: Channel, message: Message, payload: Payload): Step => {
+  const event = payload.event ?? "track"
+  if (event === "untrack") {
+    if (!channel.tracked) return stay(state, ...answer(message, channel))
+    return ask(state, {
+      _tag: "Untrack",
+      wire: channel.wire,
+      next: () => stay(withChannel(state, { ...channel, tracked: false }), ...answer(message, channel))
+    })
+  }
+  if (event !== "track") return stay(state, refuse(message, "event is neither track nor untrack"))
+  const given = payload.payload ?? payload.meta
+  if (payload.key !== undefined) {
+    const wrong = nameError("key", payload.key, rules.keyBytes)
+    if (wrong !== undefined) return stay(state, refuse(message, wrong))
+    return ask(state, {
+      _tag: "Authorize",
+      topic: channel.topic,
+      payload,
+      next: (permission) => {
+        if (permission._tag === "Refused") return stay(state, refuse(message, permission.reason))
+        const clientMeta = permission.clientMeta !== false
+        const meta = (clientMeta ? given : undefined) ?? permission.meta ?? {}
+        return track(state, { ...channel, key: permission.key, meta: permission.meta ?? {}, clientMeta }, message, meta)
+      }
+    })
+  }
+  if (channel.tracked && !channel.clientMeta) return stay(state, refuse(message, "meta may not be replaced"))
+  return track(state, channel, message, channel.clientMeta ? (given ?? {}) : channel.meta)
+}
+
+const track = (state: State, channel: Channel, message: Message, meta: unknown): Step => {
+  if (channel.key === undefined) return stay(state, refuse(message, "no key to track"))
+  const next = (outcome: Outcome): Step =>
+    outcome._tag === "Failed"
+      ? stay(state, refuse(message, outcome.reason))
+      : stay(withChannel(state, { ...channel, tracked: true }), ...answer(message, channel))
+  const same = state.channels.get(channel.wire)
+  return same?.tracked && same.key === channel.key
+    ? ask(state, { _tag: "Update", channel, meta, next })
+    : ask(state, { _tag: "Track", channel, key: channel.key, meta, next })
+}
+
+/** Any other event: the application's, or else for the other members. */
+const push = (rules: Rules, state: State, channel: Channel, message: Message, payload: Payload | Uint8Array): Step => {
+  const { event, inner } = message
+  const broadcast = event === "broadcast" && rules.protocol === "supabase"
+  return ask(state, {
+    _tag: "Ask",
+    channel,
+    event,
+    payload,
+    next: (reply) => {
+      const silent = message.ref === null || (broadcast && !channel.ack)
+      if (reply !== undefined) return stay(state, ...(silent ? [] : [replyWith(message, channel, reply)]))
+      return ask(state, {
+        _tag: "Relay",
+        channel,
+        event,
+        payload,
+        ...(inner === undefined ? {} : { inner }),
+        self: broadcast && channel.self,
+        next: () => stay(state, ...(silent ? [] : [accept(message, channel.joinRef)]))
+      })
+    }
+  })
+}
+
+/** Nobody may speak for the server. */
+export const isReserved = (event: string): boolean =>
+  event === "" ||
+  event.startsWith("phx_") ||
+  event.startsWith("presence") ||
+  event === "access_token" ||
+  event === "system" ||
+  event === "postgres_changes" ||
+  checkName(event, 255)?._tag === "TooLong"
+
+const PREFIX = "realtime:"
+
+const presenceTopic = (rules: Rules, wire: string): string | undefined => {
+  if (rules.protocol === "phoenix") return wire
+  return wire.startsWith(PREFIX) ? wire.slice(PREFIX.length) : undefined
+}
+
+/** The topic as clients of a protocol say it. */
+export const wireTopic = (protocol: Rules["protocol"], topic: string): string =>
+  protocol === "supabase" ? `${PREFIX}${topic}` : topic
+
+interface Config {
+  readonly key: unknown
+  readonly self: boolean
+  readonly ack: boolean
+}
+
+const plain = (payload: Payload): Config => ({ key: payload.key, self: false, ack: false })
+
+const readConfig = (payload: Payload, makeKey: () => string): Config => {
+  const config = isRecord(payload.config) ? payload.config : {}
+  const broadcast = isRecord(config.broadcast) ? config.broadcast : {}
+  const presence = isRecord(config.presence) ? config.presence : {}
+  const key = presence.key === undefined || presence.key === "" ? makeKey() : presence.key
+  return { key, self: broadcast.self === true, ack: broadcast.ack === true }
+}
+
+/** What is wrong with a name that a client chose, if anything. */
+const nameError = (what: "topic" | "key", name: unknown, maxBytes: number): string | undefined => {
+  const refusal = checkName(name, maxBytes)
+  if (refusal === undefined) return undefined
+  return refusal._tag === "Invalid" ? `${what} ${refusal.reason}` : `${what} has more than ${maxBytes} bytes`
+}
+
+const stay = (state: State, ...actions: ReadonlyArray<Action>): Step => ({ state, actions })
+
+const ask = (state: State, question: Question): Step => ({ state, actions: [], question })
+
+const leaving = (state: State, wire: string, actions: () => ReadonlyArray<Action>): Step =>
+  ask(state, { _tag: "Leave", wire, next: () => stay(withoutChannel(state, wire), ...actions()) })
+
+const withChannel = (state: State, channel: Channel): State => ({
+  channels: new Map(state.channels).set(channel.wire, channel)
+})
+
+const withoutChannel = (state: State, wire: string): State => {
+  const channels = new Map(state.channels)
+  channels.delete(wire)
+  return { channels }
+}
+
+const reply = (message: Message, joinRef: Ref, status: "ok" | "error", response: Payload): Action => ({
+  _tag: "Send",
+  joinRef,
+  ref: message.ref,
+  topic: message.topic,
+  event: "phx_reply",
+  payload: { status, response }
+})
+
+const accept = (message: Message, joinRef: Ref = message.joinRef, response: Payload = {}): Action =>
+  reply(message, joinRef, "ok", response)
+
+const refuse = (message: Message, reason: string, joinRef: Ref = message.joinRef): Action =>
+  reply(message, joinRef, "error", { reason })
+
+const answer = (message: Message, channel: Channel): ReadonlyArray<Action> =>
+  message.ref === null ? [] : [accept(message, channel.joinRef)]
+
+const replyWith = (message: Message, channel: Channel, { status, response }: NonNullable<Reply>): Action =>
+  response instanceof Uint8Array
+    ? { _tag: "SendBytes", joinRef: channel.joinRef, ref: message.ref, topic: message.topic, status, payload: response }
+    : reply(message, channel.joinRef, status, response)

@@ -1,0 +1,210 @@
+/** Between a join and its end: clients that go at the worst moment, clocks, and what is left afterwards. */
+import { describe, expect, it, vi } from "@effect/vitest"
+import { Deferred, Effect, Exit, Option, Scope, TestClock } from "effect"
+import { nextTurn } from "../../src/internal/turn.js"
+import { connect, phoenixUrl } from "./support/client.js"
+import { makeServer, type TestServer } from "./support/server.js"
+
+// Real sockets, on machines that may be busy.
+vi.setConfig({ testTimeout: 20_000 })
+
+const isGone = ({ presence }: TestServer, topic = "room") =>
+  Effect.gen(function* () {
+    while ((yield* presence.count(topic)).connections > 0) yield* nextTurn
+  })
+
+describe("leaveDelay", () => {
+  it.scoped("one who comes back within it never left: others see neither leave nor join of the key", () =>
+    Effect.gen(function* () {
+      const server = yield* makeServer({ leaveDelay: "5 seconds" })
+      const watcher = yield* connect(phoenixUrl(server.url))
+      watcher.say("1", "1", "room", "phx_join", {})
+      yield* watcher.heard("presence_state")
+      const events: Array<string> = []
+      const subscription = yield* server.presence.subscribe("room")
+      yield* subscription.take.pipe(
+        Effect.tap((taken) => Effect.sync(() => events.push(...taken.map(({ type, key }) => `${type} ${key}`)))),
+        Effect.forever,
+        Effect.fork
+      )
+      const first = yield* connect(phoenixUrl(server.url))
+      first.say("1", "1", "room", "phx_join", { key: "alice" })
+      yield* watcher.heard("presence_diff")
+      const ref = (yield* server.presence.snapshot("room")).connections[0]?.ref
+      first.ws.terminate()
+      yield* first.end
+      // The server has noticed when its follower of the socket's topics has nothing of it; the lease lingers on.
+      yield* nextTurn
+      yield* TestClock.adjust("4 seconds")
+      expect(yield* server.presence.count("room")).toEqual({ keys: 1, connections: 1 })
+      const second = yield* connect(phoenixUrl(server.url))
+      second.say("1", "1", "room", "phx_join", { key: "alice" })
+      const [, , , , diff] = yield* watcher.until(
+        () => watcher.frames.filter(([, , , event]) => event === "presence_diff")[1]
+      )
+      const now = (yield* server.presence.snapshot("room")).connections
+      expect(now).toHaveLength(1)
+      expect(diff).toEqual({
+        joins: { alice: { metas: [{ phx_ref: now[0]?.ref }] } },
+        leaves: { alice: { metas: [{ phx_ref: ref }] } }
+      })
+      yield* TestClock.adjust("10 seconds")
+      expect(yield* server.presence.count("room")).toEqual({ keys: 1, connections: 1 })
+      expect(events.filter((event) => event.startsWith("leave"))).toEqual([])
+    })
+  )
+
+  it.scoped("one who does not come back leaves when it is over; who leaves on purpose leaves at once", () =>
+    Effect.gen(function* () {
+      const server = yield* makeServer({ leaveDelay: "5 seconds" })
+      const client = yield* connect(phoenixUrl(server.url))
+      client.say("1", "1", "room", "phx_join", { key: "alice" })
+      client.say("2", "2", "lobby", "phx_join", { key: "alice" })
+      yield* client.reply("2")
+      client.say("1", "3", "room", "phx_leave", {})
+      yield* client.reply("3")
+      expect(yield* server.presence.count("room")).toEqual({ keys: 0, connections: 0 })
+      client.ws.close()
+      yield* client.end
+      yield* nextTurn
+      yield* TestClock.adjust("4 seconds")
+      expect(yield* server.presence.count("lobby")).toEqual({ keys: 1, connections: 1 })
+      yield* TestClock.adjust("2 seconds")
+      yield* isGone(server, "lobby")
+    })
+  )
+})
+
+describe("going at the worst moment", () => {
+  it.scopedLive("a socket that closes while authorize thinks leaves nothing, and authorize is interrupted", () =>
+    Effect.gen(function* () {
+      const asked = yield* Deferred.make<void>()
+      const interrupted = yield* Deferred.make<void>()
+      const server = yield* makeServer({
+        authorize: ({ on }) =>
+          on === "connect"
+            ? Effect.succeed({})
+            : Deferred.succeed(asked, undefined).pipe(
+                Effect.zipRight(Effect.never),
+                Effect.onInterrupt(() => Deferred.succeed(interrupted, undefined))
+              )
+      })
+      const client = yield* connect(phoenixUrl(server.url))
+      client.say("1", "1", "room", "phx_join", { key: "alice" })
+      yield* Deferred.await(asked)
+      client.ws.terminate()
+      yield* Deferred.await(interrupted)
+      expect(yield* server.presence.topics).toEqual([])
+    })
+  )
+
+  it.scopedLive("a client that goes while authorize thinks about its connection is no socket", () =>
+    Effect.gen(function* () {
+      const asked = yield* Deferred.make<void>()
+      const go = yield* Deferred.make<void>()
+      const server = yield* makeServer({
+        authorize: () => Effect.zipRight(Deferred.succeed(asked, undefined), Effect.as(Deferred.await(go), {}))
+      })
+      const opening = yield* Effect.fork(Effect.scoped(connect(phoenixUrl(server.url))))
+      yield* Deferred.await(asked)
+      yield* opening.interruptAsFork(opening.id())
+      yield* Deferred.succeed(go, undefined)
+      yield* server.stop
+    })
+  )
+
+  it.scopedLive("a socket that closes in the midst of its joins leaves nothing, whenever it does", () =>
+    Effect.gen(function* () {
+      const server = yield* makeServer()
+      for (let i = 0; i < 24; i++) {
+        const client = yield* connect(phoenixUrl(server.url))
+        for (let n = 0; n < 20; n++) client.say(`${n}`, `${n}`, `room ${n % 7}`, "phx_join", { key: "alice" })
+        for (let n = 0; n < i % 6; n++) yield* nextTurn
+        if (i % 2 === 0) client.ws.terminate()
+        else client.ws.close()
+      }
+      while ((yield* server.presence.topics).length > 0) yield* nextTurn
+    })
+  )
+
+  it.scopedLive("the server that stops while authorize thinks ends that socket as well", () =>
+    Effect.gen(function* () {
+      const asked = yield* Deferred.make<void>()
+      const server = yield* makeServer({
+        authorize: ({ on }) =>
+          on === "connect" ? Effect.succeed({}) : Effect.zipRight(Deferred.succeed(asked, undefined), Effect.never)
+      })
+      const client = yield* connect(phoenixUrl(server.url))
+      client.say("1", "1", "room", "phx_join", { key: "alice" })
+      yield* Deferred.await(asked)
+      yield* server.stop
+      expect((yield* client.end).code).toBe(1012)
+    })
+  )
+
+  it.scopedLive("a slow answer holds up its own socket only, and what comes behind it keeps its order", () =>
+    Effect.gen(function* () {
+      const go = yield* Deferred.make<void>()
+      const server = yield* makeServer({
+        onMessage: ({ event }) =>
+          event === "slow" ? Effect.as(Deferred.await(go), Option.none()) : Effect.succeed(Option.none())
+      })
+      const slow = yield* connect(phoenixUrl(server.url))
+      const other = yield* connect(phoenixUrl(server.url))
+      for (const client of [slow, other]) {
+        client.say("1", "1", "room", "phx_join", {})
+        yield* client.heard("presence_state")
+      }
+      slow.say("1", "2", "room", "slow", {})
+      slow.say("1", "3", "room", "quick", {})
+      slow.say(null, "4", "phoenix", "heartbeat", {})
+      other.say("1", "2", "room", "quick", {})
+      yield* other.reply("2")
+      yield* slow.heard("quick")
+      expect(slow.frames.some(([, ref]) => ref === "3" || ref === "4")).toBe(false)
+      yield* Deferred.succeed(go, undefined)
+      yield* slow.reply("4")
+      expect(slow.frames.filter(([, , , event]) => event === "phx_reply").map(([, ref]) => ref)).toEqual([
+        "1",
+        "2",
+        "3",
+        "4"
+      ])
+      expect(
+        other.frames.filter(([, , , event]) => event === "slow" || event === "quick").map(([, , , event]) => event)
+      ).toEqual(["slow", "quick"])
+    })
+  )
+})
+
+describe("what is left", () => {
+  it.scopedLive("nothing follows a topic that no socket is on any more", () =>
+    Effect.gen(function* () {
+      const server = yield* makeServer()
+      const before = (yield* server.channels.stats).topics.size
+      const clients = yield* Effect.forEach([1, 2, 3], () => connect(phoenixUrl(server.url)))
+      for (const client of clients) {
+        for (let i = 0; i < 50; i++) client.say(`${i}`, `${i}`, `room ${i}`, "phx_join", { key: "alice" })
+        yield* client.reply("49")
+      }
+      expect((yield* server.channels.stats).topics.size).toBe(before + 50)
+      for (let i = 0; i < 50; i++) clients[0]?.say(`${i}`, `x${i}`, `room ${i}`, "phx_leave", {})
+      clients[1]?.ws.terminate()
+      clients[2]?.ws.close()
+      while ((yield* server.channels.stats).topics.size > before) yield* nextTurn
+      expect(yield* server.presence.topics).toEqual([])
+    })
+  )
+
+  it.scopedLive("a presence that closed before the sockets do does them no harm", () =>
+    Effect.gen(function* () {
+      const scope = yield* Scope.make()
+      const server = yield* makeServer().pipe(Scope.extend(scope))
+      const client = yield* connect(phoenixUrl(server.url))
+      client.say("1", "1", "room", "phx_join", { key: "alice" })
+      yield* client.heard("presence_state")
+      yield* Scope.close(scope, Exit.void)
+      expect((yield* client.end).code).toBe(1012)
+    })
+  )
+})
