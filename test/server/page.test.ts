@@ -16,12 +16,13 @@ const settings: Settings = {
   diffInterval: Duration.millis(50),
   idleTimeout: Duration.seconds(60),
   allowedOrigins: undefined,
+  secret: Option.none(),
   logLevel: LogLevel.Info
 }
 
 /** A server until the scope closes; its port. */
-const serve = (scope: Scope.Scope, port = 0) =>
-  Layer.buildWithScope(Server.layer({ ...settings, port }), scope).pipe(
+const serve = (scope: Scope.Scope, port = 0, others: Partial<Settings> = {}) =>
+  Layer.buildWithScope(Server.layer({ ...settings, ...others, port }, 0), scope).pipe(
     Effect.map((context) => {
       const { address } = Context.get(context, HttpServer.HttpServer)
       return address._tag === "TcpAddress" ? address.port : 0
@@ -193,7 +194,7 @@ describe.skipIf(withoutBrowser !== undefined)("the page", () => {
             .evaluate((field: { removeAttribute(name: string): void }) => field.removeAttribute("maxlength"))
         )
         yield* join(page, "x".repeat(300))
-        yield* Effect.promise(() => page.getByRole("alert").getByText("keyBytes").waitFor())
+        yield* Effect.promise(() => page.getByRole("alert").getByText("key has more than 255 bytes").waitFor())
         yield* join(page, "Alice")
         yield* hereNow(page, ["Alice"])
       }),
