@@ -31,6 +31,7 @@ import { Presence } from "../Presence.js"
 import { parseVersion, type Version } from "./codec.js"
 import { Connection, type Host, type Order } from "./connection.js"
 import { Flow } from "./flow.js"
+import { decode, type Limits } from "./Limits.js"
 import { makeUpgrade, Sockets, wantsUpgrade } from "./sockets.js"
 import { Topics } from "./topics.js"
 
@@ -63,35 +64,9 @@ export interface Reply {
 }
 
 /**
- * What a client may do, each with its default.
- *
  * @since 0.1.0
- * @category models
  */
-export interface Limits {
-  /** Bytes of a message, however it is fragmented. Default 1 MiB; more closes the socket with 1009. */
-  readonly frameBytes?: number | undefined
-  /** Channels that a socket may have joined. Default 100. */
-  readonly channels?: number | undefined
-  /** Messages that a socket may send in the long run. Default 1,000; it is read no faster. */
-  readonly messagesPerSecond?: number | undefined
-  /** And at once. Default 2,000. */
-  readonly messageBurst?: number | undefined
-  /** UTF-8 bytes of a topic. Default 255. */
-  readonly topicBytes?: number | undefined
-  /** UTF-8 bytes of a key. Default 255. */
-  readonly keyBytes?: number | undefined
-  /** How deep a meta, or what a payload holds, may be nested. Default 64. */
-  readonly metaDepth?: number | undefined
-  /** Bytes unsent to a socket, over which it is sent no more until it has drained. Default 1 MiB. */
-  readonly unsentBytes?: number | undefined
-  /** Bytes unsent, over which it is cut off. Default 4 MiB. A single frame may be larger, such as a large state. */
-  readonly unsentBytesMax?: number | undefined
-  /** How long it may have that much unsent before it is cut off. Default 30 seconds. */
-  readonly unsentFor?: Duration.DurationInput | undefined
-  /** How long a socket may be silent. Default 60 seconds; then it is closed with 1000. */
-  readonly idleTimeout?: Duration.DurationInput | undefined
-}
+export type { Limits } from "./Limits.js"
 
 /**
  * @since 0.1.0
@@ -169,7 +144,7 @@ export const layerRouter = <R = never, R2 = never>(
       const isAllowed = yield* origins.make(options.allowedOrigins)
       const protocol = options.protocol ?? "phoenix"
       const base = (options.path ?? (protocol === "phoenix" ? "/socket" : "/realtime/v1")).replace(/\/+$/, "")
-      const limits = decodeLimits(options.limits ?? {})
+      const limits = decode(options.limits ?? {})
       const upgrade = makeUpgrade(limits.frameBytes)
       const leaveDelay = Duration.decode(options.leaveDelay ?? 0)
       const terms = { ttl: Duration.infinity, leaveDelay }
@@ -196,7 +171,7 @@ export const layerRouter = <R = never, R2 = never>(
         (sockets) => sockets.end
       )
       yield* Effect.sync(() => sockets.tick()).pipe(
-        Effect.delay(Math.max(10, Math.min(1_000, limits.idleTimeout / 4, limits.unsentFor / 4))),
+        Effect.delay(Math.max(10, Math.min(1_000, limits.idleTimeout / 4, limits.allowance.unsentFor / 4))),
         Effect.forever,
         Effect.interruptible,
         Effect.forkScoped
@@ -229,6 +204,8 @@ export const layerRouter = <R = never, R2 = never>(
         Effect.uninterruptibleMask((restore) =>
           Effect.gen(function* () {
             const scope = yield* Scope.make()
+            // Asked again: authorize may have taken its time.
+            if (sockets.stopping) return stopping
             const ws = upgrade(incoming)
             if (typeof ws === "string") return refuse(400, ws)
             const flow: Flow<Order> = new Flow(ws, incoming.socket, limits, now, () => connection.catchUp())
@@ -262,7 +239,7 @@ export const layerRouter = <R = never, R2 = never>(
         Effect.suspend(() => {
           const payload = query(request.url)
           const version = parseVersion(payload.vsn)
-          if (sockets.stopping) return Effect.succeed(refuse(503, "the server stops"))
+          if (sockets.stopping) return Effect.succeed(stopping)
           if (!isAllowed(request)) {
             return Effect.succeed(refuse(403, `the origin ${request.headers.origin} is not allowed`))
           }
@@ -278,9 +255,10 @@ export const layerRouter = <R = never, R2 = never>(
         if (!(incoming instanceof IncomingMessage) || !wantsUpgrade(incoming)) {
           return Effect.succeed(refuse(426, "here is a WebSocket", { connection: "upgrade", upgrade: "websocket" }))
         }
-        return Effect.tap(answer(request, incoming), ({ status }) =>
-          // A client that was refused and does not hang up would be waited for at shutdown.
-          Effect.sync(() => status >= 400 && setTimeout(() => incoming.socket.destroy(), LAST_READ).unref())
+        // A client that was refused and does not hang up would be waited for at shutdown.
+        const hangUp = Effect.sync(() => setTimeout(() => incoming.socket.destroy(), LAST_READ).unref())
+        return Effect.onExit(answer(request, incoming), (exit) =>
+          Exit.isSuccess(exit) && exit.value.status < 400 ? Effect.void : hangUp
         )
       })
     })
@@ -295,28 +273,10 @@ const LAST_READ = 1_000
 const refuse = (status: number, error: string, headers: Record<string, string> = {}) =>
   HttpServerResponse.unsafeJson({ error }, { status, headers })
 
+const stopping = refuse(503, "the server is stopping")
+
 /** The parameters of the URL. Of two with one name the last counts. */
 const query = (url: string): { readonly [name: string]: string } => {
   const start = url.indexOf("?")
   return start === -1 ? {} : Object.fromEntries(new URLSearchParams(url.slice(start + 1)))
-}
-
-const decodeLimits = (limits: Limits) => {
-  const perSecond = Math.max(1, limits.messagesPerSecond ?? 1_000)
-  const unsentBytes = limits.unsentBytes ?? 1_048_576
-  return {
-    frameBytes: limits.frameBytes ?? 1_048_576,
-    channels: limits.channels ?? 100,
-    topicBytes: limits.topicBytes ?? 255,
-    keyBytes: limits.keyBytes ?? 255,
-    metaDepth: limits.metaDepth ?? 64,
-    rate: { perSecond, burst: Math.max(1, limits.messageBurst ?? 2_000) },
-    allowance: {
-      unsentBytes,
-      unsentBytesMax: limits.unsentBytesMax ?? 4_194_304,
-      unsentFor: Duration.toMillis(limits.unsentFor ?? "30 seconds")
-    },
-    unsentFor: Duration.toMillis(limits.unsentFor ?? "30 seconds"),
-    idleTimeout: Duration.toMillis(limits.idleTimeout ?? "60 seconds")
-  }
 }

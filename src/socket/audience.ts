@@ -6,9 +6,8 @@
  * window reaches them with the others. A socket that holds too much unsent gets nothing; once it has drained it is sent
  * the state again.
  */
-import type { Json } from "../Json.js"
 import type { PresenceChange } from "../PresenceChange.js"
-import { encodeBroadcast, encodeText, encodeUserBroadcast, type Ref, type Version } from "./codec.js"
+import { encodeBroadcast, encodeText, encodeUserBroadcast, isRecord, type Ref, type Version } from "./codec.js"
 import { Roll } from "./roll.js"
 
 /** Bytes of a frame, ready to be written to any number of sockets. */
@@ -31,7 +30,8 @@ export interface Listener {
 /** What members send each other. */
 export interface Message {
   readonly event: string
-  readonly payload: { readonly [name: string]: unknown } | Uint8Array
+  /** JSON, or bytes. */
+  readonly payload: string | Uint8Array
   /** The event inside a broadcast whose payload is bytes. */
   readonly inner?: string | undefined
 }
@@ -84,7 +84,7 @@ export class Audience<L extends Listener = Listener> {
   }
 
   private encode(version: Version, { event, payload, inner }: Message): Frame | undefined {
-    if (!(payload instanceof Uint8Array)) return text(version, null, this.wire, event, JSON.stringify(payload))
+    if (typeof payload === "string") return text(version, null, this.wire, event, payload)
     if (version === 1) return undefined
     const bytes =
       this.protocol === "supabase"
@@ -115,28 +115,23 @@ const write = (listener: Listener, encode: (version: Version) => Frame | undefin
 
 /** A message as text for the other replicas and routes. It begins with who sends it, so that they know their own. */
 export const pack = (origin: string, { event, payload, inner }: Message): string =>
-  origin +
-  JSON.stringify(
-    payload instanceof Uint8Array
-      ? { event, bytes: Buffer.from(payload).toString("base64"), inner }
-      : { event, payload }
-  )
+  typeof payload === "string"
+    ? `${origin}{"event":${JSON.stringify(event)},"payload":${payload}}`
+    : origin + JSON.stringify({ event, bytes: Buffer.from(payload).toString("base64"), inner })
 
 /** The message, unless it is one's own or none at all. */
 export const unpack = (origin: string, packed: string): Message | undefined => {
   if (packed.startsWith(origin)) return undefined
-  let parsed: { readonly [name: string]: Json } | undefined
+  let parsed: unknown
   try {
     parsed = JSON.parse(packed.slice(origin.length))
   } catch {
     return undefined
   }
-  const { event, payload, bytes, inner } = parsed ?? {}
+  if (!isRecord(parsed)) return undefined
+  const { event, payload, bytes, inner } = parsed
   if (typeof event !== "string") return undefined
-  if (typeof bytes === "string") {
-    return { event, payload: Buffer.from(bytes, "base64"), inner: typeof inner === "string" ? inner : undefined }
-  }
-  return typeof payload === "object" && payload !== null && !Array.isArray(payload)
-    ? { event, payload: payload as { readonly [name: string]: Json } }
-    : undefined
+  if (isRecord(payload)) return { event, payload: JSON.stringify(payload) }
+  if (typeof bytes !== "string") return undefined
+  return { event, payload: Buffer.from(bytes, "base64"), inner: typeof inner === "string" ? inner : undefined }
 }

@@ -13,6 +13,7 @@ import type { Frame, Message } from "./audience.js"
 import { decode, encodeReply, encodeText, type Ref, type Version } from "./codec.js"
 import type { Flow, Input } from "./flow.js"
 import * as session from "./session.js"
+import type { Action, Channel, Outcome, Payload, Permission, Question, Reply, Rules, Step } from "./step.js"
 import type { Member, Topic, Topics } from "./topics.js"
 
 /** Milliseconds that sockets may keep the process busy before the event loop goes on: all of a route together. */
@@ -26,16 +27,16 @@ const BREATH = 10
 
 /** What all sockets of a route have in common. */
 export interface Host<R> {
-  readonly rules: session.Rules
+  readonly rules: Rules
   /** How many sockets have more to do than fits into a turn. */
   readonly load: { busy: number }
   readonly topics: Topics
   readonly track: (topic: string, key: string, meta: unknown) => Effect.Effect<Lease, TrackError, Scope.Scope>
-  readonly authorize: (topic: string, payload: session.Payload) => Effect.Effect<session.Permission, never, R>
-  readonly onMessage: ((message: Asked) => Effect.Effect<session.Reply, never, R>) | undefined
+  readonly authorize: (topic: string, payload: Payload) => Effect.Effect<Permission, never, R>
+  readonly onMessage: ((message: Asked) => Effect.Effect<Reply, never, R>) | undefined
 }
 
-type Asked = session.Question & { readonly _tag: "Ask" }
+type Asked = Question & { readonly _tag: "Ask" }
 
 /** What others want of a channel. It stands in line with what the client says. */
 export interface Order {
@@ -120,7 +121,7 @@ export class Connection<R> {
     )
   }
 
-  private perform(first: session.Step): Effect.Effect<void, never, R> | undefined {
+  private perform(first: Step): Effect.Effect<void, never, R> | undefined {
     let step = first
     for (;;) {
       this.state = step.state
@@ -132,7 +133,7 @@ export class Connection<R> {
     }
   }
 
-  private act(action: session.Action): void {
+  private act(action: Action): void {
     if (action._tag === "Follow") {
       const { channel } = action
       const old = this.members.get(channel.wire)
@@ -158,7 +159,7 @@ export class Connection<R> {
     this.flow.write({ bytes: Buffer.from(text), binary: false })
   }
 
-  private answer(question: session.Question): session.Step | Effect.Effect<session.Step, never, R> {
+  private answer(question: Question): Step | Effect.Effect<Step, never, R> {
     switch (question._tag) {
       case "Authorize":
         return Effect.map(this.host.authorize(question.topic, question.payload), question.next)
@@ -168,7 +169,10 @@ export class Connection<R> {
           : Effect.map(this.host.onMessage(question), question.next)
       case "Relay": {
         const member = this.members.get(question.channel.wire)
-        return member === undefined ? question.next() : Effect.map(member.pass(question, question.self), question.next)
+        if (member === undefined) return question.next()
+        const { event, payload, inner, self } = question
+        const message = { event, inner, payload: payload instanceof Uint8Array ? payload : JSON.stringify(payload) }
+        return Effect.map(member.pass(message, self), question.next)
       }
       case "Track":
         return Effect.map(this.track(question.channel, question.key, question.meta), question.next)
@@ -183,7 +187,7 @@ export class Connection<R> {
     }
   }
 
-  private track({ topic, wire }: session.Channel, key: string, meta: unknown): Effect.Effect<session.Outcome> {
+  private track({ topic, wire }: Channel, key: string, meta: unknown): Effect.Effect<Outcome> {
     return this.host.track(topic, key, meta).pipe(
       Scope.extend(this.scope),
       Effect.flatMap((lease) => {
@@ -195,19 +199,18 @@ export class Connection<R> {
     )
   }
 
-  private update({ wire }: session.Channel, meta: unknown): Effect.Effect<session.Outcome> {
+  private update({ wire }: Channel, meta: unknown): Effect.Effect<Outcome> {
     const lease = this.leases.get(wire)
     if (lease === undefined) return Effect.succeed({ _tag: "Failed", reason: "released" })
     return lease.update(meta).pipe(
       Effect.map(
-        (result): session.Outcome =>
-          result === "updated" || result === "rejoined" ? done : { _tag: "Failed", reason: result }
+        (result): Outcome => (result === "updated" || result === "rejoined" ? done : { _tag: "Failed", reason: result })
       ),
       Effect.catchAll((error) => Effect.succeed(failed(error)))
     )
   }
 
-  private untrack(wire: string, next: () => session.Step): session.Step | Effect.Effect<session.Step> {
+  private untrack(wire: string, next: () => Step): Step | Effect.Effect<Step> {
     const lease = this.leases.get(wire)
     if (lease === undefined) return next()
     this.leases.delete(wire)
@@ -223,7 +226,7 @@ class ChannelMember implements Member {
   constructor(
     private readonly flow: Flow<Order>,
     readonly version: Version,
-    private readonly channel: session.Channel,
+    private readonly channel: Channel,
     private readonly leases: ReadonlyMap<string, Lease>
   ) {}
 
@@ -264,10 +267,10 @@ class ChannelMember implements Member {
   }
 }
 
-const done: session.Outcome = { _tag: "Done" }
+const done: Outcome = { _tag: "Done" }
 
 /** What the client is told. What a backend said is none of its business. */
-const failed = (error: TrackError): session.Outcome => ({
+const failed = (error: TrackError): Outcome => ({
   _tag: "Failed",
   reason: error._tag === "PresenceUnavailable" ? "presence is unavailable" : error.message
 })

@@ -111,7 +111,7 @@ export class Flow<Order> {
 
   write({ bytes, binary }: Frame): void {
     if (this.ended) return
-    if (this.ws.bufferedAmount > this.limits.allowance.unsentBytesMax) {
+    if (this.fullSince !== undefined && this.ws.bufferedAmount > this.limits.allowance.unsentBytesMax) {
       this.cut()
     } else {
       this.ws.send(bytes, { binary })
@@ -128,7 +128,10 @@ export class Flow<Order> {
   private measure(): void {
     if (this.ended) return
     const before = this.fullSince
-    const { fullSince, cut } = pace.press(this.limits.allowance, before, this.ws.bufferedAmount, this.now())
+    const unsent = this.ws.bufferedAmount
+    // As nearly always, and without a look at the clock.
+    if (before === undefined && unsent <= this.limits.allowance.unsentBytes) return
+    const { fullSince, cut } = pace.press(this.limits.allowance, before, unsent, this.now())
     this.fullSince = fullSince
     if (cut) this.cut()
     if (this.ended || (fullSince === undefined) === (before === undefined)) return

@@ -100,6 +100,9 @@ export class Sockets {
       for (const flow of flows.slice(at, at + group)) flow.close(1012, "restart")
       at += group
     })
-    return pulse.pipe(Effect.zipRight(pause), Effect.repeat({ while: () => at < flows.length }), Effect.asVoid)
+    const rest: Effect.Effect<void> = Effect.suspend(() =>
+      at < flows.length ? Effect.zipRight(Effect.zipRight(pause, pulse), rest) : Effect.void
+    )
+    return Effect.zipRight(pulse, rest)
   })
 }

@@ -118,7 +118,7 @@ export class Topic {
     Effect.catchAllCause((cause) =>
       Cause.isInterruptedOnly(cause)
         ? Effect.void
-        : Effect.logWarning("a topic cannot be followed; its clients will join again", cause).pipe(
+        : Effect.logDebug("a topic cannot be followed; its clients will join again", cause).pipe(
             Effect.zipRight(Effect.sync(() => this.fail()))
           )
     ),

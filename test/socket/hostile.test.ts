@@ -1,7 +1,7 @@
 /** What hostile and broken clients get, over real sockets, and what it costs others. */
 import { connect as connectTcp, type Socket } from "node:net"
 import { describe, expect, it, vi } from "@effect/vitest"
-import { Effect, Option, type Scope } from "effect"
+import { Cause, Effect, Logger, Option, type Scope } from "effect"
 import { nextTurn } from "../../src/internal/turn.js"
 import { connect, phoenixUrl, type RawClient, supabaseUrl } from "./support/client.js"
 import { observing } from "./support/observer.js"
@@ -169,16 +169,25 @@ describe("silence", () => {
   )
 })
 
-it.scopedLive("a defect while handling a message closes that socket with 1011 and no other", () =>
+it.scopedLive("a defect while handling a message closes that socket with 1011 and no other, and is logged", () =>
   Effect.gen(function* () {
+    const logged: Array<unknown> = []
     const server = yield* makeServer({
       onMessage: ({ event }) =>
         event === "bug" ? Effect.die("a bug in the application") : Effect.succeed(Option.none())
-    })
+    }).pipe(
+      Effect.provide(
+        Logger.replace(
+          Logger.defaultLogger,
+          Logger.make(({ message, cause }) => void logged.push([message, Cause.pretty(cause)]))
+        )
+      )
+    )
     const other = yield* joined(server, { key: "other" })
     const client = yield* joined(server, { key: "mallory" })
     client.say("1", "2", "room", "bug", {})
     expect((yield* client.end).code).toBe(1011)
+    expect(logged).toEqual([[["a defect ended a socket"], expect.stringContaining("a bug in the application")]])
     other.say("1", "2", "room", "hello", {})
     yield* other.reply("2")
     yield* isGone(server, "mallory")

@@ -1,7 +1,8 @@
 /** Between a join and its end: clients that go at the worst moment, clocks, and what is left afterwards. */
 import { describe, expect, it, vi } from "@effect/vitest"
-import { Deferred, Effect, Exit, Option, Scope, TestClock } from "effect"
+import { Deferred, Effect, Exit, Option, Scope, Stream, TestClock } from "effect"
 import { nextTurn } from "../../src/internal/turn.js"
+import { PresenceUnavailable } from "../../src/PresenceError.js"
 import { connect, phoenixUrl } from "./support/client.js"
 import { makeServer, type TestServer } from "./support/server.js"
 
@@ -11,6 +12,13 @@ vi.setConfig({ testTimeout: 20_000 })
 const isGone = ({ presence }: TestServer, topic = "room") =>
   Effect.gen(function* () {
     while ((yield* presence.count(topic)).connections > 0) yield* nextTurn
+  })
+
+/** Waits until the server has noticed that the only socket on a topic is gone. Its leases' scope closes in that step. */
+const isUnfollowed = ({ channels }: TestServer, topic: string) =>
+  Effect.gen(function* () {
+    while ((yield* channels.stats).topics.has(`socket:${topic}`)) yield* nextTurn
+    yield* nextTurn
   })
 
 describe("leaveDelay", () => {
@@ -29,12 +37,12 @@ describe("leaveDelay", () => {
       )
       const first = yield* connect(phoenixUrl(server.url))
       first.say("1", "1", "room", "phx_join", { key: "alice" })
+      first.say("2", "2", "alone", "phx_join", {})
+      yield* first.reply("2")
       yield* watcher.heard("presence_diff")
       const ref = (yield* server.presence.snapshot("room")).connections[0]?.ref
       first.ws.terminate()
-      yield* first.end
-      // The server has noticed when its follower of the socket's topics has nothing of it; the lease lingers on.
-      yield* nextTurn
+      yield* isUnfollowed(server, "alone")
       yield* TestClock.adjust("4 seconds")
       expect(yield* server.presence.count("room")).toEqual({ keys: 1, connections: 1 })
       const second = yield* connect(phoenixUrl(server.url))
@@ -65,8 +73,7 @@ describe("leaveDelay", () => {
       yield* client.reply("3")
       expect(yield* server.presence.count("room")).toEqual({ keys: 0, connections: 0 })
       client.ws.close()
-      yield* client.end
-      yield* nextTurn
+      yield* isUnfollowed(server, "lobby")
       yield* TestClock.adjust("4 seconds")
       expect(yield* server.presence.count("lobby")).toEqual({ keys: 1, connections: 1 })
       yield* TestClock.adjust("2 seconds")
@@ -95,6 +102,24 @@ describe("going at the worst moment", () => {
       client.ws.terminate()
       yield* Deferred.await(interrupted)
       expect(yield* server.presence.topics).toEqual([])
+    })
+  )
+
+  it.scopedLive("a server that stops while authorize thinks about a connection does not let it in", () =>
+    Effect.gen(function* () {
+      const asked = yield* Deferred.make<void>()
+      const go = yield* Deferred.make<void>()
+      const server = yield* makeServer({
+        authorize: () =>
+          Effect.uninterruptible(Effect.zipRight(Deferred.succeed(asked, undefined), Effect.as(Deferred.await(go), {})))
+      })
+      const opening = yield* Effect.fork(Effect.flip(connect(phoenixUrl(server.url))))
+      yield* Deferred.await(asked)
+      const stopping = yield* Effect.fork(server.stop)
+      yield* nextTurn
+      yield* Deferred.succeed(go, undefined)
+      yield* stopping
+      expect([0, 499, 503]).toContain(yield* opening)
     })
   )
 
@@ -164,6 +189,7 @@ describe("going at the worst moment", () => {
       expect(slow.frames.some(([, ref]) => ref === "3" || ref === "4")).toBe(false)
       yield* Deferred.succeed(go, undefined)
       yield* slow.reply("4")
+      yield* other.heard("quick")
       expect(slow.frames.filter(([, , , event]) => event === "phx_reply").map(([, ref]) => ref)).toEqual([
         "1",
         "2",
@@ -173,6 +199,87 @@ describe("going at the worst moment", () => {
       expect(
         other.frames.filter(([, , , event]) => event === "slow" || event === "quick").map(([, , , event]) => event)
       ).toEqual(["slow", "quick"])
+    })
+  )
+})
+
+describe("the backend", () => {
+  const unavailable = new PresenceUnavailable({ reason: "redis://secret is away" })
+
+  it.scopedLive("that cannot be followed fails the channels, and their clients come back by themselves", () =>
+    Effect.gen(function* () {
+      let away = true
+      const server = yield* makeServer({
+        change: (presence) => ({
+          ...presence,
+          changes: (topic, options) => (away ? Stream.fail(unavailable) : presence.changes(topic, options))
+        })
+      })
+      const client = yield* connect(phoenixUrl(server.url))
+      client.say("1", "1", "room", "phx_join", { key: "alice" })
+      expect(yield* client.heard("phx_error")).toEqual(["1", "1", "room", "phx_error", {}])
+      expect(yield* server.presence.topics).toEqual([])
+      client.say("1", "2", "room", "hello", {})
+      expect(yield* client.reply("2")).toEqual({ status: "error", response: { reason: "unmatched topic" } })
+      away = false
+      client.say("3", "3", "room", "phx_join", { key: "alice" })
+      expect((yield* client.heard("presence_state"))[0]).toBe("3")
+    })
+  )
+
+  it.scopedLive("that fails later does the same, and that cannot track refuses the join without saying who it is", () =>
+    Effect.gen(function* () {
+      const fails = yield* Deferred.make<never, PresenceUnavailable>()
+      const server = yield* makeServer({
+        change: (presence) => ({
+          ...presence,
+          changes: (topic) => Stream.merge(presence.changes(topic), Stream.fromEffect(Deferred.await(fails))),
+          track: (topic, key, meta, options) =>
+            key === "unlucky" ? Effect.fail(unavailable) : presence.track(topic, key, meta, options)
+        })
+      })
+      const client = yield* connect(phoenixUrl(server.url))
+      client.say("1", "1", "room", "phx_join", { key: "alice" })
+      yield* client.heard("presence_state")
+      client.say("2", "2", "other", "phx_join", { key: "unlucky" })
+      expect(yield* client.reply("2")).toEqual({ status: "error", response: { reason: "presence is unavailable" } })
+      yield* Deferred.fail(fails, unavailable)
+      expect(yield* client.heard("phx_error")).toEqual(["1", "1", "room", "phx_error", {}])
+      yield* isGone(server)
+    })
+  )
+
+  it.scopedLive("that lost steps on the way still puts out who was evicted meanwhile, and nobody else", () =>
+    Effect.gen(function* () {
+      const evicted = yield* Deferred.make<void>()
+      const server = yield* makeServer({
+        change: (presence) => ({
+          ...presence,
+          // The first snapshot, nothing for a while, then a snapshot as after a lag.
+          changes: (topic) =>
+            Stream.concat(
+              Stream.take(presence.changes(topic), 1),
+              Stream.unwrap(Effect.as(Deferred.await(evicted), presence.changes(topic)))
+            )
+        })
+      })
+      const alice = yield* connect(phoenixUrl(server.url))
+      const bob = yield* connect(phoenixUrl(server.url))
+      alice.say("1", "1", "room", "phx_join", { key: "alice" })
+      yield* alice.heard("presence_state")
+      bob.say("1", "1", "room", "phx_join", { key: "bob" })
+      yield* bob.heard("presence_state")
+      yield* server.presence.evict("room", "alice")
+      yield* Deferred.succeed(evicted, undefined)
+      expect(yield* alice.heard("phx_close")).toEqual(["1", null, "room", "phx_close", {}])
+      yield* bob.heard("presence_diff")
+      bob.say("1", "2", "room", "hello", {})
+      expect(yield* bob.reply("2")).toEqual({ status: "ok", response: {} })
+      expect(
+        bob.frames
+          .filter(([, , , event]) => event === "presence_diff")
+          .map(([, , , , diff]) => Object.keys(diff.leaves as object))
+      ).toEqual([["alice"]])
     })
   )
 })

@@ -1,20 +1,7 @@
 import { describe, expect, it } from "@effect/vitest"
 import type { Message } from "../../src/socket/codec.js"
-import {
-  type Action,
-  end,
-  initial,
-  isReserved,
-  type Outcome,
-  type Permission,
-  type Question,
-  type Reply,
-  type Rules,
-  receive,
-  type State,
-  type Step,
-  wireTopic
-} from "../../src/socket/session.js"
+import { end, initial, isReserved, receive } from "../../src/socket/session.js"
+import type { Action, Outcome, Permission, Question, Reply, Rules, State, Step } from "../../src/socket/step.js"
 
 const done: Outcome = { _tag: "Done" }
 const failed = (reason: string): Outcome => ({ _tag: "Failed", reason })
@@ -132,6 +119,16 @@ describe("joining and leaving", () => {
     const client = makeClient()
     client.say("4", "4", "room:1", "phx_join", { key: "alice" })
     expect(client.questions[1]).toMatchObject({ _tag: "Track", meta: {} })
+  })
+
+  it("null is a meta like any other", () => {
+    const client = makeClient()
+    client.say("4", "4", "room:1", "phx_join", { key: "alice", meta: null })
+    expect(client.questions.at(-1)).toMatchObject({ _tag: "Track", meta: null })
+    client.say("4", "5", "room:1", "presence", { event: "track", payload: null })
+    expect(client.questions.at(-1)).toMatchObject({ _tag: "Update", meta: null })
+    client.say("4", "6", "room:1", "presence", { key: "alice", payload: null, meta: 1 })
+    expect(client.questions.at(-1)).toMatchObject({ _tag: "Update", meta: null })
   })
 
   it("without a key it is joined and not tracked: a watcher", () => {
@@ -473,11 +470,6 @@ describe("Supabase", () => {
       { _tag: "Relay", channel: "realtime:room", event: "hello", payload: {}, self: false },
       ok("1", "2", "realtime:room")
     ])
-  })
-
-  it("topics of presence and of the wire differ by the prefix", () => {
-    expect(wireTopic("supabase", "room")).toBe("realtime:room")
-    expect(wireTopic("phoenix", "room")).toBe("room")
   })
 })
 

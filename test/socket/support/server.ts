@@ -16,17 +16,25 @@ export interface TestServer {
   readonly stop: Effect.Effect<void>
 }
 
-export type Settings = Partial<PresenceSocket.Options> & { readonly presence?: Presence.Options }
+export type Settings = Partial<PresenceSocket.Options> & {
+  readonly presence?: Presence.Options
+  /** What the routes see of presence, when it is not to be as it is. */
+  readonly change?: (presence: Presence.Service) => Presence.Service
+}
 
 /** Everybody may do everything and changes travel at once, unless a test says otherwise. */
-export const makeServer = ({ presence, ...settings }: Settings = {}): Effect.Effect<TestServer, never, Scope.Scope> =>
+export const makeServer = ({
+  presence,
+  change,
+  ...settings
+}: Settings = {}): Effect.Effect<TestServer, never, Scope.Scope> =>
   Effect.gen(function* () {
     const scope = yield* Effect.acquireRelease(Scope.make(), (scope) => Scope.close(scope, Exit.void))
     const options = { authorize: Authorize.allowAll, diffInterval: 0, drain: 0, ...settings }
     const routes = Layer.mergeAll(
       PresenceSocket.layerRouter(options),
       PresenceSocket.layerRouter({ ...options, protocol: "supabase" })
-    )
+    ).pipe(Layer.provide(Layer.effect(Presence, Effect.map(Presence, change ?? ((presence) => presence)))))
     const context = yield* HttpLayerRouter.serve(routes, { disableLogger: true, disableListenLog: true }).pipe(
       Layer.provideMerge(Presence.layer(presence)),
       Layer.provideMerge(NodeHttpServer.layer(createServer, { port: 0, host: "127.0.0.1" })),

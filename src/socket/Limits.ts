@@ -1,0 +1,60 @@
+/**
+ * What a socket may do, as options.
+ *
+ * @since 0.1.0
+ */
+import { Duration } from "effect"
+
+/**
+ * What a client may do, each with its default.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Limits {
+  /** Bytes of a message, however it is fragmented. Default 1 MiB; more closes the socket with 1009. */
+  readonly frameBytes?: number | undefined
+  /** Channels that a socket may have joined. Default 100. */
+  readonly channels?: number | undefined
+  /** Messages that a socket may send in the long run. Default 1,000; it is read no faster. */
+  readonly messagesPerSecond?: number | undefined
+  /** And at once. Default 2,000. */
+  readonly messageBurst?: number | undefined
+  /** UTF-8 bytes of a topic. Default 255. */
+  readonly topicBytes?: number | undefined
+  /** UTF-8 bytes of a key. Default 255. */
+  readonly keyBytes?: number | undefined
+  /** How deep a meta, or what a payload holds, may be nested. Default 64. */
+  readonly metaDepth?: number | undefined
+  /** Bytes unsent to a socket, over which it is sent no more until it has drained. Default 1 MiB. */
+  readonly unsentBytes?: number | undefined
+  /** Bytes unsent, over which it is cut off. Default 4 MiB. A single frame may be larger, such as a large state. */
+  readonly unsentBytesMax?: number | undefined
+  /** How long it may have that much unsent before it is cut off. Default 30 seconds. */
+  readonly unsentFor?: Duration.DurationInput | undefined
+  /** How long a socket may be silent. Default 60 seconds; then it is closed with 1000. */
+  readonly idleTimeout?: Duration.DurationInput | undefined
+}
+
+/**
+ * The limits with their defaults, durations in milliseconds.
+ *
+ * @internal
+ */
+export const decode = (limits: Limits) => {
+  const perSecond = Math.max(1, limits.messagesPerSecond ?? 1_000)
+  return {
+    frameBytes: limits.frameBytes ?? 1_048_576,
+    channels: limits.channels ?? 100,
+    topicBytes: limits.topicBytes ?? 255,
+    keyBytes: limits.keyBytes ?? 255,
+    metaDepth: limits.metaDepth ?? 64,
+    rate: { perSecond, burst: Math.max(1, limits.messageBurst ?? 2_000) },
+    allowance: {
+      unsentBytes: limits.unsentBytes ?? 1_048_576,
+      unsentBytesMax: limits.unsentBytesMax ?? 4_194_304,
+      unsentFor: Duration.toMillis(limits.unsentFor ?? "30 seconds")
+    },
+    idleTimeout: Duration.toMillis(limits.idleTimeout ?? "60 seconds")
+  }
+}
