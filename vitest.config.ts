@@ -15,8 +15,9 @@ export default defineConfig({
     include: ["test/**/*.test.ts"],
     globals: false,
     passWithNoTests: false,
-    testTimeout: 20_000,
-    hookTimeout: 20_000,
+    // Far more than any test takes: a machine may be busy with other things.
+    testTimeout: 60_000,
+    hookTimeout: 60_000,
     // Real processes, so that tests of memory can ask for a garbage collection.
     pool: "forks",
     poolOptions: { forks: { maxForks: 2, execArgv: ["--expose-gc"] } }

@@ -7,7 +7,7 @@ import { Awareness, applyAwarenessUpdate, encodeAwarenessUpdate, removeAwareness
 import { Doc } from "yjs"
 import { Connection, Registry } from "../src/internal/registry.js"
 import { check, type Row, type Run } from "./harness.js"
-import { names, nth, perOperation } from "./measure.js"
+import { names, nth, perOperation, stopwatch } from "./measure.js"
 
 const CHURN = 100_000
 const terms = { replica: "r", ttl: 30e9, leaveDelay: 0 }
@@ -16,9 +16,9 @@ const meta = { role: "viewer" }
 
 /** Times one leaving and coming back; `i` is who, `n` counts. */
 const churn = (crowd: number, again: (i: number, n: number) => void): number => {
-  const start = performance.now()
+  const watch = stopwatch()
   for (let n = 0; n < CHURN; n++) again((n * 7_919) % crowd, n)
-  return perOperation(performance.now() - start, CHURN)
+  return perOperation(watch(), CHURN)
 }
 
 type Contender = (topics: ReadonlyArray<string>, keys: ReadonlyArray<string>) => Run

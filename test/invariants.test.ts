@@ -561,11 +561,11 @@ describe("8. no slow reader or full queue can stop somebody else's join or leave
         let n = 0
         const bytes = yield* growth(
           Effect.gen(function* () {
-            for (let i = 0; i < 5_000; i++) yield* lease.update(`${n++} ${"x".repeat(2_000)}`)
+            for (let i = 0; i < 1_000; i++) yield* lease.update(`${n++} ${"x".repeat(2_000)}`)
           })
         )
-        // What was told is 10 MB, three times.
-        expect(bytes).toBeLessThan(1_000_000)
+        // What was told is 2 MB, three times.
+        expect(bytes).toBeLessThan(500_000)
       }),
     { bufferSize: 64 }
   )
@@ -653,7 +653,7 @@ describe("9. what is refused is refused whole, with a typed error; nothing is st
         fc.constantFrom("__proto__", "constructor", "", "*", "}", ":")
       )
       const met = { good: 0, refused: 0 }
-      yield* holds({ name: "names", runs: 1_000, atOnce: 1 }, fc.tuple(name, name), ([topic, key]) =>
+      yield* holds({ name: "names", runs: 500, atOnce: 1 }, fc.tuple(name, name), ([topic, key]) =>
         Effect.gen(function* () {
           const bytes = [topic, key].map((text) => Buffer.byteLength(text))
           const broken = (text: string) => text === "" || /\p{Surrogate}/u.test(text)
@@ -742,14 +742,14 @@ describe("11. a lease released early leaves nothing behind on a scope that lives
       const presence = yield* Presence
       const bytes = yield* growth(
         Effect.gen(function* () {
-          for (let i = 0; i < 20_000; i++) {
+          for (let i = 0; i < 5_000; i++) {
             const lease = yield* presence.track("room", "alice")
             if (i % 2 === 0) yield* lease.release
             else yield* presence.evict("room", "alice")
           }
         })
       )
-      expect(bytes).toBeLessThan(500_000)
+      expect(bytes).toBeLessThan(150_000)
     })
   )
 
@@ -758,7 +758,7 @@ describe("11. a lease released early leaves nothing behind on a scope that lives
       const presence = yield* Presence
       const bytes = yield* growth(
         Effect.gen(function* () {
-          for (let i = 0; i < 5_000; i++) {
+          for (let i = 0; i < 1_000; i++) {
             const lease = yield* presence.track("room", "alice")
             const waiting = yield* Effect.fork(lease.ended)
             yield* Effect.yieldNow()
@@ -767,7 +767,7 @@ describe("11. a lease released early leaves nothing behind on a scope that lives
           }
         })
       )
-      expect(bytes).toBeLessThan(500_000)
+      expect(bytes).toBeLessThan(60_000)
     })
   )
 })
@@ -780,7 +780,7 @@ describe("12. after the last connection and subscriber of a topic go, its memory
       let n = 0
       const bytes = yield* growth(
         Effect.gen(function* () {
-          for (let i = 0; i < 600; i++) {
+          for (let i = 0; i < 200; i++) {
             const topic = `room ${n++}`
             yield* Effect.scoped(
               Effect.gen(function* () {
@@ -797,7 +797,7 @@ describe("12. after the last connection and subscriber of a topic go, its memory
           }
         })
       )
-      expect(bytes).toBeLessThan(200_000)
+      expect(bytes).toBeLessThan(60_000)
       expect(yield* presence.topics).toEqual([])
       expect((yield* channels.stats).topics.size).toBe(0)
       expect(yield* presence.health).toMatchObject({ connections: 0, topics: 0 })
@@ -825,14 +825,14 @@ describe("12. after the last connection and subscriber of a topic go, its memory
       let n = 0
       const bytes = yield* growth(
         Effect.gen(function* () {
-          for (let i = 0; i < 1_000; i++) {
+          for (let i = 0; i < 300; i++) {
             const topic = `${n++}${"x".repeat(300)}`
             const { stream } = yield* presence.subscribe(topic)
             expect(stream).toBeDefined()
           }
         }).pipe(Effect.scoped)
       )
-      expect(bytes).toBeLessThan(500_000)
+      expect(bytes).toBeLessThan(60_000)
       const nothing = yield* Effect.fork(Stream.runHead(presence.events("")))
       const empty = yield* Effect.fork(Stream.runCollect(Stream.take(presence.changes("x".repeat(300)), 2)))
       yield* presence.track("room", "alice")

@@ -17,7 +17,7 @@ import { nextTurn } from "./turn.js"
 import { checkKey, checkMeta, checkTopic, overFull } from "./validate.js"
 
 /** Connections that one step ends at the most, so that no turn of the event loop is long. */
-const BATCH = 2_048
+const BATCH = 512
 
 /** The meta of who gives none. */
 const NO_META = { value: EMPTY }

@@ -139,18 +139,29 @@ export class Roster<M extends Member> {
     return keys.map((key) => this.entry(key) as Entry)
   }
 
-  /** `before` with the dirty keys' entries put in, replaced or taken out: whole runs are copied, not entries. */
-  private patched(before: Array<Entry>, dirty: ReadonlySet<string>): Array<Entry> {
+  /** `entries` with those of the dirty keys put in, replaced or taken out. */
+  private patched(entries: Array<Entry>, dirty: ReadonlySet<string>): Array<Entry> {
+    // A few in place; from more on, whole runs are copied, so that nothing moves once for each of many.
+    if (dirty.size <= 8) {
+      for (const key of dirty) {
+        const at = position(entries, key, 0)
+        const there = entries[at]?.key === key ? 1 : 0
+        const entry = this.entry(key)
+        if (entry === undefined) entries.splice(at, there)
+        else entries.splice(at, there, entry)
+      }
+      return entries
+    }
     const runs: Array<Array<Entry>> = []
     let start = 0
     for (const key of Array.from(dirty).sort()) {
-      const end = position(before, key, start)
-      runs.push(before.slice(start, end))
-      start = before[end]?.key === key ? end + 1 : end
+      const end = position(entries, key, start)
+      runs.push(entries.slice(start, end))
+      start = entries[end]?.key === key ? end + 1 : end
       const entry = this.entry(key)
       if (entry !== undefined) runs.push([entry])
     }
-    runs.push(before.slice(start))
+    runs.push(entries.slice(start))
     return ([] as Array<Entry>).concat(...runs)
   }
 }

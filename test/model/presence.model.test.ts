@@ -77,7 +77,7 @@ const command: fc.Arbitrary<Command> = fc.oneof(
       key: index(keys.length),
       meta: index(metas.length),
       scope: index(4),
-      ttl: fc.constantFrom(3, 3, 1, 8, Number.POSITIVE_INFINITY),
+      ttl: fc.constantFrom(3, 2, 1, 8, Number.POSITIVE_INFINITY),
       delay: fc.constantFrom(0, 0, 2, 6)
     })
   },
@@ -97,7 +97,8 @@ const command: fc.Arbitrary<Command> = fc.oneof(
     weight: 4,
     arbitrary: fc.record({ do: fc.constant("evict" as const), topic: index(topics.length), key: index(keys.length) })
   },
-  { weight: 5, arbitrary: fc.record({ do: fc.constant("pass" as const), seconds: fc.constantFrom(1, 2, 3) }) },
+  // Few, because the TestClock waits for real timers whenever time passes.
+  { weight: 2, arbitrary: fc.record({ do: fc.constant("pass" as const), seconds: fc.constantFrom(2, 1, 4) }) },
   { weight: 4, arbitrary: fc.constant<Command>({ do: "sweep" }) },
   {
     weight: 8,
@@ -121,7 +122,10 @@ const command: fc.Arbitrary<Command> = fc.oneof(
 )
 
 const run = fc.record({
-  settings: fc.record<Settings>({ sweeps: fc.boolean(), bufferSize: fc.constantFrom(4_096, 1, 3, 10) }),
+  settings: fc.record<Settings>({
+    sweeps: fc.constantFrom(false, false, true),
+    bufferSize: fc.constantFrom(4_096, 1, 3, 10)
+  }),
   commands: fc.array(command, { minLength: 100, maxLength: 100 }).map(
     (commands): ReadonlyArray<Command> =>
       Object.assign(commands, {
@@ -513,6 +517,6 @@ describe("presence against a naive list", () => {
         )
         for (const [what, times] of Object.entries(compared)) expect(times, what).toBeGreaterThan(100)
       }),
-    120_000
+    300_000
   )
 })
