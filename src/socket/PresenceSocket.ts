@@ -32,7 +32,7 @@ import { parseVersion, type Version } from "./codec.js"
 import { Connection, type Host, type Order } from "./connection.js"
 import { Flow } from "./flow.js"
 import { decode, type Limits } from "./Limits.js"
-import { makeUpgrade, Sockets, wantsUpgrade } from "./sockets.js"
+import { makeUpgrade, type Open, Sockets, wantsUpgrade } from "./sockets.js"
 import { Topics } from "./topics.js"
 
 /**
@@ -153,6 +153,7 @@ export const layerRouter = <R = never, R2 = never>(
       const shared = {
         rules: { ...limits, protocol, makeKey: () => crypto.randomUUID() },
         load: { busy: 0 },
+        now,
         topics: new Topics({
           protocol,
           presence,
@@ -210,7 +211,14 @@ export const layerRouter = <R = never, R2 = never>(
             if (typeof ws === "string") return refuse(400, ws)
             const flow: Flow<Order> = new Flow(ws, incoming.socket, limits, now, () => connection.catchUp())
             const connection: Connection<R | R2> = new Connection(flow, version, scope, hostOf(request))
-            sockets.add(flow)
+            const socket: Open = {
+              close: (code, reason) => flow.close(code, reason),
+              tick: () => {
+                flow.tick()
+                connection.expire()
+              }
+            }
+            sockets.add(socket)
             const worker = yield* restore(connection.work).pipe(
               Effect.catchAllCause((cause) =>
                 Cause.isInterruptedOnly(cause)
@@ -230,7 +238,7 @@ export const layerRouter = <R = never, R2 = never>(
             connection.leave()
             yield* Scope.close(scope, Exit.void)
             yield* flow.closed.await
-            sockets.delete(flow)
+            sockets.delete(socket)
             return HttpServerResponse.empty()
           })
         )
