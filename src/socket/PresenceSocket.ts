@@ -159,12 +159,13 @@ export const layerRouter = <R = never, R2 = never>(
           presence,
           channels,
           diffInterval: Duration.decode(options.diffInterval ?? "50 millis"),
+          stopping: () => sockets.stopping,
           run: yield* FiberSet.makeRuntime<never, void, never>()
         }),
         track: (topic: string, key: string, meta: unknown) => presence.track(topic, key, meta, terms)
       }
 
-      const sockets = yield* Effect.acquireRelease(
+      const sockets: Sockets = yield* Effect.acquireRelease(
         Effect.map(
           Effect.runtime<never>(),
           (runtime) => new Sockets(Duration.decode(options.drain ?? "3 seconds"), Runtime.runFork(runtime))
