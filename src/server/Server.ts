@@ -2,9 +2,9 @@
  * The ready server: the routes of the library, a page to see them at work, health and metrics. With a secret, who reads
  * or joins needs a token; the page itself, health and metrics need none.
  *
- * At shutdown it takes no new sockets, and tells those that are open to come back, one after the other within `drain`;
- * open event streams end; with both their leases. Requests under way have a second, then every connection is cut, also
- * one whose request never came whole.
+ * At shutdown it listens no more, so that whoever comes finds another; the open sockets are told to come back, one after
+ * the other within `drain`; open event streams end; with both their leases. Requests under way have a second, then every
+ * connection is cut, also one whose request never came whole.
  */
 import { createServer, type Server as NodeServer } from "node:http"
 import * as HttpLayerRouter from "@effect/platform/HttpLayerRouter"
@@ -42,10 +42,17 @@ export const layer = (
     PresenceSocket.layerRouter({ ...sockets, protocol: "supabase" }),
     Layer.scopedDiscard(own)
   )
-  return HttpLayerRouter.serve(routes, { disableLogger: true, disableListenLog: true }).pipe(
-    Layer.provide(Presence.layer({ ttl: settings.ttl })),
-    Layer.provideMerge(listen(settings))
-  )
+  return Layer.suspend(() => {
+    const server = createServer({ maxHeaderSize: MAX_HEADER_BYTES })
+    const atTheEnd = (effect: Effect.Effect<void>) => Layer.scopedDiscard(Effect.addFinalizer(() => effect))
+    // What is built last ends first.
+    return atTheEnd(Effect.sync(() => server.close())).pipe(
+      Layer.provideMerge(HttpLayerRouter.serve(routes, { disableLogger: true, disableListenLog: true })),
+      Layer.provide(Presence.layer({ ttl: settings.ttl })),
+      Layer.provideMerge(atTheEnd(close(server))),
+      Layer.provideMerge(NodeHttpServer.layerServer(() => server, { host: settings.host, port: settings.port }))
+    )
+  })
 }
 
 const everybody: Tokens.Tokens = { http: allowAll, socket: allowAll }
@@ -79,15 +86,6 @@ const own = Effect.gen(function* () {
 const json = (body: unknown, status: number, headers: Record<string, string> = {}) =>
   HttpServerResponse.unsafeJson(body, { status, headers: { "cache-control": "no-store", ...headers } })
 
-const listen = ({ host, port }: Settings) =>
-  Layer.suspend(() => {
-    const server = createServer({ maxHeaderSize: MAX_HEADER_BYTES })
-    return Layer.provideMerge(
-      Layer.scopedDiscard(Effect.addFinalizer(() => close(server))),
-      NodeHttpServer.layerServer(() => server, { host, port })
-    )
-  })
-
 /** Lets go of all connections, in a bounded time. Real time, whatever the clock of the program. */
 const close = (server: NodeServer): Effect.Effect<void> =>
   Effect.async((resume) => {
@@ -95,7 +93,7 @@ const close = (server: NodeServer): Effect.Effect<void> =>
       server.closeAllConnections()
       resume(Effect.void)
     }, GRACE)
-    // This closes those that idle, and waits for the others.
+    // Not for the first time. This closes those that idle, and waits for the others.
     server.close(() => {
       clearTimeout(cut)
       resume(Effect.void)
