@@ -21,7 +21,9 @@
  * @since 0.1.0
  */
 import { IncomingMessage } from "node:http"
-import { HttpLayerRouter, type HttpServerRequest, HttpServerResponse } from "@effect/platform"
+import * as HttpLayerRouter from "@effect/platform/HttpLayerRouter"
+import type * as HttpServerRequest from "@effect/platform/HttpServerRequest"
+import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
 import { Cause, Duration, Effect, Exit, Fiber, FiberSet, Layer, Option, Runtime, Scope } from "effect"
 import type { Authorize } from "../Authorize.js"
 import { Channels } from "../Channels.js"
