@@ -256,7 +256,8 @@ export const makeHoldings = (settings: Settings, service: Service): Effect.Effec
         Effect.zipRight(Effect.suspend(() => endInBatches((registry) => registry.depart(now(), BATCH)))),
         Effect.zipRight(
           Effect.suspend(() => {
-            if (departure <= now()) departure = Number.POSITIVE_INFINITY
+            // Also when a timer woke a moment early and nobody was due: somebody must wake again.
+            if (departure === at) departure = Number.POSITIVE_INFINITY
             return departLater
           })
         )
