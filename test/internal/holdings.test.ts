@@ -8,7 +8,7 @@ describe("ends by time", () => {
       const clock = yield* Effect.clock
       // Node's timers do, by a part of a millisecond.
       const early: Clock.Clock = Object.assign(Object.create(clock), {
-        sleep: (duration: Duration.Duration) => clock.sleep(Duration.subtract(duration, Duration.millis(5)))
+        sleep: (duration: Duration.Duration) => clock.sleep(Duration.subtract(duration, Duration.millis(30)))
       })
       const context = yield* Effect.withClock(Layer.build(Presence.layer({ sweepInterval: "1 hour" })), early)
       const presence = Context.get(context, Presence)

@@ -108,7 +108,7 @@ const run = (command: Command): Effect.Effect<unknown, unknown, Presence | Scope
           Array.from({ length: command.count }, (_, i) => i),
           (i) =>
             Scope.extend(presence.track(command.topic, `${command.key} ${i}`, {}, { ttl: Duration.infinity }), scope),
-          { concurrency: "unbounded", discard: true }
+          { concurrency: 500, discard: true }
         )
         return command.count
       }
