@@ -1,7 +1,7 @@
 /** The published Phoenix client, unmodified, over real sockets: the rows of the protocol. */
 import { get } from "node:http"
 import { describe, expect, it, vi } from "@effect/vitest"
-import { Deferred, Effect, Option } from "effect"
+import { Deferred, Effect, Fiber, Option } from "effect"
 import type { Socket } from "phoenix"
 import { Unauthorized } from "../../src/PresenceError.js"
 import { connect, phoenixUrl } from "./support/client.js"
@@ -323,6 +323,26 @@ describe("events", () => {
       for (const event of ["presence_state", "presence_diff", "system", "postgres_changes", "e".repeat(256)]) {
         expect(yield* alice.push(event, {})).toEqual(["error", { reason: "reserved event" }])
       }
+    })
+  )
+
+  it.scopedLive("nor answer what others asked the server", () =>
+    Effect.gen(function* () {
+      const go = yield* Deferred.make<void>()
+      const answer = { status: "ok" as const, response: { from: "server" } }
+      const { url } = yield* makeServer({
+        onMessage: ({ event }) =>
+          event === "ask" ? Effect.as(Deferred.await(go), Option.some(answer)) : Effect.succeedNone
+      })
+      const alice = yield* join(yield* phoenixSocket(url), "room:1")
+      const mallory = yield* join(yield* phoenixSocket(url), "room:1")
+      const asked = yield* Effect.fork(alice.push("ask", {}))
+      // The event that the client raises within itself for the answer to its push. Refs are easily guessed.
+      for (let ref = 1; ref < 10; ref++) {
+        yield* mallory.push(`chan_reply_${ref}`, { status: "ok", response: { from: "mallory" } })
+      }
+      yield* Deferred.succeed(go, undefined)
+      expect(yield* Fiber.join(asked)).toEqual(["ok", { from: "server" }])
     })
   )
 

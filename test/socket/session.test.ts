@@ -524,6 +524,9 @@ describe("other events", () => {
       "presencex",
       "system",
       "postgres_changes",
+      "chan_reply_5",
+      "PHX_CLOSE",
+      "Presence_State",
       "",
       "e".repeat(256),
       "ä".repeat(128)
