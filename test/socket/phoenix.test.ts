@@ -413,6 +413,23 @@ describe("events", () => {
       expect(alice.told).toEqual([`hello {"far":1}`])
     })
   )
+
+  it.scopedLive("reach them all, also in a burst", () =>
+    Effect.gen(function* () {
+      const { url } = yield* makeServer()
+      const alice = yield* connect(phoenixUrl(url))
+      alice.say("1", "1", "room:1", "phx_join", {})
+      yield* alice.reply("1")
+      const other = yield* connect(`${url}/realtime/v1/websocket?vsn=2.0.0`)
+      other.say("1", "1", "realtime:room:1", "phx_join", {})
+      yield* other.heard("presence_state")
+      const all = Array.from({ length: 1_000 }, (_, n) => n)
+      for (const n of all) alice.say("1", null, "room:1", "hello", { n })
+      alice.say("1", "2", "room:1", "end", {})
+      yield* other.heard("end")
+      expect(other.frames.filter(([, , , event]) => event === "hello").map(([, , , , { n }]) => n)).toEqual(all)
+    })
+  )
 })
 
 describe("connecting", () => {
