@@ -121,7 +121,7 @@ export const Snapshot: Schema.Schema<Snapshot> = Schema.Struct({
   _tag: Schema.Literal("Snapshot"),
   topic: Schema.String,
   epoch: Schema.String,
-  version: Schema.Number,
+  version: Schema.NonNegativeInt,
   connections: Schema.Array(Connection)
 }).annotations({ identifier: "Snapshot" })
 
@@ -135,8 +135,8 @@ export const Diff: Schema.Schema<Diff> = Schema.Struct({
   _tag: Schema.Literal("Diff"),
   topic: Schema.String,
   epoch: Schema.String,
-  from: Schema.Number,
-  version: Schema.Number,
+  from: Schema.NonNegativeInt,
+  version: Schema.NonNegativeInt,
   joins: Schema.Array(Connection),
   leaves: Schema.Array(Schema.Struct({ ...connection, reason: LeaveReason })),
   updates: Schema.Array(

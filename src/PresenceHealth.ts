@@ -14,9 +14,9 @@ import { Schema } from "effect"
  */
 export const PresenceHealth = Schema.Struct({
   status: Schema.Literal("ok", "unavailable"),
-  since: Schema.Number,
-  connections: Schema.Number,
-  topics: Schema.Number
+  since: Schema.NonNegativeInt,
+  connections: Schema.NonNegativeInt,
+  topics: Schema.NonNegativeInt
 }).annotations({ identifier: "PresenceHealth" })
 
 /**

@@ -24,15 +24,17 @@ export const isCollected = (ref: WeakRef<object>): Effect.Effect<boolean> =>
 export const growth = <E, R>(effect: Effect.Effect<unknown, E, R>): Effect.Effect<number, E, R> =>
   Effect.gen(function* () {
     const used = Effect.zipRight(
-      Effect.replicateEffect(collect, 4),
+      Effect.replicateEffect(collect, 2),
       Effect.sync(() => process.memoryUsage().heapUsed)
     )
     yield* effect
+    let before = yield* used
     let least = Number.POSITIVE_INFINITY
     for (let i = 0; i < 3; i++) {
-      const before = yield* used
       yield* effect
-      least = Math.min(least, (yield* used) - before)
+      const after = yield* used
+      least = Math.min(least, after - before)
+      before = after
     }
     return least
   })
