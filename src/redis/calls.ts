@@ -74,9 +74,8 @@ export type BeatAnswer =
 /** A member of a topic, as Redis holds it. */
 export interface Held {
   readonly connection: string
-  /** The topic's version at its join and at its last change. */
+  /** The topic's version at its join. */
   readonly joined: number
-  readonly version: number
   readonly revision: number
   readonly key: string
   readonly meta: Value
@@ -252,18 +251,16 @@ export const membersOf = (entries: ReadonlyArray<Reply>): Array<Held> => {
   return members
 }
 
-/** "joined version revision meta\nkey": the meta is JSON text, which has no line break of its own; the key may. */
+/** "joined revision meta\nkey": the meta is JSON text, which has no line break of its own; the key may. */
 const heldOf = (connection: string, text: string): Held => {
   const a = text.indexOf(" ")
   const b = text.indexOf(" ", a + 1)
-  const c = text.indexOf(" ", b + 1)
-  const end = text.indexOf("\n", c)
+  const end = text.indexOf("\n", b)
   return {
     connection,
     joined: Number(text.slice(0, a)),
-    version: Number(text.slice(a + 1, b)),
-    revision: Number(text.slice(b + 1, c)),
-    meta: parse(text.slice(c + 1, end)),
+    revision: Number(text.slice(a + 1, b)),
+    meta: parse(text.slice(b + 1, end)),
     key: text.slice(end + 1)
   }
 }

@@ -1,9 +1,9 @@
 /**
  * A snapshot of a topic while it is read: pages that were not read at one moment, and the messages that came meanwhile.
  *
- * Every member says at which version it last changed, so a message older than what a page showed of a member is passed
- * over. When the messages lead without a gap from where the topic stood before the first page to where it stood after
- * the last, the draft is exactly the topic at that version.
+ * When the messages lead without a gap from where the topic stood before the first page to where it stood after the
+ * last, the draft is exactly the topic at that version: who did not change meanwhile is on a page as he is, and of who
+ * did the last message has the last word, whatever a page showed.
  */
 import type { LeaveReason } from "../PresenceChange.js"
 import type { Held, Message, Standing } from "./calls.js"
@@ -14,7 +14,6 @@ export interface Known {
   /** The draft that last saw it. */
   seen: number
   joined: number
-  version: number
 }
 
 export type Finished =
@@ -30,18 +29,14 @@ export class Draft<K extends Known> {
   readonly differing = new Map<string, Held>()
   /** Why members left while the snapshot was read. */
   readonly reasons = new Map<string, LeaveReason>()
-  private at: Standing
-
   constructor(
     /** Larger than any before. */
     readonly stamp: number,
-    private readonly start: Standing,
+    private at: Standing,
     private readonly known: ReadonlyMap<string, K>
-  ) {
-    this.at = start
-  }
+  ) {}
 
-  /** A member as a page shows it. A page may come twice, and may be older than a message. */
+  /** A member as a page shows it. A page may come twice. */
   see(held: Held): void {
     const known = this.known.get(held.connection)
     if (known === undefined || known.revision !== held.revision) {
@@ -51,7 +46,6 @@ export class Draft<K extends Known> {
     this.differing.delete(held.connection)
     known.seen = this.stamp
     known.joined = held.joined
-    known.version = held.version
   }
 
   isSeen(known: K): boolean {
@@ -60,7 +54,6 @@ export class Draft<K extends Known> {
 
   /** Takes up messages, oldest first, until the draft stands at `end`; those it used are removed from `messages`. */
   finish(end: Standing, messages: Array<Message>): Finished {
-    if (end.epoch !== this.start.epoch) return { type: "again" }
     while (this.at.version < end.version || this.at.tag !== end.tag) {
       const message = messages.shift()
       if (message === undefined) return this.at.version < end.version ? { type: "wait" } : { type: "again" }
@@ -77,10 +70,9 @@ export class Draft<K extends Known> {
       const { connection } = operation
       const known = this.known.get(connection)
       const shown = this.differing.get(connection) ?? (known !== undefined && this.isSeen(known) ? known : undefined)
-      if (shown !== undefined && shown.version >= message.to) continue
       if (operation.type === "put") {
         const { revision, key, meta } = operation
-        this.see({ connection, joined: shown?.joined ?? message.to, version: message.to, revision, key, meta })
+        this.see({ connection, joined: shown?.joined ?? message.to, revision, key, meta })
       } else {
         this.differing.delete(connection)
         if (known !== undefined) known.seen = 0

@@ -32,8 +32,8 @@ export interface Following {
   readonly followers: Followers
   /** Follows a topic until the scope closes, once it can be read. */
   readonly hold: (topic: string) => Effect.Effect<Followed, PresenceUnavailable, Scope.Scope>
-  /** Waits until what was written from here is seen here, if the topic is followed. */
-  readonly reached: (topic: string) => Effect.Effect<void>
+  /** Waits until what was written from here is seen here, if the topic is followed; 2 s at the most, or less. */
+  readonly reached: (topic: string, ms?: number) => Effect.Effect<void>
   readonly follow: Follow<PresenceUnavailable>
   /** Looks now what was missed. */
   readonly look: (reason: string, partition?: number) => void
@@ -112,12 +112,12 @@ export const makeFollowing = ({
         )
       )
 
-    const reached = (topic: string): Effect.Effect<void> =>
+    const reached = (topic: string, ms = REACHED): Effect.Effect<void> =>
       Effect.suspend(() => {
         const followed = followers.live(topic)
         return followed === undefined || followed.hasReached
           ? Effect.void
-          : Effect.asVoid(until(followed, REACHED, () => followed.hasReached))
+          : Effect.asVoid(until(followed, ms, () => followed.hasReached))
       })
 
     /** An unusable topic is never offered anything, so all of them are one, the empty name. */

@@ -22,8 +22,6 @@ export class ModelMember implements Member {
   revision: number
   meta: Value
   joined: number
-  /** The topic's version at its last change. */
-  version: number
   /** The draft that last saw it. */
   seen = 0
 
@@ -33,7 +31,6 @@ export class ModelMember implements Member {
     this.revision = held.revision
     this.meta = held.meta
     this.joined = held.joined
-    this.version = held.version
     this.seen = seen
   }
 
@@ -180,7 +177,7 @@ export class Model {
       }
       const { connection, revision, key, meta } = operation
       const joined = member === undefined || this.held.has(member) ? message.to : member.joined
-      const held = { connection, joined, version: message.to, revision, key, meta }
+      const held = { connection, joined, revision, key, meta }
       if (member === undefined) joins.push(held)
       else if (revision > member.revision) updates.push(held)
       else this.renew(member, held)
@@ -263,7 +260,6 @@ export class Model {
   /** Redis has it, whether or not that is news. */
   private renew(member: ModelMember, held: Held): void {
     this.held.delete(member)
-    member.version = held.version
     this.roster.touch(member.key)
     if (member.joined === held.joined) return
     member.joined = held.joined

@@ -1,7 +1,7 @@
 /**
  * What can be asked of a topic: from memory when it is followed here, else from Redis.
  */
-import { Effect, Option, type Scope } from "effect"
+import { Effect, ExecutionStrategy, Exit, Option, Scope } from "effect"
 import type { Roster } from "../internal/roster.js"
 import type { Snapshot } from "../PresenceChange.js"
 import type { PresenceEntry } from "../PresenceEntry.js"
@@ -64,13 +64,15 @@ export const makeReads = ({ port, membership, followers, hold, isUsable, isClose
 
   /** Follows a large topic for the read, and for a while after it: who lists it once will list it again. */
   const viewOfLarge = (topic: string): Effect.Effect<View, PresenceUnavailable> =>
-    Effect.scoped(
-      Effect.flatMap(hold(topic), (followed) =>
-        Effect.as(
-          Effect.forkIn(Effect.scoped(Effect.zipRight(hold(topic), Effect.sleep(LINGER))), layerScope),
-          viewOf(followed.model)
+    Effect.uninterruptibleMask((restore) =>
+      Effect.flatMap(Scope.fork(layerScope, ExecutionStrategy.sequential), (scope) => {
+        const close = Scope.close(scope, Exit.void)
+        return restore(Scope.extend(hold(topic), scope)).pipe(
+          Effect.onError(() => close),
+          Effect.zipLeft(Effect.forkIn(Effect.interruptible(Effect.delay(close, LINGER)), layerScope)),
+          Effect.map(({ model }) => viewOf(model))
         )
-      )
+      })
     )
 
   const view = (topic: string): Effect.Effect<View | undefined, PresenceUnavailable> =>

@@ -29,7 +29,7 @@ export interface Settling {
 
 export const makeSettling = (
   membership: Membership,
-  reached: (topic: string) => Effect.Effect<void>,
+  reached: (topic: string, ms?: number) => Effect.Effect<void>,
   redis: RedisSettings
 ): Settling => {
   const isLocal = redis.whenUnavailable === "local"
@@ -58,15 +58,17 @@ export const makeSettling = (
   const end: Settling["end"] = (effect, ms = ENDING) =>
     Effect.suspend(() => {
       const cells: Array<OwnedCell> = []
+      // Ending very many takes a while by itself, and writes them meanwhile.
+      const until = performance.now() + ms
       collectors.add(cells)
       return effect.pipe(
         Effect.ensuring(Effect.sync(() => collectors.delete(cells))),
-        Effect.zipLeft(Effect.suspend(() => (cells.length === 0 || isAway() ? Effect.void : gone(cells, ms))))
+        Effect.zipLeft(Effect.suspend(() => (cells.length === 0 || isAway() ? Effect.void : gone(cells, until))))
       )
     })
 
-  const gone = (cells: ReadonlyArray<OwnedCell>, ms: number): Effect.Effect<void> =>
-    within<void>(ms, (done) => {
+  const gone = (cells: ReadonlyArray<OwnedCell>, until: number): Effect.Effect<void> =>
+    within<void>(Math.max(0, until - performance.now()), (done) => {
       let left = 1
       const one = (): void => {
         if (--left === 0) done()
@@ -84,7 +86,11 @@ export const makeSettling = (
         // What did not reach Redis in time will not be seen in time either.
         Option.isNone(settled)
           ? Effect.void
-          : Effect.forEach(new Set(cells.map(({ topic }) => topic)), reached, { discard: true })
+          : Effect.forEach(
+              new Set(cells.map(({ topic }) => topic)),
+              (topic) => reached(topic, Math.max(0, until - performance.now())),
+              { discard: true }
+            )
       )
     )
 

@@ -92,7 +92,7 @@ export class FakePartition {
         }
         index.add(field)
         const meta = JSON.parse(operation.meta)
-        members.set(connection, { connection, joined: member?.joined ?? version, version, revision, key, meta })
+        members.set(connection, { connection, joined: member?.joined ?? version, revision, key, meta })
         open.told.push({ type: "put", connection, revision, key, meta })
         changed++
       } else {

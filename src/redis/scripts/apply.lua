@@ -6,7 +6,7 @@
 -- KEYS[3]  i: the replica's index, a hash of "seq:topic" -> '' and '' -> last write number
 -- KEYS[4]  x: the replica's evicted connections, a hash of "seq:topic" -> ''
 -- then for each topic
---   m: members, a hash of connection -> "joined version revision meta\nkey"
+--   m: members, a hash of connection -> "joined revision meta\nkey"
 --   k: keys, a hash of key -> connections between spaces
 --
 -- ARGV[1]  mode: "own" by the replica itself, "reap" of one that is late, "evict" by anybody
@@ -79,7 +79,7 @@ local function put(topic, seq, revision, key, meta)
   local member = redis.call('HGET', topic.members, connection)
   local joined = topic.to
   if member then
-    local was, known = string.match(member, '^(%d+) %d+ (%d+) ')
+    local was, known = string.match(member, '^(%d+) (%d+) ')
     if tonumber(revision) <= tonumber(known) then return true end
     joined = was
   elseif hasEvicted and redis.call('HEXISTS', evicted, place) == 1 then
@@ -93,7 +93,7 @@ local function put(topic, seq, revision, key, meta)
     end
   end
   redis.call('HSET', topic.members, connection,
-    joined .. ' ' .. topic.to .. ' ' .. revision .. ' ' .. meta .. '\n' .. key)
+    joined .. ' ' .. revision .. ' ' .. meta .. '\n' .. key)
   local told = topic.told
   told[#told + 1] = '"+","' .. connection .. '",' .. revision .. ',' .. cjson.encode(key) .. ',' .. meta
   changed = changed + 1

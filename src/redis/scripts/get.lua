@@ -2,7 +2,7 @@
 -- A key's connections in one topic, in one step: read one after the other a key could seem gone that never was.
 --
 -- KEYS[1]  k: keys, a hash of key -> connections between spaces
--- KEYS[2]  m: members, a hash of connection -> "joined version revision meta\nkey"
+-- KEYS[2]  m: members, a hash of connection -> "joined revision meta\nkey"
 --
 -- ARGV[1]  key
 --

@@ -3,7 +3,7 @@
 --
 -- KEYS[1]  l: leases, a zset of replica -> deadline in ms
 -- KEYS[2]  v: versions, a hash of topic -> "version tag" and '' -> "epoch floor"
--- KEYS[3]  m: members, a hash of connection -> "joined version revision meta\nkey"
+-- KEYS[3]  m: members, a hash of connection -> "joined revision meta\nkey"
 --
 -- ARGV[1]  topic
 -- ARGV[2]  up to how many members are read here; more are left to HSCAN, which does not hold Redis up
