@@ -1,5 +1,17 @@
 import { describe, expect, it } from "@effect/vitest"
-import { Config, ConfigProvider, Context, Duration, Effect, Exit, Layer, Schema, Scope, TestClock } from "effect"
+import {
+  type Clock,
+  Config,
+  ConfigProvider,
+  Context,
+  Duration,
+  Effect,
+  Exit,
+  Layer,
+  Schema,
+  Scope,
+  TestClock
+} from "effect"
 import { Channels, LimitExceeded, Presence, PresenceLive } from "../src/index.js"
 import { presenceContract } from "./contract/presence.js"
 import { seedContract } from "./contract/seed.js"
@@ -253,6 +265,42 @@ describe("in process only", () => {
           expect(yield* keys).toEqual([])
         }),
       { sweepInterval: "1 hour" }
+    )
+
+    it.scopedLive("a leave delay is over, also where timers wake a little early", () =>
+      Effect.gen(function* () {
+        const presence = yield* Presence
+        for (let i = 0; i < 20; i++) {
+          yield* Effect.scoped(presence.track("room", "alice", {}, { leaveDelay: 2 + (i % 5) }))
+          while ((yield* presence.count("room")).keys > 0) yield* Effect.sleep(1)
+        }
+      }).pipe(Effect.provide(Presence.layer()))
+    )
+
+    it.scoped("one sleeper waits for all leave delays, however long one of them is", () =>
+      Effect.gen(function* () {
+        const clock = yield* Effect.clock
+        let sleepers = 0
+        const sleep = (duration: Duration.Duration) =>
+          Effect.acquireUseRelease(
+            Effect.sync(() => sleepers++),
+            () => clock.sleep(duration),
+            () => Effect.sync(() => sleepers--)
+          )
+        const counting: Clock.Clock = Object.assign(Object.create(clock), { sleep })
+        const context = yield* Layer.build(Presence.layer({ sweepInterval: "1 day" })).pipe(Effect.withClock(counting))
+        const presence = Context.get(context, Presence)
+        const visit = (key: string, leaveDelay: Duration.DurationInput) =>
+          Effect.scoped(presence.track("room", key, {}, { leaveDelay }))
+        yield* visit("bob", "1 hour")
+        for (let i = 0; i < 20; i++) {
+          yield* visit("alice", "1 second")
+          yield* TestClock.adjust("1 second")
+        }
+        expect(yield* presence.list("room")).toEqual([{ key: "bob", metas: [{}] }])
+        // The sweep's, and theirs.
+        expect(sleepers).toBe(2)
+      })
     )
 
     inProcess(

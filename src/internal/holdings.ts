@@ -5,7 +5,7 @@
  * before anything else can run. Whatever the service does with that cannot wait, so neither a slow reader nor a full
  * queue can hold up a join, a leave or a closing scope.
  */
-import { Context, Deferred, Duration, Effect, Exit, FiberId, Metric, Ref, Schedule, Scope } from "effect"
+import { Context, Deferred, Duration, Effect, Exit, type Fiber, FiberId, Metric, Ref, Schedule, Scope } from "effect"
 import type { LeaveReason } from "../PresenceChange.js"
 import type { LimitExceeded, TrackError } from "../PresenceError.js"
 import { EMPTY } from "./json.js"
@@ -241,26 +241,32 @@ export const makeHoldings = (settings: Settings, service: Service): Effect.Effec
       return endInBatches((registry) => registry.expire(at, BATCH))
     })
 
+    /** When somebody wakes because a leave delay is over, and who. */
     let departure = Number.POSITIVE_INFINITY
+    let departing: Fiber.RuntimeFiber<void> | undefined
 
-    /** Makes sure that somebody wakes when the next leave delay is over. */
+    /** Makes sure that somebody wakes when the next leave delay is over, and nobody else later: one sleeper for all. */
     const departLater: Effect.Effect<void> = Effect.suspend(() => {
       const next = registry.nextDeparture
       if (next >= departure) return Effect.void
       departure = next
-      return depart(next).pipe(Effect.interruptible, Effect.forkIn(layerScope), Effect.asVoid)
+      departing?.unsafeInterruptAsFork(FiberId.none)
+      return Effect.map(depart(next).pipe(Effect.interruptible, Effect.forkIn(layerScope)), (fiber) => {
+        departing = fiber
+      })
     })
 
     const depart = (at: number): Effect.Effect<void> =>
-      clock.sleep(Duration.nanos(BigInt(Math.max(0, Math.ceil(at - now()))))).pipe(
-        Effect.zipRight(Effect.suspend(() => endInBatches((registry) => registry.depart(now(), BATCH)))),
+      clock.sleep(Duration.millis(Math.max(0, Math.ceil((at - now()) / 1e6)))).pipe(
         Effect.zipRight(
           Effect.suspend(() => {
-            // Also when a timer woke a moment early and nobody was due: somebody must wake again.
-            if (departure === at) departure = Number.POSITIVE_INFINITY
-            return departLater
+            // Whatever the time: a timer may wake a little early, and then somebody has to sleep again.
+            departure = Number.POSITIVE_INFINITY
+            departing = undefined
+            return endInBatches((registry) => registry.depart(now(), BATCH))
           })
-        )
+        ),
+        Effect.zipRight(departLater)
       )
 
     const close = step((registry) => registry.shutdown()).pipe(

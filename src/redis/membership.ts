@@ -43,7 +43,11 @@ export const makeMembership = (
     const log = (effect: Effect.Effect<void>): void =>
       void run(Effect.annotateLogs(effect, { package: "effect-presence", replica }))
 
-    const times = { lease, heartbeat, shared: `lease ${lease} ms, heartbeat ${heartbeat} ms, ${port.partitions} slots` }
+    const times = {
+      lease,
+      heartbeat,
+      shared: `lease ${lease} ms, heartbeat ${heartbeat} ms, partitions ${port.partitions}`
+    }
     let refused: string | undefined
     let lastCause: unknown
     let status: "ok" | "unavailable" = "unavailable"

@@ -12,10 +12,13 @@ import * as HttpServer from "@effect/platform/HttpServer"
 import type * as HttpServerError from "@effect/platform/HttpServerError"
 import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
-import { Console, type Duration, Effect, Layer, Option } from "effect"
+import { Console, type Duration, Effect, Layer, Option, Redacted } from "effect"
 import { allowAll } from "../Authorize.js"
+import type { Channels } from "../Channels.js"
 import * as PresenceHttp from "../http/PresenceHttp.js"
 import { Presence } from "../Presence.js"
+import type { PresenceUnavailable } from "../PresenceError.js"
+import * as PresenceRedis from "../redis/PresenceRedis.js"
 import * as PresenceSocket from "../socket/PresenceSocket.js"
 import * as metrics from "./metrics.js"
 import { makePage } from "./page.js"
@@ -32,7 +35,7 @@ const MAX_HEADER_BYTES = 65_536
 export const layer = (
   settings: Settings,
   drain: Duration.DurationInput = "3 seconds"
-): Layer.Layer<HttpServer.HttpServer, HttpServerError.ServeError> => {
+): Layer.Layer<HttpServer.HttpServer, HttpServerError.ServeError | PresenceUnavailable> => {
   const { allowedOrigins, diffInterval, idleTimeout, secret } = settings
   const { http, socket } = Option.match(secret, { onNone: () => everybody, onSome: Tokens.make })
   const sockets = { authorize: socket, allowedOrigins, diffInterval, drain, limits: { idleTimeout } }
@@ -48,12 +51,19 @@ export const layer = (
     // What is built last ends first.
     return atTheEnd(Effect.sync(() => server.close())).pipe(
       Layer.provideMerge(HttpLayerRouter.serve(routes, { disableLogger: true, disableListenLog: true })),
-      Layer.provide(Presence.layer({ ttl: settings.ttl })),
+      Layer.provide(presence(settings)),
       Layer.provideMerge(atTheEnd(close(server))),
       Layer.provideMerge(NodeHttpServer.layerServer(() => server, { host: settings.host, port: settings.port }))
     )
   })
 }
+
+/** Of this process alone, or of all replicas that share a Redis. */
+const presence = ({ ttl, redis }: Settings): Layer.Layer<Presence | Channels, PresenceUnavailable> =>
+  Option.match(redis, {
+    onNone: () => Presence.layer({ ttl }),
+    onSome: (url) => PresenceRedis.layer({ url: Redacted.value(url), ttl })
+  })
 
 const everybody: Tokens.Tokens = { http: allowAll, socket: allowAll }
 

@@ -5,6 +5,7 @@
  */
 import { Config, ConfigError, ConfigProvider, Duration, Either, LogLevel, Option, type Redacted } from "effect"
 import { isLoopback } from "../internal/origins.js"
+import type { PresenceUnavailable } from "../PresenceError.js"
 
 export interface Settings {
   /** What to listen on. Beyond loopback only with a secret, or when everybody may get in. */
@@ -18,6 +19,8 @@ export interface Settings {
   readonly allowedOrigins: ReadonlyArray<string> | undefined
   /** What tokens are signed with. Without one everybody gets in. */
   readonly secret: Option.Option<Redacted.Redacted>
+  /** The Redis that replicas share. It may hold a password. */
+  readonly redis: Option.Option<Redacted.Redacted>
   readonly logLevel: LogLevel.LogLevel
 }
 
@@ -72,13 +75,6 @@ const allowedOrigins = setting<ReadonlyArray<string> | undefined>(
   }
 )
 
-/** A setting that is understood and cannot be served yet, so that nobody believes in it. */
-const notYet = (name: string, why: string): Config.Config<void> =>
-  Config.string(name).pipe(
-    Config.mapOrFail(() => Either.left(ConfigError.InvalidData([], why))),
-    Config.withDefault(undefined)
-  )
-
 export const settings: Config.Config<Settings> = Config.all({
   host: setting("HOST", "a host name or address", "127.0.0.1", (text) =>
     Option.liftPredicate(text, (host) => !/[\s/]/.test(host))
@@ -91,9 +87,9 @@ export const settings: Config.Config<Settings> = Config.all({
   isPublic,
   logLevel,
   secret: Config.option(Config.redacted("PRESENCE_JWT_SECRET")),
-  redis: notYet("REDIS_URL", "is set, but this server cannot join others yet: unset it")
+  redis: Config.option(Config.redacted("REDIS_URL"))
 }).pipe(
-  Config.map(({ host, isPublic, redis: _, ...others }) => {
+  Config.map(({ host, isPublic, ...others }) => {
     const refused = !isLoopback(host) && !isPublic && Option.isNone(others.secret)
     return { ...others, host: refused ? "127.0.0.1" : host, refusedHost: refused ? Option.some(host) : Option.none() }
   })
@@ -115,6 +111,9 @@ export const describe = (error: ConfigError.ConfigError): string =>
     sourceUnavailableCase: (_, path, message) => `${path.join(".")} cannot be read: ${message}`,
     unsupportedCase: (_, path, message) => `${path.join(".")} cannot be read: ${message}`
   })
+
+/** Why it cannot be a replica, in one line. */
+export const describeRedis = ({ reason }: PresenceUnavailable): string => `REDIS_URL cannot be used: ${reason}`
 
 /** Why it cannot listen, in one line. */
 export const describeListening = ({ host, port }: Settings, cause: unknown): string => {
@@ -152,7 +151,8 @@ Settings, from the environment:
                             "sub" is who they are, "topics" where: ["room:1", "team:*"] (none)
   PRESENCE_PUBLIC           true: without a secret everybody who can reach HOST gets in, under
                             any name (false)
-  REDIS_URL                 reserved for many replicas, which do not work yet: must not be set
+  REDIS_URL                 the Redis that makes this server one replica of many, such as
+                            redis://user:password@host:6379/0 (none: this process alone)
   LOG_LEVEL                 All, Trace, Debug, Info, Warning, Error, Fatal or None (Info)
 
 Durations are written as "30 seconds", "50 millis", "1 minute".

@@ -122,6 +122,7 @@ export class Connection<R> {
       this.flow.pong(input.data)
       return undefined
     }
+    if (input._tag === "Pong") return undefined
     const decoded = decode(this.version, input._tag === "Text" ? input.data.toString() : input.data)
     if (decoded._tag === "Malformed") this.flow.close(1007, decoded.reason)
     return decoded._tag === "Message"

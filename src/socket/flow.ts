@@ -21,7 +21,7 @@ const LINE_BYTES = 65_536
 
 /** What came from the client, or an order from inside for the same line. */
 export type Input<Order> =
-  | { readonly _tag: "Text" | "Binary" | "Ping"; readonly data: Buffer }
+  | { readonly _tag: "Text" | "Binary" | "Ping" | "Pong"; readonly data: Buffer }
   | { readonly _tag: "Order"; readonly order: Order }
 
 export interface Limits {
@@ -60,6 +60,8 @@ export class Flow<Order> {
       this.hear({ _tag: isBinary ? "Binary" : "Text", data: data as Buffer })
     })
     ws.on("ping", (data) => this.hear({ _tag: "Ping", data }))
+    // Nobody asked for one, but reading it costs as much.
+    ws.on("pong", (data) => this.hear({ _tag: "Pong", data }))
     // `ws` has told the client what is wrong, and closes.
     ws.on("error", () => this.end())
     ws.on("close", () => {
@@ -193,6 +195,8 @@ export class Flow<Order> {
 
   /** Until `take` may have another answer. */
   readonly changed = Effect.async<void>((resume) => {
+    // Something may have come since `take` was asked: a fiber can be made to let others run at any point.
+    if (this.ended || (this.fullSince === undefined && this.line.length > 0)) return resume(Effect.void)
     this.wake = () => {
       this.wake = undefined
       resume(Effect.void)

@@ -59,6 +59,10 @@ const join = (rules: Rules, state: State, message: Message, payload: Payload): S
   if (topic === undefined) return stay(state, refuse(message, "unmatched topic"))
   const wrong = nameError("topic", topic, rules.topicBytes)
   if (wrong !== undefined) return stay(state, refuse(message, wrong))
+  const joinRef = message.joinRef ?? message.ref
+  if (typeof joinRef === "string" && checkName(joinRef, 255)?._tag === "TooLong") {
+    return stay(state, refuse(message, "join_ref has more than 255 bytes"))
+  }
   const old = state.channels.get(wire)
   if (old === undefined && state.channels.size >= rules.channels) {
     return stay(state, refuse(message, "too many channels joined"))
@@ -71,7 +75,7 @@ const join = (rules: Rules, state: State, message: Message, payload: Payload): S
 
   /** The old join ends whatever becomes of the new one, and says so after the answer. */
   const closed: ReadonlyArray<Action> =
-    old === undefined || old.joinRef === (message.joinRef ?? message.ref)
+    old === undefined || old.joinRef === joinRef
       ? []
       : [{ _tag: "Send", joinRef: old.joinRef, ref: old.joinRef, topic: wire, event: "phx_close", payload: {} }]
   const refused = (reason: string): Step =>
@@ -92,13 +96,15 @@ const join = (rules: Rules, state: State, message: Message, payload: Payload): S
     payload: asked,
     next: (answer) => {
       if (answer._tag === "Refused") return refused(answer.reason)
+      const clientMeta = answer.clientMeta !== false
+      const meta = answer.meta === undefined ? {} : answer.meta
       const channel: Channel = {
         wire,
         topic,
-        joinRef: message.joinRef ?? message.ref,
+        joinRef,
         key: answer.key,
-        meta: answer.meta === undefined ? {} : answer.meta,
-        clientMeta: answer.clientMeta !== false,
+        meta: clientMeta ? {} : meta,
+        clientMeta,
         tracked: false,
         asked: credentials(asked),
         expires: answer.expires,
@@ -111,7 +117,7 @@ const join = (rules: Rules, state: State, message: Message, payload: Payload): S
           _tag: "Track",
           channel,
           key: channel.key,
-          meta: channel.meta,
+          meta,
           next: (outcome) =>
             outcome._tag === "Failed" ? refused(outcome.reason) : joined({ ...channel, tracked: true })
         })
@@ -159,7 +165,8 @@ const presence = (rules: Rules, state: State, channel: Channel, message: Message
         const clientMeta = permission.clientMeta !== false
         const meta = permission.meta === undefined ? {} : permission.meta
         const asked = { ...channel.asked, ...credentials(payload) }
-        const granted = { ...channel, key: permission.key, meta, clientMeta, asked, expires: permission.expires }
+        const kept = clientMeta ? {} : meta
+        const granted = { ...channel, key: permission.key, meta: kept, clientMeta, asked, expires: permission.expires }
         return track(state, granted, message, clientMeta && given !== undefined ? given : meta)
       }
     })
@@ -238,15 +245,22 @@ const push = (rules: Rules, state: State, channel: Channel, message: Message, pa
   })
 }
 
-/** Nobody may speak for the server. */
-export const isReserved = (event: string): boolean =>
-  event === "" ||
-  event.startsWith("phx_") ||
-  event.startsWith("presence") ||
-  event === "access_token" ||
-  event === "system" ||
-  event === "postgres_changes" ||
-  checkName(event, 255)?._tag === "TooLong"
+/**
+ * Nobody may speak for the server. `chan_reply_` and a ref is what Phoenix's client raises within itself for the answer
+ * to a push; some clients compare names in lower case.
+ */
+export const isReserved = (event: string): boolean => {
+  const name = event.toLowerCase()
+  return (
+    name === "" ||
+    RESERVED_PREFIXES.some((prefix) => name.startsWith(prefix)) ||
+    RESERVED.has(name) ||
+    checkName(event, 255)?._tag === "TooLong"
+  )
+}
+
+const RESERVED_PREFIXES = ["phx_", "presence", "chan_reply_"]
+const RESERVED = new Set(["access_token", "system", "postgres_changes"])
 
 const PREFIX = "realtime:"
 

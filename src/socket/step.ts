@@ -13,7 +13,7 @@ export interface Channel {
   readonly joinRef: Ref
   /** Who may be tracked here; without it they watch. */
   readonly key: string | undefined
-  /** What they carry unless they push something else. */
+  /** What they carry, where pushes may not say it. */
   readonly meta: unknown
   readonly clientMeta: boolean
   readonly tracked: boolean

@@ -92,11 +92,17 @@ export class Topic {
     this.audience.greet(member)
   }
 
-  /** Passes a message on to the members here at once, then to those elsewhere. */
+  /**
+   * Passes a message on to the members here at once, then to those elsewhere. Who hears it there gets its turn before
+   * the next is passed on, so that a burst loses nothing.
+   */
   pass(message: Message, from: Member | undefined, self: boolean): Effect.Effect<void> {
     this.audience.pass(message, self ? undefined : from)
-    // A channel's name is not empty.
-    return Effect.orDie(this.settings.channels.publish(this.channel, pack(this.origin, message)))
+    return Effect.zipRight(
+      // A channel's name is not empty.
+      Effect.orDie(this.settings.channels.publish(this.channel, pack(this.origin, message))),
+      Effect.yieldNow()
+    )
   }
 
   private end(): void {

@@ -89,8 +89,7 @@ describe("settings", () => {
     [{ PRESENCE_ALLOWED_ORIGINS: "https://a.example,*" }, "PRESENCE_ALLOWED_ORIGINS must be whole origins"],
     [{ PRESENCE_ALLOWED_ORIGINS: "a.example" }, "PRESENCE_ALLOWED_ORIGINS must be whole origins"],
     [{ LOG_LEVEL: "loud" }, "LOG_LEVEL must be one of All, Trace, Debug, Info, Warning, Error, Fatal, None"],
-    [{ PRESENCE_JWT_SECRET: "hunter2", PORT: "x" }, "PORT must be"],
-    [{ REDIS_URL: "redis://:hunter2@h" }, "REDIS_URL is set, but this server cannot join others yet"]
+    [{ PRESENCE_JWT_SECRET: "hunter2", REDIS_URL: "redis://:hunter2@h", PORT: "x" }, "PORT must be"]
   ]
   for (const [environment, message] of wrong) {
     it.effect(`refuse ${JSON.stringify(environment)} in one line`, () =>

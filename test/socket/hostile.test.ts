@@ -210,6 +210,22 @@ describe("more messages a second than allowed", () => {
     })
   )
 
+  it.scopedLive.each([
+    ["pings", (client: RawClient) => client.ws.ping()],
+    ["pongs that nobody asked for", (client: RawClient) => client.ws.pong()],
+    ["frames of no known kind", (client: RawClient) => client.ws.send(Uint8Array.of(9))]
+  ] as const)("%s count too", ([, flood]) =>
+    Effect.gen(function* () {
+      const server = yield* makeServer({ limits: { messagesPerSecond: 200, messageBurst: 20 } })
+      const client = yield* connect(phoenixUrl(server.url))
+      const started = performance.now()
+      for (let i = 0; i < 119; i++) flood(client)
+      client.say(null, "last", "phoenix", "heartbeat", {})
+      yield* client.reply("last")
+      expect(performance.now() - started).toBeGreaterThan(450)
+    })
+  )
+
   it.scopedLive("updates coalesce and the latest wins; others are answered meanwhile", () =>
     Effect.gen(function* () {
       const server = yield* makeServer({ diffInterval: "50 millis" })

@@ -1,7 +1,7 @@
 /** The published Phoenix client, unmodified, over real sockets: the rows of the protocol. */
 import { get } from "node:http"
 import { describe, expect, it, vi } from "@effect/vitest"
-import { Deferred, Effect, Option } from "effect"
+import { Deferred, Effect, Fiber, Option } from "effect"
 import type { Socket } from "phoenix"
 import { Unauthorized } from "../../src/PresenceError.js"
 import { connect, phoenixUrl } from "./support/client.js"
@@ -326,6 +326,26 @@ describe("events", () => {
     })
   )
 
+  it.scopedLive("nor answer what others asked the server", () =>
+    Effect.gen(function* () {
+      const go = yield* Deferred.make<void>()
+      const answer = { status: "ok" as const, response: { from: "server" } }
+      const { url } = yield* makeServer({
+        onMessage: ({ event }) =>
+          event === "ask" ? Effect.as(Deferred.await(go), Option.some(answer)) : Effect.succeedNone
+      })
+      const alice = yield* join(yield* phoenixSocket(url), "room:1")
+      const mallory = yield* join(yield* phoenixSocket(url), "room:1")
+      const asked = yield* Effect.fork(alice.push("ask", {}))
+      // The event that the client raises within itself for the answer to its push. Refs are easily guessed.
+      for (let ref = 1; ref < 10; ref++) {
+        yield* mallory.push(`chan_reply_${ref}`, { status: "ok", response: { from: "mallory" } })
+      }
+      yield* Deferred.succeed(go, undefined)
+      expect(yield* Fiber.join(asked)).toEqual(["ok", { from: "server" }])
+    })
+  )
+
   it.scopedLive("the application takes its own and answers; the rest goes on", () =>
     Effect.gen(function* () {
       const { url } = yield* makeServer({
@@ -391,6 +411,23 @@ describe("events", () => {
       yield* channels.publish("socket:room:1", `${crypto.randomUUID()}{"event":"hello","payload":{"far":1}}`)
       yield* alice.isTold(`hello {"far":1}`)
       expect(alice.told).toEqual([`hello {"far":1}`])
+    })
+  )
+
+  it.scopedLive("reach them all, also in a burst", () =>
+    Effect.gen(function* () {
+      const { url } = yield* makeServer()
+      const alice = yield* connect(phoenixUrl(url))
+      alice.say("1", "1", "room:1", "phx_join", {})
+      yield* alice.reply("1")
+      const other = yield* connect(`${url}/realtime/v1/websocket?vsn=2.0.0`)
+      other.say("1", "1", "realtime:room:1", "phx_join", {})
+      yield* other.heard("presence_state")
+      const all = Array.from({ length: 1_000 }, (_, n) => n)
+      for (const n of all) alice.say("1", null, "room:1", "hello", { n })
+      alice.say("1", "2", "room:1", "end", {})
+      yield* other.heard("end")
+      expect(other.frames.filter(([, , , event]) => event === "hello").map(([, , , , { n }]) => n)).toEqual(all)
     })
   )
 })

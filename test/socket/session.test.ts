@@ -524,6 +524,9 @@ describe("other events", () => {
       "presencex",
       "system",
       "postgres_changes",
+      "chan_reply_5",
+      "PHX_CLOSE",
+      "Presence_State",
       "",
       "e".repeat(256),
       "ä".repeat(128)
@@ -576,6 +579,30 @@ describe("what hostile clients get", () => {
     expect(client.questions).toEqual([])
     for (const topic of ["__proto__", "constructor", "}", "*", "🦊", "t".repeat(255)]) {
       expect(client.say("1", "2", topic, "phx_join", {})[0]).toEqual(ok("1", "2", topic))
+    }
+  })
+
+  it("a join_ref that is too long: it would be kept as long as the channel", () => {
+    const client = makeClient()
+    const long = "4".repeat(256)
+    const reason = "join_ref has more than 255 bytes"
+    expect(client.say(long, "4", "t", "phx_join", {})).toEqual([error(long, "4", "t", reason)])
+    expect(client.say(null, long, "t", "phx_join", {})).toEqual([error(null, long, "t", reason)])
+    expect(client.questions).toEqual([])
+    const fits = "4".repeat(255)
+    expect(client.say(fits, fits, "t", "phx_join", {})[0]).toEqual(ok(fits, fits, "t"))
+  })
+
+  it("a meta that is never looked at is not kept", () => {
+    const meta = { text: "x".repeat(1_000_000) }
+    const supabase = makeClient({ protocol: "supabase" })
+    supabase.say("1", "1", "realtime:t", "phx_join", { meta })
+    const phoenix = makeClient()
+    phoenix.say("1", "1", "t", "phx_join", {})
+    phoenix.say("1", "2", "t", "presence", { key: "a", meta, payload: {} })
+    for (const client of [supabase, phoenix]) {
+      expect(client.channels).toHaveLength(1)
+      expect(JSON.stringify(client.channels).length).toBeLessThan(1_000)
     }
   })
 

@@ -177,6 +177,8 @@
 
   const isShare = (value) => typeof value === "number" && value >= 0 && value <= 1
 
+  const FADE = [{ opacity: 1 }, { opacity: 1, offset: 0.75 }, { opacity: 0.35 }]
+
   /** By the connection's ref. */
   const cursors = new Map()
 
@@ -195,6 +197,10 @@
     cursor.style.setProperty("--x", x)
     cursor.style.setProperty("--y", y)
     if (known === undefined) $("cursors").append(cursor)
+    // One that rests shows what is behind it.
+    cursor.fading ??= cursor.animate(FADE, { duration: 4_000, fill: "forwards" })
+    cursor.fading.currentTime = 0
+    cursor.fading.play()
     cursors.set(ref, cursor)
   }
 

@@ -15,6 +15,7 @@ const settings: Settings = {
   diffInterval: Duration.millis(50),
   idleTimeout: Duration.seconds(60),
   allowedOrigins: undefined,
+  redis: Option.none(),
   secret: Option.none(),
   logLevel: LogLevel.Info
 }
