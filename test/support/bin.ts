@@ -19,7 +19,7 @@ export const build = (): void => {
       cwd: root
     }
   )
-  cpSync(`${root}src/server/page`, `${built}/server/page`, { recursive: true })
+  cpSync(`${root}src`, built, { recursive: true, filter: (path) => !path.endsWith(".ts") })
 }
 
 export const clean = (): void => rmSync(built, { recursive: true, force: true })
