@@ -21,7 +21,7 @@ const LINE_BYTES = 65_536
 
 /** What came from the client, or an order from inside for the same line. */
 export type Input<Order> =
-  | { readonly _tag: "Text" | "Binary" | "Ping"; readonly data: Buffer }
+  | { readonly _tag: "Text" | "Binary" | "Ping" | "Pong"; readonly data: Buffer }
   | { readonly _tag: "Order"; readonly order: Order }
 
 export interface Limits {
