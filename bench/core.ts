@@ -23,7 +23,7 @@ const churn = (crowd: number, again: (i: number, n: number) => void): number => 
 
 type Contender = (topics: ReadonlyArray<string>, keys: ReadonlyArray<string>) => Run
 
-const registry: Contender = (topics, keys) => () => {
+const registry: Contender = (topics, keys) => {
   let changes = 0
   const registry = new Registry<Connection>("r", limits, () => {
     changes++
@@ -35,34 +35,41 @@ const registry: Contender = (topics, keys) => () => {
     return connection
   }
   const connections = keys.map(track)
-  const cost = churn(keys.length, (i) => {
-    const connection = connections[i]
-    if (connection !== undefined) registry.release(connection)
-    connections[i] = track(nth(keys, i), i)
-  })
-  check("changes", changes, keys.length + 2 * CHURN)
-  check("connections", registry.connections, keys.length)
-  return cost
+  return () => {
+    changes = 0
+    const cost = churn(keys.length, (i) => {
+      const connection = connections[i]
+      if (connection !== undefined) registry.release(connection)
+      connections[i] = track(nth(keys, i), i)
+    })
+    check("changes", changes, 2 * CHURN)
+    check("connections", registry.connections, keys.length)
+    return cost
+  }
 }
 
 /** A socket that comes back has a new id, which is made before the time runs. */
-const socketIo: Contender = (topics, keys) => () => {
+const socketIo: Contender = (topics, keys) => {
   const adapter = new Adapter({ server: { encoder: undefined } })
   let changes = 0
   adapter.on("join-room", () => changes++)
   adapter.on("leave-room", () => changes++)
-  const ids = names("socket-", CHURN)
   const sockets = [...keys]
   const join = (id: string, i: number) => adapter.addAll(id, new Set([nth(topics, i)]))
   sockets.forEach(join)
-  const cost = churn(keys.length, (i, n) => {
-    adapter.delAll(nth(sockets, i))
-    sockets[i] = nth(ids, n)
-    join(nth(ids, n), i)
-  })
-  check("changes", changes, keys.length + 2 * CHURN)
-  check("connections", adapter.sids.size, keys.length)
-  return cost
+  let run = 0
+  return () => {
+    changes = 0
+    const ids = names(`socket-${run++}-`, CHURN)
+    const cost = churn(keys.length, (i, n) => {
+      adapter.delAll(nth(sockets, i))
+      sockets[i] = nth(ids, n)
+      join(nth(ids, n), i)
+    })
+    check("changes", changes, 2 * CHURN)
+    check("connections", adapter.sids.size, keys.length)
+    return cost
+  }
 }
 
 /** A server's side: a topic is an `Awareness`, which applies what clients sent, one state each, and removes them. */

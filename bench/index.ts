@@ -9,6 +9,7 @@ import { followers } from "./followers.js"
 import { race } from "./harness.js"
 import { leases } from "./leases.js"
 import { lists } from "./lists.js"
+import { close } from "./measure.js"
 import { memory } from "./memory.js"
 import { sockets } from "./sockets.js"
 import { sweeps } from "./sweeps.js"
@@ -25,6 +26,7 @@ if (rows.length === 0) throw new Error(`no row's name contains ${words.join(" or
 
 const over: Array<string> = []
 for (const row of rows) if (!(await race(row))) over.push(row.name)
+await close()
 
 console.log(over.length === 0 ? "all targets are met" : `over target:\n  ${over.join("\n  ")}`)
 if (args.includes("--check") && over.length > 0) process.exitCode = 1

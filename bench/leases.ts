@@ -11,14 +11,17 @@ import * as Naive from "./naive.js"
 const COUNT = 10_000
 /** How often a contender does it all, so that samples last some 200 ms and a busy machine disturbs them alike. */
 const SCOPES = 10
+/** Scopes of one lease, or of none. */
+const ALONE = 20_000
 const REFRESHES = 40
 const topics = names("room:", 1_000)
 const keys = names("user-", COUNT)
 
 const empty = Effect.scoped(Effect.acquireRelease(Effect.void, () => Effect.void))
 
+/** In the same surroundings as ours: `Effect.scoped` costs by the services that are there. */
 const emptyScopes = () =>
-  Effect.runPromise(timed(times(COUNT, () => empty))).then((elapsed) => perOperation(elapsed, COUNT))
+  withPresence(() => Effect.map(timed(times(ALONE, () => empty)), (elapsed) => perOperation(elapsed, ALONE)))
 
 const count = (presence: Presence.Service) => Effect.map(presence.health, ({ connections }) => connections)
 
@@ -35,15 +38,16 @@ const manyOnOneScope = () =>
     })
   )
 
+const naive = Effect.runSync(Naive.make)
+
 const naiveManyOnOneScope = () =>
   Effect.gen(function* () {
-    const presence = yield* Naive.make
     const tracked = Effect.zipRight(
-      times(COUNT, (i) => presence.track(nth(topics, i), nth(keys, i), { role: "viewer" })),
-      Effect.tap(presence.size, (size) => check("topics", size, topics.length))
+      times(COUNT, (i) => naive.track(nth(topics, i), nth(keys, i), { role: "viewer" })),
+      Effect.tap(naive.size, (size) => check("topics", size, topics.length))
     )
     const elapsed = yield* timed(Effect.scoped(tracked))
-    check("topics after the close", yield* presence.size, 0)
+    check("topics after the close", yield* naive.size, 0)
     return perOperation(elapsed, COUNT)
   }).pipe(Effect.runPromise)
 
@@ -52,7 +56,7 @@ const oneOnOneScope = () =>
     Effect.gen(function* () {
       let present = 0
       const elapsed = yield* timed(
-        times(COUNT, (i) =>
+        times(ALONE, (i) =>
           Effect.scoped(
             Effect.map(presence.track(nth(topics, i), nth(keys, i), { role: "viewer" }), (lease) => {
               if (lease.key === nth(keys, i)) present++
@@ -60,9 +64,9 @@ const oneOnOneScope = () =>
           )
         )
       )
-      check("leases", present, COUNT)
+      check("leases", present, ALONE)
       check("connections after the closes", yield* count(presence), 0)
-      return perOperation(elapsed, COUNT)
+      return perOperation(elapsed, ALONE)
     })
   )
 

@@ -1,8 +1,9 @@
 /**
- * What the rows share: a presence of its own for each run, and the time that an effect takes.
+ * What the rows share: the presence that they measure, and how they tell the time.
  */
-import { Effect, type Scope } from "effect"
+import { Effect, ManagedRuntime, type Scope } from "effect"
 import { Presence } from "effect-presence"
+import { check } from "./harness.js"
 
 /** `--million`: the sizes that take a while. */
 export const million = process.argv.includes("--million")
@@ -38,15 +39,25 @@ export const times = <E, R>(count: number, f: (i: number) => Effect.Effect<unkno
     return Effect.whileLoop({ while: () => i < count, body: () => f(i++), step: () => {} })
   })
 
-/** Runs `body` in a scope of its own over a presence that nothing else uses. By default nothing expires or is swept. */
+/**
+ * One presence for all rows, as a server has one for its life: code that was made fast for one that is gone is slow for
+ * the next. Nothing expires or is swept by itself.
+ */
+const runtime = ManagedRuntime.make(Presence.layer({ ttl: "1 day", sweepInterval: "1 day" }))
+
+/** Runs `body` in a scope of its own. What it tracks must be gone when that has closed. */
 export const withPresence = <A, E>(
-  body: (presence: Presence.Service) => Effect.Effect<A, E, Scope.Scope>,
-  options: Presence.Options = { ttl: "1 day" }
+  body: (presence: Presence.Service) => Effect.Effect<A, E, Scope.Scope>
 ): Promise<A> =>
-  Effect.flatMap(Presence, (presence) => Effect.scoped(body(presence))).pipe(
-    Effect.provide(Presence.layer({ sweepInterval: "1 day", ...options })),
-    Effect.runPromise
-  )
+  Effect.gen(function* () {
+    const presence = yield* Presence
+    const result = yield* Effect.scoped(body(presence))
+    check("connections left behind", (yield* presence.health).connections, 0)
+    return result
+  }).pipe(runtime.runPromise)
+
+/** When all rows are done. */
+export const close = (): Promise<void> => runtime.dispose()
 
 /** Names made beforehand, in no order, so that neither their making nor a lucky order is measured. */
 export const names = (prefix: string, count: number): ReadonlyArray<string> => {

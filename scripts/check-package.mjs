@@ -28,9 +28,9 @@ import { formatMessage } from "publint/utils"
 const mayImport = {
   ".": ["effect"],
   "./testing": ["effect"],
-  "./http": ["effect", "@effect/platform"],
-  "./socket": ["effect", "@effect/platform", "@effect/platform-node", "ws"],
-  "./redis": ["effect", "ioredis"]
+  "./http": ["effect", "@effect/platform", "node:http"],
+  "./socket": ["effect", "@effect/platform", "@effect/platform-node", "ws", "node:http"],
+  "./redis": ["effect", "ioredis", "node:fs", "node:crypto"]
 }
 
 const root = join(import.meta.dirname, "..")
@@ -104,7 +104,7 @@ const checkContent = (tarball) => {
     .trim()
     .split("\n")
     .map((file) => file.replace(/^package\//, ""))
-  const allowed = /^(package\.json|README\.md|LICENSE|dist\/.+\.(js|d\.ts|html|svg|lua))$/
+  const allowed = /^(package\.json|README\.md|LICENSE|dist\/.+\.(js|d\.ts|html|css|lua))$/
   listed(
     "not meant to be published",
     files.filter((file) => !allowed.test(file) || /\.test\.|\bbench\b/.test(file))

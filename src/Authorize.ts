@@ -45,6 +45,11 @@ export interface Grant {
   readonly meta?: unknown
   /** Whether pushes over the socket may replace the meta. Default true. */
   readonly clientMeta?: boolean | undefined
+  /**
+   * When the grant ends, in milliseconds since the epoch. Then the channel is closed, unless an `access_token` push
+   * brought a later end, and over HTTP the stream of events. Default never.
+   */
+  readonly expires?: number | undefined
 }
 
 /**

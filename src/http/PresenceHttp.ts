@@ -110,7 +110,12 @@ export const layerRouter = <R = never>(
           if (request.method === "HEAD") return HttpServerResponse.empty({ status: 200, headers: EVENT_STREAM })
 
           const since = resumeFrom(request.headers["last-event-id"])
-          const feed = yield* feeds.make(request, presence.changes(topic, { since }), since !== undefined)
+          const feed = yield* feeds.make(
+            request,
+            presence.changes(topic, { since }),
+            since !== undefined,
+            grant.expires
+          )
           // After the snapshot: who joins reads of it in a diff, as everybody else does.
           if (joins && grant.key !== undefined) {
             yield* presence.track(topic, grant.key, grant.meta, { ttl: Duration.infinity, leaveDelay })

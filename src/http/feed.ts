@@ -6,11 +6,11 @@
  * - **A slow reader** is waited for: while its socket is full nothing is taken from `changes`, which holds a bounded
  *   number of changes and answers with a new snapshot when that was not enough.
  * - **Shutdown.** `Feeds.end` ends every response. What a client has not read a second later is cut off, so that one
- *   that reads nothing cannot hold the server back.
+ *   that reads nothing cannot hold the server back. The same when what was granted to one expires.
  */
 import { IncomingMessage } from "node:http"
 import type { HttpServerRequest } from "@effect/platform"
-import { Chunk, Duration, Effect, Option, type Scope, Stream } from "effect"
+import { Chunk, Clock, Duration, Effect, Option, type Scope, Stream } from "effect"
 import { Window } from "../internal/window.js"
 import type { PresenceChange } from "../PresenceChange.js"
 import type { PresenceUnavailable } from "../PresenceError.js"
@@ -19,6 +19,8 @@ const KEEP_ALIVE = Duration.seconds(15)
 
 /** How long a client may take to read the rest once the server stops, in milliseconds. */
 const LAST_READ = 1_000
+
+const DAY = 86_400_000
 
 type Changes = Stream.Stream<PresenceChange, PresenceUnavailable>
 
@@ -29,11 +31,15 @@ export class Feeds {
 
   constructor(private readonly diffInterval: Duration.Duration) {}
 
-  /** Subscribes. With `resumed` the client knows where it stands; else its snapshot is taken here. */
+  /**
+   * Subscribes. With `resumed` the client knows where it stands; else its snapshot is taken here. It ends by itself at
+   * `expires`, in milliseconds since the epoch.
+   */
   make(
     request: HttpServerRequest.HttpServerRequest,
     changes: Changes,
-    resumed: boolean
+    resumed: boolean,
+    expires?: number | undefined
   ): Effect.Effect<Feed, PresenceUnavailable, Scope.Scope> {
     return Effect.gen(this, function* () {
       const feed = new Feed(yield* Stream.toPull(changes), this.diffInterval)
@@ -43,18 +49,28 @@ export class Feeds {
       )
       if (this.ended) feed.end()
       if (!resumed) yield* feed.receive
+      const over = Effect.sync(() => end(feed, request))
+      if (expires !== undefined) yield* Effect.forkScoped(at(expires, over))
       return feed
     })
   }
 
   end(): void {
     this.ended = true
-    for (const [feed, { source }] of this.open) {
-      feed.end()
-      if (source instanceof IncomingMessage) setTimeout(() => source.socket.destroy(), LAST_READ).unref()
-    }
+    for (const [feed, request] of this.open) end(feed, request)
   }
 }
+
+const end = (feed: Feed, { source }: HttpServerRequest.HttpServerRequest): void => {
+  feed.end()
+  if (source instanceof IncomingMessage) setTimeout(() => source.socket.destroy(), LAST_READ).unref()
+}
+
+/** At a time by the clock on the wall, however far away: a timer of more than 24 days never goes off. */
+const at = (time: number, then: Effect.Effect<void>): Effect.Effect<void> =>
+  Effect.flatMap(Clock.currentTimeMillis, (now) =>
+    now >= time ? then : Effect.zipRight(Effect.sleep(Math.min(time - now, DAY)), at(time, then))
+  )
 
 /** One response. */
 export class Feed {

@@ -6,7 +6,7 @@ import { InvalidTopic } from "../PresenceError.js"
 import type { Subscription } from "../Subscription.js"
 import { Hubs } from "./hub.js"
 
-interface Stats {
+export interface Stats {
   readonly subscribers: number
   readonly published: number
   readonly dropped: number
@@ -16,13 +16,21 @@ interface Stats {
 const clamp = (capacity: number): number =>
   Number.isNaN(capacity) ? 32 : Math.min(16_384, Math.max(1, Math.trunc(capacity)))
 
-export const make = (options?: { readonly capacity?: number | undefined }) =>
+/** Told when a topic gets its first subscriber, or loses its last. */
+export interface Topics {
+  readonly open: (topic: string) => void
+  readonly close: (topic: string) => void
+}
+
+const untold: Topics = { open: () => {}, close: () => {} }
+
+export const make = (options?: { readonly capacity?: number | undefined }, { open, close }: Topics = untold) =>
   Effect.gen(function* () {
     const total = { published: 0, dropped: 0, lagged: 0 }
     const hubs = new Hubs<string, void>(clamp(options?.capacity ?? 32), {
       step: (f) => Effect.sync(f),
-      open: () => {},
-      close: () => {},
+      open,
+      close,
       lag: (missed) => {
         total.lagged += missed
       }

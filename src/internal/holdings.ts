@@ -29,6 +29,8 @@ export interface TrackOptions {
 
 /** The service that the connections are for. */
 export interface Service {
+  /** The name of this process, if it has one already. */
+  readonly replica?: string
   /** Told what a step changed: each change in order, then that the step is over. Neither may wait. */
   readonly onChange: (change: Change<OwnedLease>) => void
   readonly onStep: () => void
@@ -60,7 +62,7 @@ export const makeHoldings = (settings: Settings, service: Service): Effect.Effec
     const clock = yield* Effect.clock
     const layerScope = yield* Effect.scope
     const start = clock.unsafeCurrentTimeNanos()
-    const replica = randomId()
+    const replica = service.replica ?? randomId()
     const defaultTerms: Terms = { replica, ttl: settings.ttl, leaveDelay: 0 }
 
     /** Nanoseconds since the start. They never go back. */
@@ -307,5 +309,5 @@ const count = ({ type, reason }: Change<OwnedLease>): void => {
 }
 
 /** 80 random bits. */
-const randomId = (): string =>
+export const randomId = (): string =>
   Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => (byte & 31).toString(32)).join("")

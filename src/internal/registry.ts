@@ -300,7 +300,8 @@ export class Registry<C extends Connection> {
     }
   }
 
-  private leave(connection: C, reason: Reason): void {
+  /** Ends one connection, if it is here. */
+  leave(connection: C, reason: Reason): void {
     if (connection.status === "present") this.expiring.delete(connection)
     else if (connection.status === "lingering") this.lingering.delete(connection)
     else return

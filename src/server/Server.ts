@@ -1,8 +1,10 @@
 /**
- * The ready server: the routes of the library, a page to see them at work, health and metrics.
+ * The ready server: the routes of the library, a page to see them at work, health and metrics. With a secret, who reads
+ * or joins needs a token; the page itself, health and metrics need none.
  *
- * At shutdown it takes no new connections; open event streams end and with them their leases; requests under way have a
- * second, then every connection is cut, also one whose request never came whole.
+ * At shutdown it listens no more, so that whoever comes finds another; the open sockets are told to come back, one after
+ * the other within `drain`; open event streams end; with both their leases. Requests under way have a second, then every
+ * connection is cut, also one whose request never came whole.
  */
 import { createServer, type Server as NodeServer } from "node:http"
 import * as HttpLayerRouter from "@effect/platform/HttpLayerRouter"
@@ -10,13 +12,18 @@ import * as HttpServer from "@effect/platform/HttpServer"
 import type * as HttpServerError from "@effect/platform/HttpServerError"
 import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
-import { Console, Effect, Layer, Option } from "effect"
+import { Console, type Duration, Effect, Layer, Option, Redacted } from "effect"
 import { allowAll } from "../Authorize.js"
+import type { Channels } from "../Channels.js"
 import * as PresenceHttp from "../http/PresenceHttp.js"
 import { Presence } from "../Presence.js"
+import type { PresenceUnavailable } from "../PresenceError.js"
+import * as PresenceRedis from "../redis/PresenceRedis.js"
+import * as PresenceSocket from "../socket/PresenceSocket.js"
 import * as metrics from "./metrics.js"
-import { page } from "./page.js"
+import { makePage } from "./page.js"
 import type { Settings } from "./Settings.js"
+import * as Tokens from "./Tokens.js"
 
 /** How long requests under way have at shutdown, in milliseconds. */
 const GRACE = 1_000
@@ -25,20 +32,40 @@ const GRACE = 1_000
 const MAX_HEADER_BYTES = 65_536
 
 /** Serves until its scope closes. What it gives is its own HTTP server, which knows the address. */
-export const layer = (settings: Settings): Layer.Layer<HttpServer.HttpServer, HttpServerError.ServeError> => {
+export const layer = (
+  settings: Settings,
+  drain: Duration.DurationInput = "3 seconds"
+): Layer.Layer<HttpServer.HttpServer, HttpServerError.ServeError | PresenceUnavailable> => {
+  const { allowedOrigins, diffInterval, idleTimeout, secret } = settings
+  const { http, socket } = Option.match(secret, { onNone: () => everybody, onSome: Tokens.make })
+  const sockets = { authorize: socket, allowedOrigins, diffInterval, drain, limits: { idleTimeout } }
   const routes = Layer.mergeAll(
-    PresenceHttp.layerRouter({
-      authorize: allowAll,
-      allowedOrigins: settings.allowedOrigins,
-      diffInterval: settings.diffInterval
-    }),
+    PresenceHttp.layerRouter({ authorize: http, allowedOrigins, diffInterval }),
+    PresenceSocket.layerRouter({ ...sockets, protocol: "phoenix" }),
+    PresenceSocket.layerRouter({ ...sockets, protocol: "supabase" }),
     Layer.scopedDiscard(own)
   )
-  return HttpLayerRouter.serve(routes, { disableLogger: true, disableListenLog: true }).pipe(
-    Layer.provide(Presence.layer({ ttl: settings.ttl })),
-    Layer.provideMerge(listen(settings))
-  )
+  return Layer.suspend(() => {
+    const server = createServer({ maxHeaderSize: MAX_HEADER_BYTES })
+    const atTheEnd = (effect: Effect.Effect<void>) => Layer.scopedDiscard(Effect.addFinalizer(() => effect))
+    // What is built last ends first.
+    return atTheEnd(Effect.sync(() => server.close())).pipe(
+      Layer.provideMerge(HttpLayerRouter.serve(routes, { disableLogger: true, disableListenLog: true })),
+      Layer.provide(presence(settings)),
+      Layer.provideMerge(atTheEnd(close(server))),
+      Layer.provideMerge(NodeHttpServer.layerServer(() => server, { host: settings.host, port: settings.port }))
+    )
+  })
 }
+
+/** Of this process alone, or of all replicas that share a Redis. */
+const presence = ({ ttl, redis }: Settings): Layer.Layer<Presence | Channels, PresenceUnavailable> =>
+  Option.match(redis, {
+    onNone: () => Presence.layer({ ttl }),
+    onSome: (url) => PresenceRedis.layer({ url: Redacted.value(url), ttl })
+  })
+
+const everybody: Tokens.Tokens = { http: allowAll, socket: allowAll }
 
 /** What the server has beside the library's routes. */
 const own = Effect.gen(function* () {
@@ -52,7 +79,9 @@ const own = Effect.gen(function* () {
         : Effect.succeed(json({ error: `${method} is not allowed, only GET, HEAD` }, 405, { allow: "GET, HEAD" }))
     )
 
-  yield* get("/", Effect.succeed(page()))
+  const page = makePage()
+  yield* get("/", Effect.succeed(page.document))
+  yield* get(page.client.path, Effect.succeed(page.client.script))
   yield* get(
     "/health",
     Effect.map(presence.health, (health) => json(health, health.status === "ok" ? 200 : 503))
@@ -67,15 +96,6 @@ const own = Effect.gen(function* () {
 const json = (body: unknown, status: number, headers: Record<string, string> = {}) =>
   HttpServerResponse.unsafeJson(body, { status, headers: { "cache-control": "no-store", ...headers } })
 
-const listen = ({ host, port }: Settings) =>
-  Layer.suspend(() => {
-    const server = createServer({ maxHeaderSize: MAX_HEADER_BYTES })
-    return Layer.provideMerge(
-      Layer.scopedDiscard(Effect.addFinalizer(() => close(server))),
-      NodeHttpServer.layerServer(() => server, { host, port })
-    )
-  })
-
 /** Lets go of all connections, in a bounded time. Real time, whatever the clock of the program. */
 const close = (server: NodeServer): Effect.Effect<void> =>
   Effect.async((resume) => {
@@ -83,7 +103,7 @@ const close = (server: NodeServer): Effect.Effect<void> =>
       server.closeAllConnections()
       resume(Effect.void)
     }, GRACE)
-    // This closes those that idle, and waits for the others.
+    // Not for the first time. This closes those that idle, and waits for the others.
     server.close(() => {
       clearTimeout(cut)
       resume(Effect.void)
@@ -97,7 +117,8 @@ export const announce = ({ refusedHost }: Settings): Effect.Effect<void, never, 
     const host = address.hostname.includes(":") ? `[${address.hostname}]` : address.hostname
     const why = Option.match(refusedHost, {
       onNone: () => "",
-      onSome: (refused) => ` (not on ${refused}, as that would let everybody in: set PRESENCE_PUBLIC=true to do so)`
+      onSome: (refused) =>
+        ` (not on ${refused}, as that would let everybody in: set PRESENCE_JWT_SECRET, or PRESENCE_PUBLIC=true to do so)`
     })
     return Console.log(`effect-presence is ready on http://${host}:${address.port}${why}`)
   })

@@ -3,11 +3,12 @@
  *
  * An empty value is the same as none. Whatever is wrong is told in one line that names the setting and what it takes.
  */
-import { Config, ConfigError, ConfigProvider, Duration, Either, LogLevel, Option } from "effect"
+import { Config, ConfigError, ConfigProvider, Duration, Either, LogLevel, Option, type Redacted } from "effect"
 import { isLoopback } from "../internal/origins.js"
+import type { PresenceUnavailable } from "../PresenceError.js"
 
 export interface Settings {
-  /** What to listen on. Never beyond loopback unless that is allowed. */
+  /** What to listen on. Beyond loopback only with a secret, or when everybody may get in. */
   readonly host: string
   /** The host that was asked for and not allowed. */
   readonly refusedHost: Option.Option<string>
@@ -16,6 +17,10 @@ export interface Settings {
   readonly diffInterval: Duration.Duration
   readonly idleTimeout: Duration.Duration
   readonly allowedOrigins: ReadonlyArray<string> | undefined
+  /** What tokens are signed with. Without one everybody gets in. */
+  readonly secret: Option.Option<Redacted.Redacted>
+  /** The Redis that replicas share. It may hold a password. */
+  readonly redis: Option.Option<Redacted.Redacted>
   readonly logLevel: LogLevel.LogLevel
 }
 
@@ -70,13 +75,6 @@ const allowedOrigins = setting<ReadonlyArray<string> | undefined>(
   }
 )
 
-/** A setting that is understood and cannot be served yet, so that nobody believes in it. */
-const notYet = (name: string, why: string): Config.Config<void> =>
-  Config.string(name).pipe(
-    Config.mapOrFail(() => Either.left(ConfigError.InvalidData([], why))),
-    Config.withDefault(undefined)
-  )
-
 export const settings: Config.Config<Settings> = Config.all({
   host: setting("HOST", "a host name or address", "127.0.0.1", (text) =>
     Option.liftPredicate(text, (host) => !/[\s/]/.test(host))
@@ -88,11 +86,11 @@ export const settings: Config.Config<Settings> = Config.all({
   allowedOrigins,
   isPublic,
   logLevel,
-  secret: notYet("PRESENCE_JWT_SECRET", "is set, but tokens are not checked yet: unset it"),
-  redis: notYet("REDIS_URL", "is set, but this server cannot join others yet: unset it")
+  secret: Config.option(Config.redacted("PRESENCE_JWT_SECRET")),
+  redis: Config.option(Config.redacted("REDIS_URL"))
 }).pipe(
-  Config.map(({ host, isPublic, secret: _, redis: __, ...others }) => {
-    const refused = !isLoopback(host) && !isPublic
+  Config.map(({ host, isPublic, ...others }) => {
+    const refused = !isLoopback(host) && !isPublic && Option.isNone(others.secret)
     return { ...others, host: refused ? "127.0.0.1" : host, refusedHost: refused ? Option.some(host) : Option.none() }
   })
 )
@@ -113,6 +111,9 @@ export const describe = (error: ConfigError.ConfigError): string =>
     sourceUnavailableCase: (_, path, message) => `${path.join(".")} cannot be read: ${message}`,
     unsupportedCase: (_, path, message) => `${path.join(".")} cannot be read: ${message}`
   })
+
+/** Why it cannot be a replica, in one line. */
+export const describeRedis = ({ reason }: PresenceUnavailable): string => `REDIS_URL cannot be used: ${reason}`
 
 /** Why it cannot listen, in one line. */
 export const describeListening = ({ host, port }: Settings, cause: unknown): string => {
@@ -138,17 +139,20 @@ export const help = `effect-presence: who is here, right now, on which topic
 Settings, from the environment:
 
   HOST                      what to listen on (127.0.0.1). Beyond this machine only with
-                            PRESENCE_PUBLIC=true
+                            PRESENCE_JWT_SECRET or PRESENCE_PUBLIC=true
   PORT                      the port, 0 for a free one (4000)
   PRESENCE_TTL              how long a connection lives without a sign of life, if nothing else
                             ends it (30 seconds)
   PRESENCE_DIFF_INTERVAL    changes within this time travel as one (50 millis)
-  PRESENCE_IDLE_TIMEOUT     how long a socket may be silent (60 seconds)
+  PRESENCE_IDLE_TIMEOUT     how long a socket may be silent before it is closed (60 seconds)
   PRESENCE_ALLOWED_ORIGINS  the web pages that may connect, as whole origins, comma-separated
                             (those of this machine)
-  PRESENCE_PUBLIC           true: everybody who can reach HOST gets in, under any name (false)
-  PRESENCE_JWT_SECRET       reserved for tokens, which are not checked yet: must not be set
-  REDIS_URL                 reserved for many replicas, which do not work yet: must not be set
+  PRESENCE_JWT_SECRET       what tokens (JWT, HS256) are signed with: who has none does not get in.
+                            "sub" is who they are, "topics" where: ["room:1", "team:*"] (none)
+  PRESENCE_PUBLIC           true: without a secret everybody who can reach HOST gets in, under
+                            any name (false)
+  REDIS_URL                 the Redis that makes this server one replica of many, such as
+                            redis://user:password@host:6379/0 (none: this process alone)
   LOG_LEVEL                 All, Trace, Debug, Info, Warning, Error, Fatal or None (Info)
 
 Durations are written as "30 seconds", "50 millis", "1 minute".

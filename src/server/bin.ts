@@ -17,7 +17,11 @@ const serve = Effect.gen(function* () {
   return yield* Layer.effectDiscard(Server.announce(settings)).pipe(
     Layer.provide(Server.layer(settings)),
     Layer.launch,
-    Effect.mapError(({ cause }) => Settings.describeListening(settings, cause)),
+    Effect.mapError((error) =>
+      error._tag === "PresenceUnavailable"
+        ? Settings.describeRedis(error)
+        : Settings.describeListening(settings, error.cause)
+    ),
     Logger.withMinimumLogLevel(settings.logLevel)
   )
 })

@@ -21,7 +21,9 @@
  * @since 0.1.0
  */
 import { IncomingMessage } from "node:http"
-import { HttpLayerRouter, type HttpServerRequest, HttpServerResponse } from "@effect/platform"
+import * as HttpLayerRouter from "@effect/platform/HttpLayerRouter"
+import type * as HttpServerRequest from "@effect/platform/HttpServerRequest"
+import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
 import { Cause, Duration, Effect, Exit, Fiber, FiberSet, Layer, Option, Runtime, Scope } from "effect"
 import type { Authorize } from "../Authorize.js"
 import { Channels } from "../Channels.js"
@@ -32,7 +34,7 @@ import { parseVersion, type Version } from "./codec.js"
 import { Connection, type Host, type Order } from "./connection.js"
 import { Flow } from "./flow.js"
 import { decode, type Limits } from "./Limits.js"
-import { makeUpgrade, Sockets, wantsUpgrade } from "./sockets.js"
+import { makeUpgrade, type Open, Sockets, wantsUpgrade } from "./sockets.js"
 import { Topics } from "./topics.js"
 
 /**
@@ -153,17 +155,19 @@ export const layerRouter = <R = never, R2 = never>(
       const shared = {
         rules: { ...limits, protocol, makeKey: () => crypto.randomUUID() },
         load: { busy: 0 },
+        now,
         topics: new Topics({
           protocol,
           presence,
           channels,
           diffInterval: Duration.decode(options.diffInterval ?? "50 millis"),
+          stopping: () => sockets.stopping,
           run: yield* FiberSet.makeRuntime<never, void, never>()
         }),
         track: (topic: string, key: string, meta: unknown) => presence.track(topic, key, meta, terms)
       }
 
-      const sockets = yield* Effect.acquireRelease(
+      const sockets: Sockets = yield* Effect.acquireRelease(
         Effect.map(
           Effect.runtime<never>(),
           (runtime) => new Sockets(Duration.decode(options.drain ?? "3 seconds"), Runtime.runFork(runtime))
@@ -210,7 +214,14 @@ export const layerRouter = <R = never, R2 = never>(
             if (typeof ws === "string") return refuse(400, ws)
             const flow: Flow<Order> = new Flow(ws, incoming.socket, limits, now, () => connection.catchUp())
             const connection: Connection<R | R2> = new Connection(flow, version, scope, hostOf(request))
-            sockets.add(flow)
+            const socket: Open = {
+              close: (code, reason) => flow.close(code, reason),
+              tick: () => {
+                flow.tick()
+                connection.expire()
+              }
+            }
+            sockets.add(socket)
             const worker = yield* restore(connection.work).pipe(
               Effect.catchAllCause((cause) =>
                 Cause.isInterruptedOnly(cause)
@@ -230,7 +241,7 @@ export const layerRouter = <R = never, R2 = never>(
             connection.leave()
             yield* Scope.close(scope, Exit.void)
             yield* flow.closed.await
-            sockets.delete(flow)
+            sockets.delete(socket)
             return HttpServerResponse.empty()
           })
         )

@@ -30,6 +30,8 @@ export interface Host<R> {
   readonly rules: Rules
   /** How many sockets have more to do than fits into a turn. */
   readonly load: { busy: number }
+  /** Milliseconds since the epoch. */
+  readonly now: () => number
   readonly topics: Topics
   readonly track: (topic: string, key: string, meta: unknown) => Effect.Effect<Lease, TrackError, Scope.Scope>
   readonly authorize: (topic: string, payload: Payload) => Effect.Effect<Permission, never, R>
@@ -42,7 +44,7 @@ type Asked = Question & { readonly _tag: "Ask" }
 export interface Order {
   readonly wire: string
   readonly joinRef: Ref
-  readonly end: "phx_close" | "phx_error" | "if evicted"
+  readonly end: "phx_close" | "phx_error" | "if evicted" | "if expired"
 }
 
 export class Connection<R> {
@@ -50,6 +52,8 @@ export class Connection<R> {
   /** By the client's topic: who follows, and what is tracked. */
   private readonly members = new Map<string, ChannelMember>()
   private readonly leases = new Map<string, Lease>()
+  /** The channels that are to end for what they were granted has ended. */
+  private readonly expired = new WeakSet<Channel>()
 
   constructor(
     private readonly flow: Flow<Order>,
@@ -98,6 +102,19 @@ export class Connection<R> {
     for (const member of this.members.values()) member.catchUp()
   }
 
+  /** Ends channels whose grant has ended. To be called now and then. */
+  expire(): void {
+    for (const channel of this.state.channels.values()) {
+      if (!this.isExpired(channel) || this.expired.has(channel)) continue
+      this.expired.add(channel)
+      this.flow.order({ wire: channel.wire, joinRef: channel.joinRef, end: "if expired" })
+    }
+  }
+
+  private isExpired({ expires }: Channel): boolean {
+    return expires !== undefined && expires <= this.host.now()
+  }
+
   /** What is left to do, if it could not be done at once. */
   private handle(input: Input<Order>): Effect.Effect<void, never, R> | undefined {
     if (input._tag === "Order") return this.obey(input.order)
@@ -114,6 +131,13 @@ export class Connection<R> {
   }
 
   private obey({ wire, joinRef, end }: Order): Effect.Effect<void, never, R> | undefined {
+    if (end === "if expired") {
+      // What came before in the line may have brought a newer token.
+      const channel = this.state.channels.get(wire)
+      return channel !== undefined && this.isExpired(channel)
+        ? this.perform(session.end(this.state, wire, joinRef, "phx_close"))
+        : undefined
+    }
     if (end !== "if evicted") return this.perform(session.end(this.state, wire, joinRef, end))
     const lease = this.leases.get(wire)
     if (lease === undefined) return undefined

@@ -36,7 +36,7 @@ export const receive = (rules: Rules, state: State, message: Message): Step => {
   }
   if (message.joinRef !== null && message.joinRef !== channel.joinRef) return stay(state)
   if (event === "phx_leave") return leave(state, channel, message)
-  if (event === "access_token") return stay(state)
+  if (event === "access_token") return renew(state, channel, payload)
   if (event === "presence" && isRecord(payload)) return presence(rules, state, channel, message, payload)
   if (isReserved(event)) return stay(state, refuse(message, "reserved event"))
   return push(rules, state, channel, message, payload as Payload | Uint8Array)
@@ -106,6 +106,8 @@ const join = (rules: Rules, state: State, message: Message, payload: Payload): S
         meta: clientMeta ? {} : meta,
         clientMeta,
         tracked: false,
+        asked: credentials(asked),
+        expires: answer.expires,
         self: config.self,
         ack: config.ack
       }
@@ -157,12 +159,14 @@ const presence = (rules: Rules, state: State, channel: Channel, message: Message
     return ask(state, {
       _tag: "Authorize",
       topic: channel.topic,
-      payload,
+      payload: { ...channel.asked, ...payload },
       next: (permission) => {
         if (permission._tag === "Refused") return stay(state, refuse(message, permission.reason))
         const clientMeta = permission.clientMeta !== false
         const meta = permission.meta === undefined ? {} : permission.meta
-        const granted = { ...channel, key: permission.key, meta: clientMeta ? {} : meta, clientMeta }
+        const asked = { ...channel.asked, ...credentials(payload) }
+        const kept = clientMeta ? {} : meta
+        const granted = { ...channel, key: permission.key, meta: kept, clientMeta, asked, expires: permission.expires }
         return track(state, granted, message, clientMeta && given !== undefined ? given : meta)
       }
     })
@@ -182,6 +186,38 @@ const track = (state: State, channel: Channel, message: Message, meta: unknown):
   return same?.tracked && same.key === channel.key
     ? ask(state, { _tag: "Update", channel, meta, next })
     : ask(state, { _tag: "Track", channel, key: channel.key, meta, next })
+}
+
+/**
+ * A newer token. One that is refused, or is somebody else's, is none: the channel goes on with what it has. Whoever holds
+ * two may stay as long as the later one lets them.
+ */
+const renew = (state: State, channel: Channel, payload: unknown): Step => {
+  if (!isRecord(payload) || typeof payload.access_token !== "string") return stay(state)
+  return ask(state, {
+    _tag: "Authorize",
+    topic: channel.topic,
+    payload: { ...channel.asked, ...payload },
+    next: (answer) => {
+      if (answer._tag === "Refused" || answer.key !== channel.key) return stay(state)
+      const asked = { ...channel.asked, ...credentials(payload) }
+      const [before, after] = [channel.expires, answer.expires]
+      const expires = before === undefined || after === undefined ? undefined : Math.max(before, after)
+      return stay(withChannel(state, { ...channel, asked, expires }))
+    }
+  })
+}
+
+/** Characters of a token that is kept. A real one has hundreds. */
+const TOKEN_LENGTH = 8_192
+
+const credentials = (payload: Payload): Payload => {
+  const kept: Record<string, unknown> = payload.key === undefined ? {} : { key: payload.key }
+  for (const name of ["access_token", "token"]) {
+    const token = payload[name]
+    if (typeof token === "string" && token.length <= TOKEN_LENGTH) kept[name] = token
+  }
+  return kept
 }
 
 /** Any other event: the application's, or else for the other members. */

@@ -46,7 +46,7 @@ export const wantsUpgrade = ({ headers }: IncomingMessage): boolean =>
   headers.upgrade !== undefined && /(^|,)\s*upgrade\s*(,|$)/i.test(headers.connection ?? "")
 
 /** What there is to do with an open socket. */
-type Open = Pick<Flow<unknown>, "close" | "tick">
+export type Open = Pick<Flow<unknown>, "close" | "tick">
 
 export class Sockets {
   private readonly open = new Set<Open>()
@@ -63,18 +63,18 @@ export class Sockets {
     return this.stopped
   }
 
-  add(flow: Open): void {
-    this.open.add(flow)
+  add(socket: Open): void {
+    this.open.add(socket)
     this.empty.unsafeClose()
   }
 
-  delete(flow: Open): void {
-    this.open.delete(flow)
+  delete(socket: Open): void {
+    this.open.delete(socket)
     if (this.open.size === 0) this.empty.unsafeOpen()
   }
 
   tick(): void {
-    for (const flow of this.open) flow.tick()
+    for (const socket of this.open) socket.tick()
   }
 
   /** No more sockets, and those that are open are told to come back, one after the other. */

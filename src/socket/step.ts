@@ -17,6 +17,10 @@ export interface Channel {
   readonly meta: unknown
   readonly clientMeta: boolean
   readonly tracked: boolean
+  /** Who the client said it was, and by which token: what later questions to authorize begin with. */
+  readonly asked: Payload
+  /** When the grant ends, in milliseconds since the epoch; without it never. */
+  readonly expires: number | undefined
   /** Supabase: whether own broadcasts come back, and whether they are answered. */
   readonly self: boolean
   readonly ack: boolean
@@ -67,6 +71,7 @@ export type Permission =
       readonly key?: string | undefined
       readonly meta?: unknown
       readonly clientMeta?: boolean | undefined
+      readonly expires?: number | undefined
     }
   | { readonly _tag: "Refused"; readonly reason: string }
 

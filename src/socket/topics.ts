@@ -25,6 +25,8 @@ export interface Settings {
   readonly diffInterval: Duration.Duration
   readonly presence: Presence.Service
   readonly channels: Channels.Service
+  /** Whether all sockets are told to come back. */
+  readonly stopping: () => boolean
   /** Runs it until the route's end. */
   readonly run: (effect: Effect.Effect<void>) => Fiber.RuntimeFiber<void>
 }
@@ -150,13 +152,16 @@ export class Topic {
   ).pipe(Effect.scoped)
 
   private hear(change: PresenceChange): void {
-    this.window.add(change)
     const first = !this.begun
     this.begun = true
-    if (first || Duration.toMillis(this.settings.diffInterval) === 0) this.flush()
-    else if (!this.waiting) {
-      this.waiting = true
-      this.settings.run(Effect.zipRight(Effect.sleep(this.settings.diffInterval), this.flushing))
+    // While all are told to come back, that some went first is no news: whoever comes back is sent the state.
+    if (first || !this.settings.stopping()) {
+      this.window.add(change)
+      if (first || Duration.toMillis(this.settings.diffInterval) === 0) this.flush()
+      else if (!this.waiting) {
+        this.waiting = true
+        this.settings.run(Effect.zipRight(Effect.sleep(this.settings.diffInterval), this.flushing))
+      }
     }
     this.putOut(change)
   }

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "@effect/vitest"
-import { Duration, Effect, LogLevel, Option } from "effect"
+import { Duration, Effect, LogLevel, Option, Redacted } from "effect"
 import { help, describe as inOneLine, provider, settings } from "../../src/server/Settings.js"
 
 const read = (environment: Record<string, string>) => Effect.withConfigProvider(settings, provider(environment))
@@ -15,6 +15,7 @@ describe("settings", () => {
         diffInterval: Duration.millis(50),
         idleTimeout: Duration.seconds(60),
         allowedOrigins: undefined,
+        secret: Option.none(),
         logLevel: LogLevel.Info
       })
       for (const name of ["127.0.0.1", "4000", "30 seconds", "50 millis", "60 seconds", "Info"]) {
@@ -39,6 +40,7 @@ describe("settings", () => {
         PRESENCE_DIFF_INTERVAL: "0 millis",
         PRESENCE_IDLE_TIMEOUT: "1 hour",
         PRESENCE_ALLOWED_ORIGINS: "https://a.example, http://b.example:81",
+        PRESENCE_JWT_SECRET: " hunter2 ",
         LOG_LEVEL: "debug"
       })
       expect(read_).toEqual({
@@ -49,12 +51,14 @@ describe("settings", () => {
         diffInterval: Duration.zero,
         idleTimeout: Duration.hours(1),
         allowedOrigins: ["https://a.example", "http://b.example:81"],
+        secret: Option.some(Redacted.make(" hunter2 ")),
         logLevel: LogLevel.Debug
       })
+      expect(String(read_.secret)).not.toContain("hunter2")
     })
   )
 
-  it.effect("stay on loopback unless everybody may get in", () =>
+  it.effect("stay on loopback unless tokens are checked or everybody may get in", () =>
     Effect.gen(function* () {
       for (const host of ["localhost", "127.0.0.1", "127.1.2.3", "::1"]) {
         expect(yield* read({ HOST: host })).toMatchObject({ host, refusedHost: Option.none() })
@@ -64,7 +68,9 @@ describe("settings", () => {
         const refused = { host: "127.0.0.1", refusedHost: Option.some(host) }
         expect(yield* read({ HOST: host })).toMatchObject(refused)
         expect(yield* read({ HOST: host, PRESENCE_PUBLIC: "false" })).toMatchObject(refused)
+        expect(yield* read({ HOST: host, PRESENCE_JWT_SECRET: " " })).toMatchObject(refused)
         expect(yield* read({ HOST: host, PRESENCE_PUBLIC: "true" })).toMatchObject(open)
+        expect(yield* read({ HOST: host, PRESENCE_JWT_SECRET: "hunter2" })).toMatchObject(open)
       }
     })
   )
@@ -83,8 +89,7 @@ describe("settings", () => {
     [{ PRESENCE_ALLOWED_ORIGINS: "https://a.example,*" }, "PRESENCE_ALLOWED_ORIGINS must be whole origins"],
     [{ PRESENCE_ALLOWED_ORIGINS: "a.example" }, "PRESENCE_ALLOWED_ORIGINS must be whole origins"],
     [{ LOG_LEVEL: "loud" }, "LOG_LEVEL must be one of All, Trace, Debug, Info, Warning, Error, Fatal, None"],
-    [{ PRESENCE_JWT_SECRET: "hunter2" }, "PRESENCE_JWT_SECRET is set, but tokens are not checked yet"],
-    [{ REDIS_URL: "redis://:hunter2@h" }, "REDIS_URL is set, but this server cannot join others yet"]
+    [{ PRESENCE_JWT_SECRET: "hunter2", REDIS_URL: "redis://:hunter2@h", PORT: "x" }, "PORT must be"]
   ]
   for (const [environment, message] of wrong) {
     it.effect(`refuse ${JSON.stringify(environment)} in one line`, () =>

@@ -1,8 +1,11 @@
 import * as Net from "node:net"
 import { afterAll, beforeAll, describe, expect, it, vi } from "@effect/vitest"
-import { Effect } from "effect"
+import { Effect, Fiber, Option } from "effect"
+import { connect, phoenixUrl, supabaseUrl } from "../socket/support/client.js"
+import { join, phoenixSocket } from "../socket/support/phoenix.js"
 import { build, clean, run, serve } from "../support/bin.js"
 import { ask, follow, over } from "../support/http.js"
+import { SECRET, token } from "./support/server.js"
 
 // Starting a process takes its time on a busy machine.
 vi.setConfig({ testTimeout: 60_000, hookTimeout: 120_000 })
@@ -63,27 +66,63 @@ describe("the ready server", () => {
     })
   )
 
+  it.scopedLive("serves the clients of Phoenix and Supabase, which meet those of HTTP", () =>
+    Effect.gen(function* () {
+      const { port } = yield* serve()
+      const url = `ws://127.0.0.1:${port}`
+      const joined = yield* join(yield* phoenixSocket(url), "lobby", { key: "alice", meta: { a: 1 } })
+      const supabase = yield* connect(supabaseUrl(url))
+      supabase.say("1", "1", "realtime:lobby", "phx_join", { config: { presence: { key: "bob" } } })
+      supabase.say("1", "2", "realtime:lobby", "presence", { event: "track", payload: { b: 2 } })
+      yield* joined.sees(`alice:{"a":1}`, `bob:{"b":2}`)
+      expect((yield* ask(port, "/presence/lobby")).json).toEqual([
+        { key: "alice", metas: [{ a: 1 }] },
+        { key: "bob", metas: [{ b: 2 }] }
+      ])
+      for (const path of ["/socket/longpoll", "/realtime/v1/api/broadcast"]) {
+        expect((yield* ask(port, path)).status).toBe(404)
+      }
+    })
+  )
+
   for (const signal of ["SIGTERM", "SIGINT"] as const) {
-    it.scopedLive(`${signal}: ends event streams, cuts half-sent requests and idle connections, and exits with 0`, () =>
-      Effect.gen(function* () {
-        const { port, stop } = yield* serve()
-        const events = yield* follow(port, "/presence/lobby/events?key=alice")
-        yield* events.next
-        const connections = yield* Effect.forEach(
-          [
-            "GET /presence/lobby HTTP/1.1\r\nHost: x\r\n",
-            "POST /presence/lobby HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nhalf",
-            "GET /presence/lobby HTTP/1.1\r\nHost: x\r\n\r\n",
-            ""
-          ],
-          (text) => half(port, text)
-        )
-        const { code, millis } = yield* stop(signal)
-        expect(code).toBe(0)
-        expect(millis).toBeLessThan(5_000)
-        expect(yield* over(events)).toBe("end")
-        yield* Effect.promise(() => Promise.all(connections.map(({ closed }) => closed)))
-      })
+    it.scopedLive(
+      `${signal}: tells sockets to come back, ends event streams, cuts half-sent requests and idle connections, exits with 0`,
+      () =>
+        Effect.gen(function* () {
+          const { port, stop } = yield* serve()
+          const events = yield* follow(port, "/presence/lobby/events?key=alice")
+          yield* events.next
+          const urls = [phoenixUrl, supabaseUrl].flatMap((to) => Array(4).fill(to(`ws://127.0.0.1:${port}`)))
+          const sockets = yield* Effect.forEach(urls, (url) => connect(url))
+          for (const client of sockets) client.say("1", "1", "realtime:lobby", "phx_join", { key: "bob" })
+          for (const client of sockets) yield* client.heard("presence_state")
+          // One that hears nothing any more, and so does not answer the close.
+          sockets[0]?.ws.pause()
+          const connections = yield* Effect.forEach(
+            [
+              "GET /presence/lobby HTTP/1.1\r\nHost: x\r\n",
+              "POST /presence/lobby HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nhalf",
+              "GET /presence/lobby HTTP/1.1\r\nHost: x\r\n\r\n",
+              "GET /socket/websocket HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: upgrade\r\n",
+              ""
+            ],
+            (text) => half(port, text)
+          )
+          const stopping = yield* Effect.fork(stop(signal))
+          // The first is told at once, and told so; no other is let in from then on.
+          const { code: told } = yield* Effect.raceAll(sockets.slice(1).map(({ end }) => end))
+          expect(told).toBe(1012)
+          expect([0, 503]).toContain(yield* Effect.flip(connect(phoenixUrl(`ws://127.0.0.1:${port}`))))
+          const started = performance.now()
+          for (const client of sockets.slice(1)) expect((yield* client.end).code).toBe(1012)
+          expect(performance.now() - started).toBeGreaterThan(1_000)
+          const { code, millis } = yield* Fiber.join(stopping)
+          expect(code).toBe(0)
+          expect(millis).toBeLessThan(10_000)
+          expect(yield* over(events)).toBe("end")
+          yield* Effect.promise(() => Promise.all(connections.map(({ closed }) => closed)))
+        })
     )
   }
 
@@ -177,7 +216,7 @@ describe("settings", () => {
     })
   )
 
-  it.scopedLive("beyond loopback without PRESENCE_PUBLIC=true it listens on 127.0.0.1 and says so", () =>
+  it.scopedLive("beyond loopback without a secret and PRESENCE_PUBLIC=true it listens on 127.0.0.1 and says so", () =>
     Effect.gen(function* () {
       const { line, url, port } = yield* serve({ HOST: "0.0.0.0" })
       expect(url).toBe(`http://127.0.0.1:${port}`)
@@ -196,6 +235,75 @@ describe("settings", () => {
     })
   )
 
+  it.scopedLive("with PRESENCE_JWT_SECRET it listens there, and lets in who has a token", () =>
+    Effect.gen(function* () {
+      const { line, url, port } = yield* serve({ HOST: "0.0.0.0", PRESENCE_JWT_SECRET: SECRET })
+      expect([line, url]).toEqual([`effect-presence is ready on ${url}`, `http://0.0.0.0:${port}`])
+      expect((yield* ask(port, "/presence/lobby")).status).toBe(401)
+      const authorization = `Bearer ${token({ sub: "alice", topics: ["lobby"] })}`
+      expect((yield* ask(port, "/presence/lobby", { headers: { authorization } })).status).toBe(200)
+      expect((yield* ask(port, "/presence/other", { headers: { authorization } })).status).toBe(403)
+    })
+  )
+
+  it.scopedLive("no token, good or bad, is written anywhere, however much is logged", () =>
+    Effect.gen(function* () {
+      const { port, said, stop } = yield* serve({ PRESENCE_JWT_SECRET: SECRET, LOG_LEVEL: "All" })
+      const url = `ws://127.0.0.1:${port}`
+      const tokens = [
+        token({ sub: "alice", topics: ["lobby"] }),
+        token({ sub: "alice", topics: ["lobby"] }, { secret: "guessed" }),
+        token({ sub: "alice", topics: ["lobby"], exp: 1 }),
+        token({ sub: "x".repeat(300), topics: ["*"] }),
+        "q9z.q9z.q9z"
+      ]
+      for (const jwt of tokens) {
+        yield* ask(port, `/presence/lobby?access_token=${jwt}`)
+        yield* ask(port, "/presence/lobby", { headers: { authorization: `Bearer ${jwt}` } })
+        yield* ask(port, `/?token=${jwt}`)
+        yield* Effect.either(connect(phoenixUrl(url, `vsn=2.0.0&token=${jwt}`)))
+        const client = yield* connect(phoenixUrl(url))
+        client.say("1", "1", "lobby", "phx_join", { key: "alice", access_token: jwt })
+        yield* client.reply("1")
+        client.say("1", "2", "lobby", "access_token", { access_token: jwt })
+        client.say("1", "3", "lobby", "presence", { event: "track", key: "alice", token: jwt })
+        yield* client.reply("3")
+      }
+      yield* stop("SIGTERM")
+      const text = said()
+      for (const jwt of tokens) for (const part of jwt.split(".")) expect(text).not.toContain(part)
+      expect(text).not.toContain(SECRET)
+    })
+  )
+
+  it.scopedLive("PRESENCE_IDLE_TIMEOUT is how long a socket may be silent", () =>
+    Effect.gen(function* () {
+      const { port } = yield* serve({ PRESENCE_IDLE_TIMEOUT: "300 millis" })
+      const silent = yield* connect(phoenixUrl(`ws://127.0.0.1:${port}`))
+      expect((yield* silent.end).code).toBe(1000)
+    })
+  )
+
+  it.scopedLive("PRESENCE_DIFF_INTERVAL is the window of sockets and event streams", () =>
+    Effect.gen(function* () {
+      const { port } = yield* serve({ PRESENCE_DIFF_INTERVAL: "1 hour" })
+      const events = yield* follow(port, "/presence/lobby/events")
+      yield* events.next
+      const heard = yield* Effect.forkScoped(events.next)
+      const [one, two] = yield* Effect.all([
+        connect(phoenixUrl(`ws://127.0.0.1:${port}`)),
+        connect(supabaseUrl(`ws://127.0.0.1:${port}`))
+      ])
+      one.say("1", "1", "lobby", "phx_join", { key: "alice" })
+      two.say("1", "1", "realtime:lobby", "phx_join", { config: { presence: { key: "bob" } } })
+      two.say("1", "2", "realtime:lobby", "presence", { event: "track" })
+      yield* two.reply("2")
+      yield* one.heard("presence_state")
+      for (const client of [one, two]) expect(client.frames.map(([, , , e]) => e)).not.toContain("presence_diff")
+      expect(yield* Fiber.poll(heard)).toEqual(Option.none())
+    })
+  )
+
   it.scopedLive("PRESENCE_ALLOWED_ORIGINS lets exactly those in", () =>
     Effect.gen(function* () {
       const { port } = yield* serve({ PRESENCE_ALLOWED_ORIGINS: "https://a.example, http://b.example:81" })
@@ -204,6 +312,9 @@ describe("settings", () => {
       expect(yield* status("https://a.example")).toBe(200)
       expect(yield* status("http://b.example:81")).toBe(200)
       expect(yield* status("http://localhost")).toBe(403)
+      const socket = (origin: string) => connect(phoenixUrl(`ws://127.0.0.1:${port}`), { origin })
+      yield* socket("https://a.example")
+      expect(yield* Effect.flip(socket("http://localhost"))).toBe(403)
     })
   )
 })

@@ -1,32 +1,15 @@
-import { HttpServer } from "@effect/platform"
 import { afterAll, beforeAll, describe, expect, it, vi } from "@effect/vitest"
-import { Context, Duration, Effect, Exit, Layer, LogLevel, Option, Scope } from "effect"
+import { Effect, Exit, Scope } from "effect"
 import type { Browser, Page } from "playwright-core"
-import * as Server from "../../src/server/Server.js"
-import type { Settings } from "../../src/server/Settings.js"
 import { launch, withoutBrowser } from "../support/chromium.js"
+import { ask } from "../support/http.js"
+import { serve, token, withSecret } from "./support/server.js"
 
 if (withoutBrowser !== undefined) console.warn(withoutBrowser)
 
-const settings: Settings = {
-  host: "127.0.0.1",
-  refusedHost: Option.none(),
-  port: 0,
-  ttl: Duration.seconds(30),
-  diffInterval: Duration.millis(50),
-  idleTimeout: Duration.seconds(60),
-  allowedOrigins: undefined,
-  logLevel: LogLevel.Info
+interface Style {
+  getPropertyValue(name: string): string
 }
-
-/** A server until the scope closes; its port. */
-const serve = (scope: Scope.Scope, port = 0) =>
-  Layer.buildWithScope(Server.layer({ ...settings, port }), scope).pipe(
-    Effect.map((context) => {
-      const { address } = Context.get(context, HttpServer.HttpServer)
-      return address._tag === "TcpAddress" ? address.port : 0
-    })
-  )
 
 let browser: Browser
 
@@ -79,7 +62,7 @@ describe.skipIf(withoutBrowser !== undefined)("the page", () => {
     "shows who is here before one joins, and two pages with two names each see the other",
     () =>
       Effect.gen(function* () {
-        const port = yield* serve(yield* Effect.scope)
+        const port = yield* serve()
         const watcher = yield* open(port)
         const alice = yield* open(port)
         const bob = yield* open(port)
@@ -106,7 +89,7 @@ describe.skipIf(withoutBrowser !== undefined)("the page", () => {
     "shows a person with two tabs once, with a mark, and tells of them once",
     () =>
       Effect.gen(function* () {
-        const port = yield* serve(yield* Effect.scope)
+        const port = yield* serve()
         const watcher = yield* open(port)
         const one = yield* open(port)
         const two = yield* open(port)
@@ -132,7 +115,7 @@ describe.skipIf(withoutBrowser !== undefined)("the page", () => {
     "takes names as text, and keeps rooms apart",
     () =>
       Effect.gen(function* () {
-        const port = yield* serve(yield* Effect.scope)
+        const port = yield* serve()
         const room = encodeURIComponent("a/b <b>&?%2F é")
         const one = yield* open(port, `/?room=${room}`)
         const two = yield* open(port, `/?room=${room}`)
@@ -157,7 +140,7 @@ describe.skipIf(withoutBrowser !== undefined)("the page", () => {
     () =>
       Effect.gen(function* () {
         const first = yield* Scope.make()
-        const port = yield* serve(first)
+        const port = yield* serve().pipe(Scope.extend(first))
         const alice = yield* open(port)
         const bob = yield* open(port)
         const watcher = yield* open(port)
@@ -169,7 +152,7 @@ describe.skipIf(withoutBrowser !== undefined)("the page", () => {
         yield* Effect.promise(() => status.getByText("Reconnecting…").waitFor())
         yield* hereNow(watcher.page, ["Alice", "Bob"])
 
-        yield* serve(yield* Effect.scope, port)
+        yield* serve({ port })
         yield* Effect.promise(() => status.getByText("Live").waitFor())
         yield* hereNow(watcher.page, ["Alice", "Bob"], 20_000)
         yield* hereNow(alice.page, ["Alice", "Bob"], 20_000)
@@ -184,7 +167,7 @@ describe.skipIf(withoutBrowser !== undefined)("the page", () => {
     "says why a name is refused, and goes on watching",
     () =>
       Effect.gen(function* () {
-        const port = yield* serve(yield* Effect.scope)
+        const port = yield* serve()
         const { page } = yield* open(port)
         // More than the field lets anybody type.
         yield* Effect.promise(() =>
@@ -193,9 +176,106 @@ describe.skipIf(withoutBrowser !== undefined)("the page", () => {
             .evaluate((field: { removeAttribute(name: string): void }) => field.removeAttribute("maxlength"))
         )
         yield* join(page, "x".repeat(300))
-        yield* Effect.promise(() => page.getByRole("alert").getByText("keyBytes").waitFor())
+        yield* Effect.promise(() => page.getByRole("alert").getByText("key has more than 255 bytes").waitFor())
         yield* join(page, "Alice")
         yield* hereNow(page, ["Alice"])
+      }),
+    60_000
+  )
+
+  it.scopedLive(
+    "tracks nobody who has not joined, and shows where the others point as it moves, for eyes only",
+    () =>
+      Effect.gen(function* () {
+        const port = yield* serve()
+        const watcher = yield* open(port)
+        const alice = yield* open(port)
+        const bob = yield* open(port)
+        const list = Effect.map(ask(port, "/presence/lobby"), ({ json }) => json)
+        const point = (page: Page, x: number, y: number) =>
+          Effect.promise(async () => {
+            const box = await page.locator("main").boundingBox()
+            if (box !== null) await page.mouse.move(box.x + box.width * x, box.y + box.height * y)
+          })
+        /** Waits until the cursors of a page are these. */
+        const sees = (page: Page, expected: ReadonlyArray<string>) =>
+          Effect.promise(() =>
+            vi.waitFor(async () => {
+              const read = (cursors: ReadonlyArray<{ dataset: { name: string }; style: Style }>) =>
+                cursors.map(({ dataset, style }) => {
+                  const share = (name: string) => Math.round(Number(style.getPropertyValue(name)) * 10) / 10
+                  return `${dataset.name} ${share("--x")} ${share("--y")}`
+                })
+              expect(await page.locator(".cursor").evaluateAll(read)).toEqual(expected)
+            }, 10_000)
+          )
+        yield* point(bob.page, 0.5, 0.5)
+        yield* hereNow(watcher.page, [])
+        expect(yield* list).toEqual([])
+
+        yield* join(alice.page, "Alice")
+        yield* join(bob.page, "Bob")
+        yield* hereNow(watcher.page, ["Alice", "Bob"])
+        yield* point(bob.page, 0.2, 0.6)
+        yield* sees(alice.page, ["Bob 0.2 0.6"])
+        yield* sees(watcher.page, ["Bob 0.2 0.6"])
+        yield* sees(bob.page, [])
+        // The same cursor moves on.
+        const cursor = yield* Effect.promise(() => alice.page.locator(".cursor").elementHandle())
+        yield* point(bob.page, 0.8, 0.1)
+        yield* sees(alice.page, ["Bob 0.8 0.1"])
+        expect(yield* Effect.promise(() => cursor?.evaluate((it: { isConnected: boolean }) => it.isConnected))).toBe(
+          true
+        )
+        expect(yield* Effect.promise(() => alice.page.locator("#cursors").getAttribute("aria-hidden"))).toBe("true")
+        expect(yield* Effect.promise(() => alice.page.getByText("Bob", { exact: true }).count())).toBe(2)
+        // Who points outside of it, and who leaves, has none. No update is a join or a leave.
+        yield* Effect.promise(() => bob.page.mouse.move(1, 1))
+        yield* sees(alice.page, [])
+        yield* point(bob.page, 0.5, 0.5)
+        yield* sees(alice.page, ["Bob 0.5 0.5"])
+        yield* Effect.promise(() => bob.page.close())
+        yield* sees(alice.page, [])
+        yield* hereNow(watcher.page, ["Alice"])
+        expect(yield* feed(watcher.page)).toEqual(["Alice joined", "Bob joined", "Bob left"])
+        expect([alice, bob, watcher].flatMap(({ complaints }) => complaints)).toEqual([])
+      }),
+    60_000
+  )
+
+  it.scopedLive(
+    "takes a token from its own address: who it says one is, and why it is refused",
+    () =>
+      Effect.gen(function* () {
+        const port = yield* serve(withSecret)
+        const at = (jwt: string, room = "lobby") => `/?room=${room}&token=${jwt}`
+        const alice = yield* open(port, at(token({ sub: "Alice", topics: ["lobby"] })))
+        expect(yield* Effect.promise(() => alice.page.getByRole("textbox", { name: "Name" }).inputValue())).toBe(
+          "Alice"
+        )
+        const watcher = yield* open(port, at(token({ sub: "Wendy", topics: ["*"] })))
+        yield* Effect.promise(() => alice.page.getByRole("button", { name: "Join" }).click())
+        yield* hereNow(watcher.page, ["Alice"])
+        yield* hereNow(alice.page, ["Alice"])
+        yield* Effect.promise(() => alice.page.locator(".mine").waitFor())
+        expect([alice, watcher].flatMap(({ complaints }) => complaints)).toEqual([])
+
+        const says = (page: Page, text: string) =>
+          Effect.promise(() => page.getByRole("alert").getByText(text).waitFor({ timeout: 10_000 }))
+        const elsewhere = yield* open(port, at(token({ sub: "Alice", topics: ["lobby"] }), "kitchen"))
+        yield* says(elsewhere.page, "forbidden topic")
+        const without = yield* open(port)
+        yield* says(without.page, "unauthorized")
+        const forged = yield* open(port, at(token({ sub: "Alice", topics: ["*"] }, { secret: "guessed" })))
+        yield* says(forged.page, "unauthorized")
+        const expiring = yield* open(
+          port,
+          at(token({ sub: "Eve", topics: ["*"], exp: Math.ceil(Date.now() / 1_000) + 4 }))
+        )
+        yield* Effect.promise(() => expiring.page.getByRole("button", { name: "Join" }).click())
+        yield* hereNow(watcher.page, ["Alice", "Eve"])
+        yield* hereNow(watcher.page, ["Alice"])
+        yield* says(expiring.page, "unauthorized")
       }),
     60_000
   )
@@ -204,7 +284,7 @@ describe.skipIf(withoutBrowser !== undefined)("the page", () => {
     "fits a narrow phone",
     () =>
       Effect.gen(function* () {
-        const port = yield* serve(yield* Effect.scope)
+        const port = yield* serve()
         const { page } = yield* open(port, `/?room=${"w".repeat(80)}`)
         yield* join(page, "W".repeat(60))
         yield* Effect.promise(() => page.setViewportSize({ width: 320, height: 640 }))

@@ -19,7 +19,7 @@ export const build = (): void => {
       cwd: root
     }
   )
-  cpSync(`${root}src/server/page`, `${built}/server/page`, { recursive: true })
+  cpSync(`${root}src`, built, { recursive: true, filter: (path) => !path.endsWith(".ts") })
 }
 
 export const clean = (): void => rmSync(built, { recursive: true, force: true })
@@ -30,6 +30,8 @@ export interface Started {
   readonly line: string
   readonly url: string
   readonly port: number
+  /** All that it has written. */
+  readonly said: () => string
   readonly stop: (signal: NodeJS.Signals) => Effect.Effect<{ readonly code: number | null; readonly millis: number }>
 }
 
@@ -69,12 +71,19 @@ export const serve = (environment: Record<string, string> = {}): Effect.Effect<S
     Effect.flatMap((child) =>
       Effect.async<Started, string>((resume) => {
         let out = ""
-        child.stderr?.on("data", (text) => resume(Effect.fail(String(text))))
+        let said = ""
+        child.stderr?.on("data", (text) => {
+          said += text
+          resume(Effect.fail(String(text)))
+        })
         child.stdout?.on("data", (text) => {
           out += text
+          said += text
           const [, line, url = "", port] = /^(.*(http:\/\/\S+:(\d+)).*)\n/m.exec(out) ?? []
           if (line !== undefined)
-            resume(Effect.succeed({ process: child, line, url, port: Number(port), stop: stop(child) }))
+            resume(
+              Effect.succeed({ process: child, line, url, port: Number(port), said: () => said, stop: stop(child) })
+            )
         })
         child.on("close", (code) => resume(Effect.fail(`it ended with ${code}`)))
       })

@@ -1,26 +1,33 @@
-// Who is here: one EventSource per tab. Without a name it watches; with one it is also what keeps that name present.
-// It comes back by itself when the connection is lost, under the same name, and goes on where it was if it can.
+// Who is here, by Phoenix's client: one socket and one channel per tab. It joins the channel without a key and watches;
+// who joins under a name is tracked from then on. The socket comes back by itself, under the same name.
 ;(() => {
-  const room = new URLSearchParams(location.search).get("room")?.trim() || "lobby"
+  const parameters = new URLSearchParams(location.search)
+  const room = parameters.get("room")?.trim() || "lobby"
+  // What cannot stand in a token, such as a space that came along, cannot be sent either.
+  const token = parameters.get("token")?.replace(/[^\w.-]/g, "") || undefined
   const $ = (id) => document.getElementById(id)
 
-  /** How many names are written out. */
+  /** How many names, and how many cursors, are shown. */
   const SHOWN = 500
+  const CURSORS = 50
   /** How many lines the feed keeps. */
   const LINES = 200
   /** After a reconnect others need a moment to come back too, in milliseconds. Only then the feed says who has left. */
   const SETTLE = 5_000
-  const RETRY = 2_000
+  const RETRY = [50, 200, 500, 1_000]
+  const RETRY_MOST = 2_000
+  /** Milliseconds between two positions of the pointer that others are told. */
+  const PACE = 60
 
   /** Under which name this tab is here, if it is. */
   let name
-  let source
-  let retry
-  /** Whether anything was heard yet; the first snapshot is no news. */
+  /** Whether anything was heard yet; the first state is no news. */
   let begun = false
   let lost = false
+  /** How often it was refused a socket since it had one. */
+  let refusals = 0
   /** The key of each connection. */
-  let refs = new Map()
+  const refs = new Map()
   /** How many connections each key has. */
   let here = new Map()
   /** Who was gone after a reconnect, and may be on the way back while `settling` runs. */
@@ -31,41 +38,21 @@
 
   // The connection
 
-  const address = () => {
-    const query = name === undefined ? "" : `?${new URLSearchParams({ key: name })}`
-    return `presence/${encodeURIComponent(room)}/events${query}`
-  }
+  const endPoint = new URL("socket", document.baseURI)
+  endPoint.protocol = endPoint.protocol === "https:" ? "wss:" : "ws:"
+  const socket = new Phoenix.Socket(endPoint.href, {
+    authToken: token,
+    reconnectAfterMs: (tries) => RETRY[tries - 1] ?? RETRY_MOST
+  })
+  let channel
 
-  const connect = () => {
-    clearTimeout(retry)
-    source?.close()
-    const current = new EventSource(address())
-    source = current
-    const on = (type, listen) =>
-      current.addEventListener(type, (event) => {
-        if (source === current) listen(event)
-      })
-    on("open", opened)
-    on("snapshot", (event) => {
-      const { connections } = JSON.parse(event.data)
-      changeTo(new Map(connections.map(({ ref, key }) => [ref, key])))
-    })
-    on("diff", (event) => {
-      const { joins, leaves, updates } = JSON.parse(event.data)
-      const next = new Map(refs)
-      for (const { ref } of leaves) next.delete(ref)
-      for (const { ref, key, previousRef } of updates) {
-        next.delete(previousRef)
-        next.set(ref, key)
-      }
-      for (const { ref, key } of joins) next.set(ref, key)
-      changeTo(next)
-    })
-    on("error", () => {
-      showLost()
-      // Else the browser tries again by itself.
-      if (current.readyState === EventSource.CLOSED) refused()
-    })
+  const enter = () => {
+    channel = socket.channel(room, () => (name === undefined ? {} : { key: name, meta: pointer }))
+    channel.on("presence_state", hearState)
+    channel.on("presence_diff", hearDiff)
+    channel.onError(showLost)
+    channel.onClose(putOut)
+    channel.join().receive("ok", opened).receive("error", notJoined)
   }
 
   const opened = () => {
@@ -75,6 +62,8 @@
       settling = setTimeout(settle, SETTLE)
     }
     lost = false
+    if (refusals > 0) $("problem").textContent = ""
+    refusals = 0
     showStatus("live", "Live")
   }
 
@@ -84,28 +73,38 @@
     showStatus("lost", begun ? "Reconnecting…" : "Connecting…")
   }
 
-  /** An EventSource does not say why it was refused. */
+  /** The client tries again by itself: to watch, if it was the name that was refused. */
+  const notJoined = ({ reason }) => {
+    if (name === undefined) showRefusal(reason)
+    else notHere(`You could not join: ${reason}`)
+  }
+
+  /** For this channel it is over. To watch is another one, which is refused if that is over too. */
+  const putOut = () => {
+    notHere("The server has put you out.")
+    enter()
+  }
+
+  /** A socket that does not open does not say why; a request does. */
   const refused = async () => {
-    const asked = source
-    const abort = new AbortController()
+    if (socket.isConnected()) return
     let reason
     try {
-      const response = await fetch(address(), { signal: abort.signal })
-      if (response.status >= 400 && response.status < 500) reason = (await response.json()).error
+      const headers = token === undefined ? {} : { authorization: `Bearer ${token}` }
+      const response = await fetch(`presence/${encodeURIComponent(room)}/count`, { headers })
+      // A server on its way up or down may answer the one and not the other.
+      if (response.ok && ++refusals > RETRY.length) reason = `is ${location.origin} among its allowed origins?`
+      else if (response.status >= 400 && response.status < 500) reason = (await response.json()).error
     } catch {
       // The server is away.
     }
-    abort.abort()
-    if (source !== asked) return
-    if (reason === undefined) {
-      retry = setTimeout(connect, RETRY)
-    } else if (name === undefined) {
-      showStatus("lost", "Not connected")
-      $("problem").textContent = `The server refuses this room: ${reason}`
-    } else {
-      leave()
-      $("problem").textContent = `You could not join: ${reason}`
-    }
+    if (!socket.isConnected() && reason !== undefined) showRefusal(reason)
+  }
+
+  const showRefusal = (reason) => {
+    refusals ||= 1
+    showStatus("lost", "Not connected")
+    $("problem").textContent = `The server refuses this room: ${reason}`
   }
 
   const showStatus = (state, text) => {
@@ -120,19 +119,31 @@
 
   // Joining and leaving
 
+  /** A push that also serves to update: what is tracked is replaced. */
+  const track = (payload) => channel.push("presence", { type: "presence", event: "track", ...payload })
+
   const join = (wanted) => {
     name = wanted
+    pointer = told = {}
     sessionStorage.setItem("name", wanted)
     $("problem").textContent = ""
     $("me").textContent = wanted
     swap(true)
-    connect()
+    track({ key: wanted, payload: pointer }).receive("error", ({ reason }) => {
+      if (name === wanted) notHere(`You could not join: ${reason}`)
+    })
   }
 
   const leave = () => {
     name = undefined
+    channel.push("presence", { type: "presence", event: "untrack" })
     swap(false)
-    connect()
+  }
+
+  const notHere = (problem) => {
+    name = undefined
+    swap(false)
+    $("problem").textContent = problem
   }
 
   const swap = (joined) => {
@@ -142,11 +153,93 @@
     showHere()
   }
 
+  // Where one points: a meta that is updated
+
+  /** Where the pointer is, in shares of the page's main part; empty while it is elsewhere. */
+  let pointer = {}
+  let told = pointer
+  let pacing
+
+  const point = (next) => {
+    pointer = next
+    if (pacing === undefined) tellPointer()
+  }
+
+  const tellPointer = () => {
+    pacing = undefined
+    if (pointer === told) return
+    told = pointer
+    if (name !== undefined && channel.state === "joined") track({ payload: pointer })
+    pacing = setTimeout(tellPointer, PACE)
+  }
+
+  const share = (part, whole) => Math.round((part / whole) * 10_000) / 10_000
+
+  const isShare = (value) => typeof value === "number" && value >= 0 && value <= 1
+
+  const FADE = [{ opacity: 1 }, { opacity: 1, offset: 0.75 }, { opacity: 0.35 }]
+
+  /** By the connection's ref. */
+  const cursors = new Map()
+
+  /** Shows where a connection points. With an update it has a new ref, and the cursor moves on. */
+  const showCursor = (key, { phx_ref: ref, phx_ref_prev: previous, x, y }) => {
+    const known = cursors.get(previous) ?? cursors.get(ref)
+    cursors.delete(previous)
+    cursors.delete(ref)
+    if (key === name || !isShare(x) || !isShare(y) || (known === undefined && cursors.size >= CURSORS)) {
+      known?.remove()
+      return
+    }
+    const cursor = known ?? element("span", { className: "cursor" })
+    cursor.dataset.name = key
+    cursor.style.setProperty("--hue", hue(key))
+    cursor.style.setProperty("--x", x)
+    cursor.style.setProperty("--y", y)
+    if (known === undefined) $("cursors").append(cursor)
+    // One that rests shows what is behind it.
+    cursor.fading ??= cursor.animate(FADE, { duration: 4_000, fill: "forwards" })
+    cursor.fading.currentTime = 0
+    cursor.fading.play()
+    cursors.set(ref, cursor)
+  }
+
+  const hideCursor = (ref) => {
+    cursors.get(ref)?.remove()
+    cursors.delete(ref)
+  }
+
   // Who is here
 
-  const changeTo = (next) => {
+  /** Each meta of a payload's map, whatever the keys are called. */
+  const each = (entries, visit) => {
+    for (const [key, { metas }] of Object.entries(entries)) for (const meta of metas) visit(key, meta)
+  }
+
+  const hearState = (state) => {
+    refs.clear()
+    each(state, (key, { phx_ref }) => refs.set(phx_ref, key))
+    for (const ref of [...cursors.keys()]) if (!refs.has(ref)) hideCursor(ref)
+    each(state, showCursor)
+    changed()
+  }
+
+  const hearDiff = ({ joins, leaves }) => {
+    let moved = false
+    each(joins, (key, meta) => {
+      moved = !refs.delete(meta.phx_ref_prev) || moved
+      refs.set(meta.phx_ref, key)
+      showCursor(key, meta)
+    })
+    each(leaves, (_, { phx_ref }) => {
+      moved = refs.delete(phx_ref) || moved
+      hideCursor(phx_ref)
+    })
+    if (moved) changed()
+  }
+
+  const changed = () => {
     const before = here
-    refs = next
     here = new Map()
     for (const key of refs.values()) here.set(key, (here.get(key) ?? 0) + 1)
     if (begun) tell(before)
@@ -252,20 +345,38 @@
     return made
   }
 
+  /** Who a token says one is. Only to show it: the server reads the token itself. */
+  const subjectOf = (token) => {
+    try {
+      const bytes = atob(token.split(".")[1].replaceAll("-", "+").replaceAll("_", "/"))
+      const { sub } = JSON.parse(new TextDecoder().decode(Uint8Array.from(bytes, (byte) => byte.charCodeAt(0))))
+      return typeof sub === "string" ? sub : undefined
+    } catch {
+      return undefined
+    }
+  }
+
   // Begin
 
   $("room").textContent = room
-  $("name").value = sessionStorage.getItem("name") ?? ""
+  const subject = token === undefined ? undefined : subjectOf(token)
+  $("name").value = subject ?? sessionStorage.getItem("name") ?? ""
+  $("name").readOnly = subject !== undefined
   $("join").addEventListener("submit", (event) => {
     event.preventDefault()
     const wanted = $("name").value.trim().toWellFormed?.() ?? $("name").value.trim()
     if (wanted !== "") join(wanted)
   })
   $("leave").addEventListener("click", leave)
-  addEventListener("pagehide", () => source.close())
-  addEventListener("pageshow", (event) => {
-    if (event.persisted) connect()
+  const main = document.querySelector("main")
+  main.addEventListener("pointermove", ({ clientX, clientY }) => {
+    const { left, top, width, height } = main.getBoundingClientRect()
+    point({ x: share(clientX - left, width), y: share(clientY - top, height) })
   })
+  main.addEventListener("pointerleave", () => point({}))
+  socket.onError(refused)
+  socket.onClose(showLost)
   showHere()
-  connect()
+  enter()
+  socket.connect()
 })()

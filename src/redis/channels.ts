@@ -1,0 +1,101 @@
+/**
+ * Channels over several replicas: local first, then Redis.
+ *
+ * A subscription in Redis for each topic that somebody here subscribes to. What comes carries its origin and its
+ * topic: echoes of our own, and texts whose topic is not their channel's, are dropped. Nothing that Redis does or does
+ * not do touches local delivery; what others missed while it was away is lost to them, and counted.
+ *
+ * `presence:{topic}` is never sent: each replica makes these texts of what it sees of the topic.
+ */
+import { Effect, type Scope } from "effect"
+import { make, type Topics } from "../internal/channels.js"
+import * as metrics from "./metrics.js"
+import type { Port } from "./port.js"
+import { noStop, within } from "./within.js"
+
+/** The channels that mirror presence. */
+export const MIRROR = "presence:"
+
+export interface ChannelsOptions {
+  readonly port: Port
+  readonly prefix: string
+  readonly timeout: number
+  /** Names this process. */
+  readonly origin: string
+  readonly capacity: number | undefined
+  /** Follows a topic of presence until the scope closes, so that its channel has something to say. */
+  readonly mirror: (topic: string) => Effect.Effect<void, never, Scope.Scope>
+}
+
+export interface SubscribeOptions<E, R> {
+  readonly authorize?: ((topic: string) => Effect.Effect<unknown, E, R>) | undefined
+}
+
+export const makeChannels = ({ port, prefix, timeout, origin, capacity, mirror }: ChannelsOptions) =>
+  Effect.gen(function* () {
+    const base = `${prefix}:c:`
+    const isMirror = (topic: string): boolean => topic.startsWith(MIRROR)
+    /** The topics that are listened to here, each with the acknowledgement of its subscription. */
+    const subscribed = new Map<string, Promise<void>>()
+
+    let onReady: Array<() => void> = []
+    const whenReady = (): Promise<void> => new Promise((resolve) => onReady.push(resolve))
+
+    const topics: Topics = {
+      open: (topic) => {
+        if (isMirror(topic)) return
+        subscribed.set(topic, port.isSubscriberReady() ? settled(port.subscribe([base + topic])) : whenReady())
+      },
+      close: (topic) => {
+        if (!subscribed.delete(topic)) return
+        void settled(port.unsubscribe([base + topic]))
+      }
+    }
+    const local = yield* make({ capacity }, topics)
+
+    const acknowledged = (promise: Promise<void> | undefined): Effect.Effect<unknown> =>
+      promise === undefined
+        ? Effect.void
+        : within<void>(timeout, (done) => {
+            void promise.then(done)
+            return noStop
+          })
+
+    const send = (topic: string, text: string): void => {
+      const missed = (): void => metrics.add(metrics.unpublished, 1)
+      if (port.isReady()) port.publish(base + topic, JSON.stringify([origin, topic, text])).catch(missed)
+      else missed()
+    }
+
+    return {
+      service: {
+        ...local,
+        publish: (topic: string, text: string) =>
+          Effect.tap(local.publish(topic, text), () => {
+            if (!isMirror(topic)) send(topic, text)
+          }),
+        subscribe: <E = never, R = never>(topic: string, options?: SubscribeOptions<E, R>) =>
+          Effect.tap(local.subscribe(topic, options), () =>
+            isMirror(topic) ? mirror(topic.slice(MIRROR.length)) : acknowledged(subscribed.get(topic))
+          )
+      },
+      /** Whether the channel is one of these. */
+      onMessage: (channel: string, text: string): boolean => {
+        if (!channel.startsWith(base)) return false
+        const [from, topic, said] = JSON.parse(text) as ReadonlyArray<unknown>
+        if (from !== origin && typeof said === "string" && topic === channel.slice(base.length)) {
+          local.unsafePublish(channel.slice(base.length), said)
+        }
+        return true
+      },
+      onSubscriberReady: async (): Promise<void> => {
+        const waiting = onReady
+        onReady = []
+        await port.subscribe(Array.from(subscribed.keys(), (topic) => base + topic))
+        for (const resume of waiting) resume()
+      }
+    }
+  })
+
+/** Whether or not it worked: when the subscriber is there again everything is subscribed to again. */
+const settled = (promise: Promise<void>): Promise<void> => promise.catch(() => {})

@@ -1,0 +1,10 @@
+/**
+ * Presence and channels over several replicas, kept in Redis.
+ *
+ * @since 0.1.0
+ */
+
+export type { ChannelsRedisOptions } from "./ChannelsRedis.js"
+export * as ChannelsRedis from "./ChannelsRedis.js"
+export type { PresenceRedisOptions } from "./PresenceRedis.js"
+export * as PresenceRedis from "./PresenceRedis.js"

@@ -1,0 +1,91 @@
+/**
+ * The names of everything in Redis.
+ *
+ * A partition is a complete presence in one slot: the prefix and the partition's number in braces come first in every
+ * key, so a topic that holds a brace moves nothing. A topic belongs to a partition by its hash, the same on every
+ * replica; a single server has one partition, a cluster sixteen.
+ */
+
+/** Why a prefix is refused, or `undefined` for a good one. */
+export const checkPrefix = (prefix: string): string | undefined => {
+  if (prefix.length === 0) return "it is empty"
+  if (/[{}]/.test(prefix)) return "a brace in it would decide the slot of every key"
+  return prefix.isWellFormed() ? undefined : "it holds a lone surrogate"
+}
+
+/** The keys and channels of one partition. */
+export class Keys {
+  readonly leases: string
+  readonly versions: string
+  /** What all replicas must have in common. */
+  readonly shared: string
+  /** What a topic's channel begins with. */
+  readonly channel: string
+  private readonly base: string
+
+  constructor(prefix: string, partition: number) {
+    this.base = `${prefix}:{${partition}}:`
+    this.leases = `${this.base}l`
+    this.versions = `${this.base}v`
+    this.shared = `${this.base}c`
+    this.channel = `${this.base}t:`
+  }
+
+  members(topic: string): string {
+    return `${this.base}m:${topic}`
+  }
+
+  keys(topic: string): string {
+    return `${this.base}k:${topic}`
+  }
+
+  index(replica: string): string {
+    return `${this.base}i:${replica}`
+  }
+
+  evicted(replica: string): string {
+    return `${this.base}x:${replica}`
+  }
+
+  topicChannel(topic: string): string {
+    return this.channel + topic
+  }
+
+  /** Where a replica is told to look what was evicted. */
+  inbox(replica: string): string {
+    return `${this.base}n:${replica}`
+  }
+}
+
+/** The partition of a topic: FNV-1a over its UTF-16 units. */
+export const partitionOf = (topic: string, partitions: number): number => {
+  if (partitions === 1) return 0
+  let hash = 0x811c9dc5
+  for (let i = 0; i < topic.length; i++) hash = Math.imul(hash ^ topic.charCodeAt(i), 0x01000193)
+  return (hash >>> 0) % partitions
+}
+
+/** A connection's place in the index of its replica. */
+export const fieldOf = (seq: number, topic: string): string => `${seq}:${topic}`
+
+/** The reverse; `undefined` for what is no such place. */
+export const placeOf = (field: string): { readonly seq: number; readonly topic: string } | undefined => {
+  const colon = field.indexOf(":")
+  const seq = Number(field.slice(0, colon))
+  return colon > 0 && Number.isSafeInteger(seq) ? { seq, topic: field.slice(colon + 1) } : undefined
+}
+
+/** A connection's name in Redis, its own for ever: the replica and the number of its join there. */
+export const connectionOf = (replica: string, seq: number): string => `${replica}.${seq}`
+
+/** The reverse. */
+export const ownerOf = (connection: string): { readonly replica: string; readonly seq: number } => {
+  const dot = connection.lastIndexOf(".")
+  return { replica: connection.slice(0, dot), seq: Number(connection.slice(dot + 1)) }
+}
+
+/** A connection's ref: its name with the revision, which counts the joins and updates of that replica together. */
+export const refOf = (connection: string, revision: number): string => {
+  const { replica, seq } = ownerOf(connection)
+  return `${replica}.${seq.toString(36)}.${revision.toString(36)}`
+}

@@ -1,0 +1,62 @@
+/**
+ * One connection that is always there or on its way: when it ends, another is made after a pause that grows.
+ *
+ * The client's own reconnecting is not used, as it sends again and subscribes again what it thinks was meant. Commands
+ * that wait for an answer when a connection ends fail with it.
+ */
+import type { Redis } from "ioredis"
+
+export class Link {
+  client: Redis
+  /** Why the last connection ended. */
+  reason = "not connected yet"
+  private failures = 0
+  private closed = false
+  private timer: NodeJS.Timeout | undefined
+
+  constructor(
+    private readonly make: () => Redis,
+    private readonly onReady: (client: Redis) => void,
+    private readonly onDown: (reason: string) => void
+  ) {
+    this.client = this.connect()
+  }
+
+  isReady(): boolean {
+    return this.client.status === "ready"
+  }
+
+  close(): void {
+    this.closed = true
+    clearTimeout(this.timer)
+    this.client.disconnect()
+  }
+
+  private connect(): Redis {
+    const client = this.make()
+    let wasReady = false
+    client.on("error", (error: Error) => {
+      this.reason = error.message
+    })
+    client.on("ready", () => {
+      if (this.closed) return
+      this.failures = 0
+      wasReady = true
+      this.onReady(client)
+    })
+    client.on("end", () => {
+      if (this.closed) return
+      if (wasReady) this.onDown(this.reason)
+      // The first retry soon, as most losses are a restart or a fail-over; jitter, so that replicas do not come as one.
+      const pause = Math.min(50 * 2 ** this.failures++, 1_000)
+      this.timer = setTimeout(
+        () => {
+          this.client = this.connect()
+        },
+        pause * (0.5 + Math.random() / 2)
+      )
+    })
+    client.connect().catch(() => {})
+    return client
+  }
+}

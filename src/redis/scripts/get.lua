@@ -1,0 +1,19 @@
+#!lua flags=no-writes
+-- A key's connections in one topic, in one step: read one after the other a key could seem gone that never was.
+--
+-- KEYS[1]  k: keys, a hash of key -> connections between spaces
+-- KEYS[2]  m: members, a hash of connection -> "joined revision meta\nkey"
+--
+-- ARGV[1]  key
+--
+-- Answers a list of connection and member by turns, in no order.
+
+local found = {}
+for connection in string.gmatch(redis.call('HGET', KEYS[1], ARGV[1]) or '', '%S+') do
+  local member = redis.call('HGET', KEYS[2], connection)
+  if member then
+    found[#found + 1] = connection
+    found[#found + 1] = member
+  end
+end
+return found

@@ -1,0 +1,181 @@
+import { createServer } from "node:net"
+import { afterAll, beforeAll, describe, expect, it } from "@effect/vitest"
+import { ConnectFailure, connect } from "../../src/redis/connect.js"
+import type { Handlers, Port } from "../../src/redis/port.js"
+import type { Script } from "../../src/redis/scripts.js"
+import { type Proxy, startProxy } from "../support/proxy.js"
+import { freePort, type RedisServer, redisIsOff, startRedis } from "../support/redis.js"
+
+/** What the port told, and how to wait until it has told more. */
+class Told {
+  readonly messages: Array<string> = []
+  ready = 0
+  subscriberReady = 0
+  down = 0
+  private waiting: Array<() => void> = []
+
+  readonly handlers: Handlers = {
+    onMessage: (channel, text) => this.wake(() => this.messages.push(`${channel} ${text}`)),
+    onReady: () => this.wake(() => this.ready++),
+    onSubscriberReady: () => this.wake(() => this.subscriberReady++),
+    onDown: () => this.wake(() => this.down++),
+    onSubscriberDown: () => this.wake(() => this.down++)
+  }
+
+  /** Waits until it holds; the test's own timeout is the bound. */
+  async until(condition: () => boolean): Promise<void> {
+    while (!condition()) await new Promise<void>((resolve) => this.waiting.push(resolve))
+  }
+
+  private wake(change: () => void): void {
+    change()
+    for (const resolve of this.waiting.splice(0)) resolve()
+  }
+}
+
+const open = async (url: string, told: Told, timeout = 1_000): Promise<Port> => {
+  const port = await connect({ url, timeout, name: "port-test" }, told.handlers)
+  await told.until(() => told.ready > 0 && told.subscriberReady > 0)
+  return port
+}
+
+const failure = (promise: Promise<unknown>): Promise<Error> =>
+  promise.then(
+    () => new Error("it did not fail"),
+    (cause) => cause as Error
+  )
+
+const echo: Script = { name: "echo", text: "return {KEYS[1], ARGV[1]}", hash: "" }
+
+describe.skipIf(redisIsOff())("the port to a Redis", () => {
+  let redis: RedisServer
+  let proxy: Proxy
+  beforeAll(async () => {
+    redis = await startRedis()
+    proxy = await startProxy(redis.port)
+  })
+  afterAll(async () => {
+    await proxy.close()
+    await redis.stop()
+  })
+
+  it("finds out that it is a single server, which has one partition", async () => {
+    const port = await open(redis.url, new Told())
+    expect([port.mode, port.partitions, port.isReady()]).toEqual(["standalone", 1, true])
+    port.close()
+  })
+
+  it("warns when Redis may evict keys", async () => {
+    await redis.command("CONFIG", "SET", "maxmemory", "100mb", "maxmemory-policy", "allkeys-lru")
+    const port = await open(redis.url, new Told())
+    expect(port.warnings).toEqual([expect.stringContaining("allkeys-lru")])
+    port.close()
+    await redis.command("CONFIG", "SET", "maxmemory", "0", "maxmemory-policy", "noeviction")
+  })
+
+  it("runs a script that the server does not know yet, and again by its hash", async () => {
+    const { createHash } = await import("node:crypto")
+    const script = { ...echo, hash: createHash("sha1").update(echo.text).digest("hex") }
+    await redis.command("SCRIPT", "FLUSH")
+    const port = await open(redis.url, new Told())
+    expect(await port.run(script, ["k"], ["é🙂"])).toEqual(["k", "é🙂"])
+    expect(await redis.command("SCRIPT", "EXISTS", script.hash)).toContain(":1")
+    await redis.command("CONFIG", "RESETSTAT")
+    expect(await port.run(script, ["k"], [7])).toEqual(["k", "7"])
+    expect(await redis.command("INFO", "commandstats")).not.toContain("cmdstat_eval:")
+    port.close()
+  })
+
+  it("tells messages of what it subscribed to, once subscribing has been acknowledged", async () => {
+    const told = new Told()
+    const port = await open(redis.url, told)
+    await port.subscribe(["a", "b"])
+    await port.publish("a", "1")
+    await port.publish("c", "2")
+    await port.publish("b", "3")
+    await told.until(() => told.messages.length === 2)
+    await port.unsubscribe(["a"])
+    await port.publish("a", "4")
+    await port.publish("b", "5")
+    await told.until(() => told.messages.length === 3)
+    expect(told.messages).toEqual(["a 1", "b 3", "b 5"])
+    port.close()
+  })
+
+  it("does not subscribe again by itself when the subscriber was killed, but says that it is back", async () => {
+    const told = new Told()
+    const port = await open(redis.url, told)
+    await port.subscribe(["a"])
+    await redis.command("CLIENT", "KILL", "TYPE", "pubsub")
+    await told.until(() => told.subscriberReady === 2)
+    expect(await redis.command("PUBSUB", "CHANNELS")).not.toContain("a")
+    await port.subscribe(["a"])
+    await port.publish("a", "again")
+    await told.until(() => told.messages.length === 1)
+    expect(told.messages).toEqual(["a again"])
+    port.close()
+  })
+
+  it("fails at once what waits for an answer when the connection is cut, sends nothing again, and comes back", async () => {
+    const told = new Told()
+    const port = await open(proxy.url, told)
+    await redis.command("DEL", "n")
+    proxy.hold()
+    const lost = failure(port.command("INCR", ["n"]))
+    await proxy.kept()
+    proxy.orphan()
+    expect((await lost).message).toContain("closed")
+    expect((await failure(port.command("INCR", ["n"]))).message).toContain("closed")
+    await proxy.deliver()
+    await told.until(() => told.ready === 2 && told.subscriberReady === 2)
+    expect(told.down).toBe(2)
+    // What the dead connection had sent arrived late, once.
+    expect(await port.command("GET", ["n"])).toBe("1")
+    port.close()
+  })
+
+  it("fails what is not answered within the timeout, and gives a connection up that says nothing", async () => {
+    const told = new Told()
+    const port = await open(proxy.url, told, 200)
+    proxy.freeze()
+    expect((await failure(port.command("GET", ["n"]))).message).toMatch(/no answer within 200 ms|Socket timeout|closed/)
+    await told.until(() => told.down === 2)
+    proxy.mend()
+    await told.until(() => told.ready === 2 && told.subscriberReady === 2)
+    port.close()
+  })
+
+  it("refuses what will never work at once, and says why", async () => {
+    const locked = await startRedis({ args: ["--requirepass", "secret"] })
+    const refused = async (url: string): Promise<string> => {
+      const cause = await failure(connect({ url, timeout: 1_000, name: "port-test" }, new Told().handlers))
+      expect(cause).toBeInstanceOf(ConnectFailure)
+      return cause.message
+    }
+    expect(await refused("cache:6379")).toContain("redis://user:password@host:port/database")
+    expect(await refused(locked.url)).toMatch(/NOAUTH/)
+    expect(await refused(`redis://:wrong@127.0.0.1:${locked.port}`)).toMatch(/WRONGPASS/)
+    expect(await refused(`redis://127.0.0.1:${await freePort()}`)).toMatch(/does not answer: .*ECONNREFUSED/)
+    const port = await open(`redis://:secret@127.0.0.1:${locked.port}`, new Told())
+    port.close()
+    await locked.stop()
+  })
+
+  it("refuses a replica of another Redis", async () => {
+    const replica = await startRedis({ args: ["--replicaof", "127.0.0.1", String(redis.port)] })
+    const cause = await failure(connect({ url: replica.url, timeout: 1_000, name: "port-test" }, new Told().handlers))
+    expect(cause.message).toContain("is a replica of another Redis")
+    await replica.stop()
+  })
+
+  it("does not wait longer than the timeout for a server that says nothing", async () => {
+    const silent = createServer(() => {})
+    await new Promise<void>((resolve) => silent.listen(0, "127.0.0.1", resolve))
+    const address = silent.address() as { readonly port: number }
+    const cause = await failure(
+      connect({ url: `redis://127.0.0.1:${address.port}`, timeout: 300, name: "port-test" }, new Told().handlers)
+    )
+    expect(cause.message).toContain("does not answer")
+    silent.close()
+  })
+})

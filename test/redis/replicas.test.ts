@@ -1,0 +1,351 @@
+/**
+ * Several replicas as real processes over a real Redis, and everything that can happen to them.
+ */
+import { afterAll, afterEach, beforeAll, describe, expect, it } from "@effect/vitest"
+import type { PresenceRedisOptions } from "../../src/redis/index.js"
+import { type Proxy, startProxy } from "../support/proxy.js"
+import { type RedisServer, redisIsOff, startRedis } from "../support/redis.js"
+import { eventually, expectAgreement, HEARTBEAT, LEASE, ReplicaProcess } from "./replicas.js"
+
+const GONE = LEASE + HEARTBEAT
+
+const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms))
+
+describe.skipIf(redisIsOff())("replicas", { timeout: 60_000 }, () => {
+  let redis: RedisServer
+  let world = 0
+  let replicas: Array<ReplicaProcess> = []
+  let proxies: Array<Proxy> = []
+
+  beforeAll(async () => {
+    redis = await startRedis()
+  })
+  afterAll(() => redis.stop())
+  afterEach(async () => {
+    await Promise.all(replicas.map((replica) => replica.kill()))
+    await Promise.all(proxies.map((proxy) => proxy.close()))
+    replicas = []
+    proxies = []
+  })
+
+  /** Replicas of a world of their own, each following the room. */
+  const start = async (
+    count: number,
+    options: Partial<PresenceRedisOptions> = {}
+  ): Promise<ReadonlyArray<ReplicaProcess> & { readonly 0: ReplicaProcess; readonly 1: ReplicaProcess }> => {
+    const prefix = options.prefix ?? `world ${++world}`
+    const all = { url: redis.url, ...options, prefix }
+    const started = await Promise.all(Array.from({ length: count }, () => ReplicaProcess.start(all)))
+    replicas.push(...started)
+    await Promise.all(started.map((replica) => replica.follow("room")))
+    return started as never
+  }
+
+  const through = async (): Promise<Proxy> => {
+    const proxy = await startProxy(redis.port)
+    proxies.push(proxy)
+    return proxy
+  }
+
+  it("see each other, and a key on two of them leaves once, with the last connection anywhere", async () => {
+    const [a, b] = await start(2)
+    await a.track("1", "room", "alice", { on: "a" })
+    await b.track("2", "room", "alice", { on: "b" })
+    await eventually(1_000, () => expectAgreement("room", [a, b]))
+    await a.close("1")
+    await eventually(1_000, () => expectAgreement("room", [a, b]))
+    expect((await b.report("room")).leaveEvents).toEqual({})
+    await b.close("2")
+    await eventually(1_000, () => expectAgreement("room", [a, b]))
+    for (const replica of [a, b]) expect((await replica.report("room")).leaveEvents).toEqual({ alice: 1 })
+  })
+
+  it("end the connections of one that is killed within lease and heartbeat, each key once, as replicaLost", async () => {
+    const [a, b, c] = (await start(3)) as [ReplicaProcess, ReplicaProcess, ReplicaProcess]
+    for (let i = 0; i < 20; i++) await a.track(`a${i}`, "room", `user ${i}`)
+    await a.track("both", "room", "carol")
+    await b.track("carol", "room", "carol")
+    await a.kill()
+    // Until then they are listed.
+    expect((await b.report("room")).list).toHaveLength(21)
+    await eventually(GONE + 1_000, () => expectAgreement("room", [b, c]))
+    for (const replica of [b, c]) {
+      const report = await replica.report("room")
+      for (let i = 0; i < 20; i++) {
+        expect(report.leaves[`user ${i}`]).toEqual(["replicaLost"])
+        expect(report.leaveEvents[`user ${i}`]).toBe(1)
+      }
+      expect(report.leaves.carol).toEqual(["replicaLost"])
+      expect(report.leaveEvents.carol).toBeUndefined()
+    }
+    // Nothing of it is left, and nothing of what it left empty.
+    const keys = await redis.command("KEYS", `world ${world}:*`)
+    expect(keys.match(/:i:/g)).toHaveLength(2)
+  })
+
+  it("that was paused longer than its lease writes again what it still holds, under the same refs", async () => {
+    const [a, b] = await start(2)
+    await a.track("1", "room", "alice")
+    await a.track("2", "room", "bob")
+    await b.track("3", "room", "carol")
+    a.child.kill("SIGSTOP")
+    await eventually(GONE + 1_000, async () => {
+      expect((await b.report("room")).list.map(({ key }) => key)).toEqual(["carol"])
+    })
+    a.child.kill("SIGCONT")
+    await a.close("2")
+    await eventually(2_000, () => expectAgreement("room", [a, b]))
+    expect((await b.report("room")).leaves).toEqual({ alice: ["replicaLost"], bob: ["replicaLost"] })
+    expect(await a.call({ do: "refresh", id: "1" })).toBe("renewed")
+  })
+
+  it("see nobody leave when Redis stands still for longer than the lease", async () => {
+    const [a, b] = await start(2)
+    await a.track("1", "room", "alice")
+    await b.track("2", "room", "bob")
+    redis.process.kill("SIGSTOP")
+    await sleep(LEASE + 2 * HEARTBEAT)
+    redis.process.kill("SIGCONT")
+    await eventually(3_000, async () => {
+      expect(await a.call({ do: "health" })).toMatchObject({ status: "ok" })
+      expect(await b.call({ do: "health" })).toMatchObject({ status: "ok" })
+    })
+    await sleep(GONE)
+    await expectAgreement("room", [a, b])
+    for (const replica of [a, b]) expect((await replica.report("room")).leaves).toEqual({})
+  })
+
+  it("see nobody leave when all are cut off for longer than the lease", async () => {
+    const proxy = await through()
+    const [a, b] = await start(2, { url: proxy.url })
+    await a.track("1", "room", "alice")
+    await b.track("2", "room", "bob")
+    proxy.cut()
+    await sleep(LEASE + 2 * HEARTBEAT)
+    expect(await a.call({ do: "health" })).toMatchObject({ status: "unavailable", connections: 1 })
+    expect((await a.report("room")).list).toHaveLength(2)
+    proxy.mend()
+    await sleep(GONE)
+    await eventually(2_000, () => expectAgreement("room", [a, b]))
+    for (const replica of [a, b]) expect((await replica.report("room")).leaves).toEqual({})
+    expect(await a.call({ do: "health" })).toMatchObject({ status: "ok" })
+  })
+
+  it("catch up at once when their subscribers are killed while everything changes", async () => {
+    const [a, b] = await start(2)
+    for (let i = 0; i < 10; i++) await a.track(`${i}`, "room", `user ${i}`)
+    for (let round = 0; round < 3; round++) {
+      await redis.command("CLIENT", "KILL", "TYPE", "pubsub")
+      await Promise.all([
+        a.close(`${round}`),
+        a.track(`new ${round}`, "room", `new ${round}`),
+        b.track(`b ${round}`, "room", "bob")
+      ])
+    }
+    await redis.command("CLIENT", "KILL", "TYPE", "pubsub")
+    await eventually(3_000, () => expectAgreement("room", [a, b]))
+    for (const replica of [a, b]) {
+      expect(Object.values((await replica.report("room")).leaves).flat()).toEqual(["released", "released", "released"])
+    }
+  })
+
+  it("see no leave when Redis is flushed, and write everything again under the same refs", async () => {
+    const own = await startRedis()
+    try {
+      const [a, b] = await start(2, { url: own.url })
+      await a.track("1", "room", "alice")
+      await a.track("2", "room", "bob")
+      await b.track("3", "room", "carol")
+      await own.command("FLUSHALL")
+      await sleep(GONE + 2_000)
+      await expectAgreement("room", [a, b])
+      await b.close("3")
+      await eventually(1_000, () => expectAgreement("room", [a, b]))
+      for (const replica of [a, b]) expect((await replica.report("room")).leaves).toEqual({ carol: ["released"] })
+    } finally {
+      await own.stop()
+    }
+  })
+
+  it("see no leave when Redis restarts empty, except of who left meanwhile", async () => {
+    const own = await startRedis()
+    const [a, b] = await start(2, { url: own.url })
+    await a.track("1", "room", "alice")
+    await b.track("2", "room", "bob")
+    await a.track("3", "room", "carol")
+    await own.stop()
+    expect(await a.close("3")).toBeLessThan(2_500)
+    const again = await startRedis({ port: own.port })
+    try {
+      await eventually(GONE + 5_000, () => expectAgreement("room", [a, b]))
+      for (const replica of [a, b]) expect((await replica.report("room")).leaves).toEqual({ carol: ["released"] })
+    } finally {
+      await again.stop()
+    }
+  })
+
+  it("do not miss one that was cut off for less than its lease", async () => {
+    const proxy = await through()
+    const [b] = await start(1)
+    const [a] = await start(1, { url: proxy.url, prefix: `world ${world}` })
+    await a.track("1", "room", "alice")
+    await b.track("2", "room", "bob")
+    proxy.cut()
+    await b.track("3", "room", "carol")
+    await sleep(HEARTBEAT)
+    proxy.mend()
+    await eventually(3_000, () => expectAgreement("room", [a, b]))
+    for (const replica of [a, b]) expect((await replica.report("room")).leaves).toEqual({})
+  })
+
+  it("see one leave that was cut off for longer, and join again as it was", async () => {
+    const proxy = await through()
+    const [b] = await start(1)
+    const [a] = await start(1, { url: proxy.url, prefix: `world ${world}` })
+    await a.track("1", "room", "alice")
+    await b.track("2", "room", "bob")
+    proxy.cut()
+    await eventually(GONE + 1_000, async () => {
+      expect((await b.report("room")).list.map(({ key }) => key)).toEqual(["bob"])
+    })
+    proxy.mend()
+    await eventually(3_000, () => expectAgreement("room", [a, b]))
+    expect((await b.report("room")).leaves).toEqual({ alice: ["replicaLost"] })
+  })
+
+  it("take no ghost from bytes of a dead connection that arrive late", async () => {
+    const proxy = await through()
+    const [b] = await start(1)
+    const [a] = await start(1, { url: proxy.url, prefix: `world ${world}` })
+    await a.track("1", "room", "alice")
+    proxy.hold()
+    const tracked = a.track("2", "room", "ghost")
+    const closed = a.close("1")
+    await proxy.kept()
+    proxy.orphan()
+    await Promise.all([tracked, closed])
+    await a.close("2")
+    await eventually(2_000, () => expectAgreement("room", [a, b]))
+    await proxy.deliver()
+    await sleep(2 * HEARTBEAT)
+    await expectAgreement("room", [a, b])
+    expect((await b.report("room")).list).toEqual([])
+  })
+
+  it("reap a large one together without doing it twice", async () => {
+    const [a, b, c] = (await start(3)) as [ReplicaProcess, ReplicaProcess, ReplicaProcess]
+    await a.call({ do: "trackMany", topic: "room", key: "user", count: 2_000 })
+    await eventually(5_000, async () => expect((await c.report("room")).copy).toHaveLength(2_000))
+    await a.kill()
+    await redis.command("CONFIG", "RESETSTAT")
+    await eventually(GONE + 5_000, () => expectAgreement("room", [b, c]))
+    const stats = /cmdstat_evalsha:calls=(\d+)/.exec(await redis.command("INFO", "commandstats"))
+    // Sixteen calls end them; the rest are heartbeats, and the few that met each other.
+    expect(Number(stats?.[1])).toBeLessThan(16 * 2 + 30)
+    for (const replica of [b, c]) {
+      const { leaves, leaveEvents } = await replica.report("room")
+      expect(Object.keys(leaves)).toHaveLength(2_000)
+      for (const reasons of Object.values(leaves)) expect(reasons).toEqual(["replicaLost"])
+      for (const count of Object.values(leaveEvents)) expect(count).toBe(1)
+    }
+  })
+
+  it("end what another evicted, also where the owner does not follow the topic", async () => {
+    const [a, b] = await start(2)
+    await a.track("1", "elsewhere", "mallory")
+    await a.track("2", "elsewhere", "mallory")
+    await b.track("3", "elsewhere", "mallory")
+    const ended = a.call({ do: "ended", id: "1", ms: 500 })
+    expect(await b.call({ do: "evict", topic: "elsewhere", key: "mallory" })).toBe(3)
+    expect(await ended).toBe("evicted")
+    expect(await a.call({ do: "update", id: "2", meta: 1 })).toBe("evicted")
+    expect(await b.call({ do: "count", topic: "elsewhere" })).toEqual({ keys: 0, connections: 0 })
+  })
+
+  it("end it with the next heartbeat when the nudge is lost", async () => {
+    const own = await startRedis()
+    try {
+      const [a, b] = await start(2, { url: own.url })
+      await a.track("1", "room", "mallory")
+      await a.track("2", "room", "alice")
+      // Nobody may publish to an inbox.
+      await own.command("ACL", "SETUSER", "default", "resetchannels", `&world ${world}:{0}:t:*`)
+      expect(await b.call({ do: "evict", topic: "room", key: "mallory" })).toBe(1)
+      expect(await a.call({ do: "ended", id: "1", ms: 2 * HEARTBEAT })).toBe("evicted")
+      a.holds.delete("1")
+      await eventually(1_000, () => expectAgreement("room", [a, b]))
+    } finally {
+      await own.stop()
+    }
+  })
+
+  it("see one that stops in order leave at once, in batches", async () => {
+    const [a, b] = await start(2)
+    await a.call({ do: "trackMany", topic: "room", key: "user", count: 1_000 })
+    await a.stop()
+    await eventually(1_000, () => expectAgreement("room", [b]))
+    const { leaves } = await b.report("room")
+    expect(Object.keys(leaves)).toHaveLength(1_000)
+    expect(new Set(Object.values(leaves).flat())).toEqual(new Set(["released"]))
+    expect(await redis.command("KEYS", `world ${world}:*:[ix]:*`)).toMatch(/^\*1\r/)
+  })
+
+  it("see no leave and no second join of clients that reconnect while one hands over", async () => {
+    const [a, b] = await start(2, { handover: true })
+    await a.track("1", "room", "alice")
+    await a.track("2", "room", "bob")
+    await a.stop()
+    expect((await b.report("room")).list.map(({ key }) => key)).toEqual(["alice", "bob"])
+    await b.track("1", "room", "alice")
+    await eventually(GONE + 1_000, () => expectAgreement("room", [b]))
+    expect((await b.report("room")).leaveEvents).toEqual({ bob: 1 })
+  })
+
+  it("whose Redis is away: track fails and leaves nothing, an update stays wanted, a scope closes, lists go on", async () => {
+    const proxy = await through()
+    const [b] = await start(1)
+    const [a] = await start(1, { url: proxy.url, prefix: `world ${world}`, timeout: 500, lease: LEASE })
+    await a.track("1", "room", "alice", 1)
+    await a.track("2", "room", "bob")
+    await b.track("3", "room", "carol")
+    proxy.cut()
+    await expect(a.track("4", "room", "dave")).rejects.toThrow("presence is unavailable")
+    await expect(a.call({ do: "update", id: "1", meta: 2 })).rejects.toThrow("presence is unavailable")
+    await expect(a.call({ do: "evict", topic: "room", key: "carol" })).rejects.toThrow("presence is unavailable")
+    await expect(a.call({ do: "count", topic: "elsewhere" })).rejects.toThrow("presence is unavailable")
+    expect(await a.call({ do: "refresh", id: "1" })).toBe("renewed")
+    expect(await a.close("2")).toBeLessThan(2_500)
+    expect((await a.report("room")).list.map(({ key }) => key)).toEqual(["alice", "bob", "carol"])
+    proxy.mend()
+    for (const [id, ref] of await a.call<ReadonlyArray<[string, string]>>({ do: "refs" })) {
+      const hold = a.holds.get(id)
+      if (hold !== undefined) hold.ref = ref
+    }
+    await eventually(3_000, () => expectAgreement("room", [a, b]))
+    expect((await b.report("room")).list).toEqual([
+      { key: "alice", metas: [2] },
+      { key: "carol", metas: [{}] }
+    ])
+  })
+
+  it("with whenUnavailable local: a lease is live at once, others see it when Redis has it", async () => {
+    const proxy = await through()
+    const [b] = await start(1)
+    const [a] = await start(1, { url: proxy.url, prefix: `world ${world}`, whenUnavailable: "local" })
+    await a.track("1", "room", "alice")
+    proxy.cut()
+    await eventually(1_000, async () => expect(await a.call({ do: "health" })).toMatchObject({ status: "unavailable" }))
+    const started = Date.now()
+    await a.track("2", "room", "bob")
+    expect(Date.now() - started).toBeLessThan(200)
+    expect((await b.report("room")).list).toHaveLength(1)
+    proxy.mend()
+    await eventually(3_000, () => expectAgreement("room", [a, b]))
+  })
+
+  it("with other settings are refused, with both values", async () => {
+    await start(1)
+    const other = ReplicaProcess.start({ url: redis.url, prefix: `world ${world}`, lease: 9_000, heartbeat: 3_000 })
+    await expect(other).rejects.toThrow(/lease 3000 ms.*lease 9000 ms/)
+  })
+})

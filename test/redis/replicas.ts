@@ -1,0 +1,154 @@
+/**
+ * Replicas as real processes, and how to know that they agree.
+ */
+import { type ChildProcess, spawn } from "node:child_process"
+import { fileURLToPath } from "node:url"
+import { expect } from "@effect/vitest"
+import type { PresenceRedisOptions } from "../../src/redis/index.js"
+
+export type Command =
+  | { readonly do: "track"; readonly id: string; readonly topic: string; readonly key: string; readonly meta?: unknown }
+  | { readonly do: "trackMany"; readonly topic: string; readonly key: string; readonly count: number }
+  | { readonly do: "close"; readonly id: string }
+  | { readonly do: "update"; readonly id: string; readonly meta: unknown }
+  | { readonly do: "refresh"; readonly id: string }
+  | { readonly do: "ended"; readonly id: string; readonly ms: number }
+  | { readonly do: "evict"; readonly topic: string; readonly key: string }
+  | { readonly do: "count"; readonly topic: string }
+  | { readonly do: "follow"; readonly topic: string }
+  | { readonly do: "report"; readonly topic: string }
+  | { readonly do: "refs" }
+  | { readonly do: "health" }
+
+export type Answer = { readonly id: number; readonly value: unknown } | { readonly id: number; readonly error: string }
+
+/** What a replica lists, and what its followers were told. */
+export interface Report {
+  readonly list: ReadonlyArray<{ readonly key: string; readonly metas: ReadonlyArray<unknown> }>
+  readonly copy: ReadonlyArray<{ readonly key: string; readonly ref: string }>
+  readonly version: number
+  readonly joins: number
+  /** The reasons of each key's leaves, in order. */
+  readonly leaves: Readonly<Record<string, ReadonlyArray<string>>>
+  /** How many leave events there were for each key. */
+  readonly leaveEvents: Readonly<Record<string, number>>
+  readonly problem: string | null
+}
+
+/** Short, so that tests need not wait long; long enough for a busy machine. */
+export const LEASE = 3_000
+export const HEARTBEAT = 1_000
+
+const program = fileURLToPath(new URL("replica.process.ts", import.meta.url))
+const viteNode = fileURLToPath(new URL("../../node_modules/vite-node/vite-node.mjs", import.meta.url))
+
+export class ReplicaProcess {
+  /** What it holds, by id: what it was told to track, and not yet to end. */
+  readonly holds = new Map<string, { readonly topic: string; readonly key: string; ref: string }>()
+  private calls = 0
+  private readonly waiting = new Map<number, (answer: Answer) => void>()
+  private readonly exited: Promise<number | null>
+
+  private constructor(readonly child: ChildProcess) {
+    child.on("message", (answer: Answer) => {
+      this.waiting.get(answer.id)?.(answer)
+      this.waiting.delete(answer.id)
+    })
+    this.exited = new Promise((resolve) =>
+      child.once("exit", (code) => {
+        for (const [id, resolve] of this.waiting) resolve({ id, error: `the process ended with ${code}` })
+        resolve(code)
+      })
+    )
+    process.once("exit", () => child.kill("SIGKILL"))
+  }
+
+  static async start(options: PresenceRedisOptions): Promise<ReplicaProcess> {
+    const all = { lease: LEASE, heartbeat: HEARTBEAT, timeout: 2_000, ...options }
+    const child = spawn(process.execPath, [viteNode, program, "--", JSON.stringify(all)], {
+      stdio: ["ignore", "inherit", "inherit", "ipc"]
+    })
+    const replica = new ReplicaProcess(child)
+    await replica.answered(0)
+    return replica
+  }
+
+  async call<A>(command: Command): Promise<A> {
+    const id = ++this.calls
+    const answer = this.answered<A>(id)
+    this.child.send({ id, command })
+    return answer
+  }
+
+  async track(id: string, topic: string, key: string, meta?: unknown): Promise<string> {
+    const { ref } = await this.call<{ readonly ref: string }>({ do: "track", id, topic, key, meta })
+    this.holds.set(id, { topic, key, ref })
+    return ref
+  }
+
+  async close(id: string): Promise<number> {
+    this.holds.delete(id)
+    return this.call({ do: "close", id })
+  }
+
+  follow(topic: string): Promise<void> {
+    return this.call({ do: "follow", topic })
+  }
+
+  report(topic: string): Promise<Report> {
+    return this.call({ do: "report", topic })
+  }
+
+  /** Closes its layer and lets the process end: how long the closing took. */
+  async stop(): Promise<number> {
+    const id = ++this.calls
+    const answer = this.answered<number>(id)
+    this.child.send({ id, command: { do: "stop" } })
+    const ms = await answer
+    this.holds.clear()
+    expect(await this.exited).toBe(0)
+    return ms
+  }
+
+  async kill(): Promise<void> {
+    this.child.kill("SIGKILL")
+    await this.exited
+    this.holds.clear()
+  }
+
+  private answered<A>(id: number): Promise<A> {
+    return new Promise((resolve, reject) => {
+      this.waiting.set(id, (answer) => {
+        if ("error" in answer) reject(new Error(answer.error))
+        else resolve(answer.value as A)
+      })
+    })
+  }
+}
+
+/** Waits for something that is to become so, and says what is so instead when it does not. */
+export const eventually = async <A>(ms: number, look: () => Promise<A> | A): Promise<A> => {
+  const until = Date.now() + ms
+  for (;;) {
+    try {
+      return await look()
+    } catch (cause) {
+      if (Date.now() > until) throw cause
+      await new Promise((resolve) => setTimeout(resolve, 25))
+    }
+  }
+}
+
+/** Every replica lists, and every follower was told, exactly what the replicas hold. */
+export const expectAgreement = async (topic: string, replicas: ReadonlyArray<ReplicaProcess>): Promise<void> => {
+  const held = replicas.flatMap((replica) => [...replica.holds.values()]).filter((hold) => hold.topic === topic)
+  const refs = held.map(({ ref }) => ref).sort()
+  const keys = [...new Set(held.map(({ key }) => key))].sort()
+  for (const replica of replicas) {
+    const report = await replica.report(topic)
+    expect(report.problem).toBeNull()
+    expect(report.list.map(({ key }) => key)).toEqual(keys)
+    expect(report.list.reduce((sum, { metas }) => sum + metas.length, 0)).toBe(held.length)
+    expect(report.copy.map(({ ref }) => ref).sort()).toEqual(refs)
+  }
+}

@@ -1,0 +1,52 @@
+import { describe, expect, it } from "@effect/vitest"
+import { parseUrl, UrlRefusal } from "../../src/redis/url.js"
+
+describe("the url of a Redis", () => {
+  it("names host, port and database", () => {
+    expect(parseUrl("redis://cache.internal:7000/2")).toEqual({
+      addresses: [{ host: "cache.internal", port: 7000 }],
+      username: undefined,
+      password: undefined,
+      tls: false,
+      path: "2",
+      shown: "redis://cache.internal:7000/2"
+    })
+  })
+
+  it("has the port 6379 by default, and TLS as rediss", () => {
+    expect(parseUrl("rediss://cache")).toMatchObject({ addresses: [{ host: "cache", port: 6379 }], tls: true })
+  })
+
+  it("carries a user and a password, which are not shown", () => {
+    expect(parseUrl("redis://ann:p%40ss%2Fword@cache:1")).toMatchObject({
+      username: "ann",
+      password: "p@ss/word",
+      shown: "redis://cache:1"
+    })
+    expect(parseUrl("redis://:secret@cache")).toMatchObject({ username: undefined, password: "secret" })
+  })
+
+  it("may name several hosts, also in IPv6, and a master", () => {
+    expect(parseUrl("redis://s1:26379,s2,[::1]:26380/mymaster")).toMatchObject({
+      addresses: [
+        { host: "s1", port: 26379 },
+        { host: "s2", port: 6379 },
+        { host: "::1", port: 26380 }
+      ],
+      path: "mymaster"
+    })
+  })
+
+  it.each([
+    "",
+    "cache:6379",
+    "http://cache",
+    "redis://",
+    "redis://cache:0",
+    "redis://cache:99999",
+    "redis://a b",
+    "redis://:%zz@cache"
+  ])("is refused as %j", (url) => {
+    expect(parseUrl(url)).toBeInstanceOf(UrlRefusal)
+  })
+})
