@@ -11,6 +11,7 @@ import { leases } from "./leases.js"
 import { lists } from "./lists.js"
 import { close } from "./measure.js"
 import { memory } from "./memory.js"
+import { sockets } from "./sockets.js"
 import { sweeps } from "./sweeps.js"
 
 const args = process.argv.slice(2)
@@ -18,7 +19,7 @@ const words = args.filter((arg) => !arg.startsWith("--"))
 const unknown = args.filter((arg) => arg.startsWith("--") && arg !== "--check" && arg !== "--million")
 if (unknown.length > 0) throw new Error(`unknown option ${unknown.join(", ")}: --check and --million are allowed`)
 
-const rows = [...leases, ...lists, ...sweeps, ...followers, ...core, ...memory].filter(
+const rows = [...leases, ...lists, ...sweeps, ...followers, ...sockets, ...core, ...memory].filter(
   ({ name }) => words.length === 0 || words.some((word) => name.includes(word))
 )
 if (rows.length === 0) throw new Error(`no row's name contains ${words.join(" or ")}`)

@@ -100,7 +100,8 @@ export class Flow<Order> {
   /** To be called now and then. */
   tick(): void {
     this.measure()
-    if (this.ended || !this.reading) return
+    // One that is full has a time of its own.
+    if (this.ended || this.fullSince !== undefined) return
     if (this.now() - this.heardAt >= this.limits.idleTimeout) this.close(1000, "silent for too long")
   }
 
@@ -183,9 +184,12 @@ export class Flow<Order> {
     const input = this.fullSince === undefined ? this.line[0] : undefined
     if (input === undefined) return Number.POSITIVE_INFINITY
     if (input._tag !== "Order") {
-      const { bucket, wait } = pace.take(this.limits.rate, this.bucket, this.now())
+      const now = this.now()
+      const { bucket, wait } = pace.take(this.limits.rate, this.bucket, now)
       this.bucket = bucket
       if (wait > 0) return wait
+      // While it is not read, what is taken shows that it is waited for; when neither goes on it may be long gone.
+      if (!this.reading) this.heardAt = now
       this.lineBytes -= input.data.length
     }
     this.line.shift()

@@ -3,6 +3,7 @@ import { connect as connectTcp, type Socket } from "node:net"
 import { describe, expect, it, vi } from "@effect/vitest"
 import { Cause, Effect, Logger, Option, type Scope } from "effect"
 import { nextTurn } from "../../src/internal/turn.js"
+import { Authorize } from "../../src/socket/index.js"
 import { connect, phoenixUrl, type RawClient, supabaseUrl } from "./support/client.js"
 import { observing } from "./support/observer.js"
 import { join, phoenixSocket } from "./support/phoenix.js"
@@ -154,6 +155,21 @@ describe("silence", () => {
       expect((yield* server.presence.list("room")).map(({ key }) => key)).toEqual(["beating", "pinging"])
       expect([beating.closed, pinging.closed]).toEqual([undefined, undefined])
       yield* beats.interruptAsFork(beats.id())
+    })
+  )
+
+  it.scopedLive("one that goes unnoticed, behind more than is read while authorize hangs, does not stay", () =>
+    Effect.gen(function* () {
+      const server = yield* makeServer({
+        limits,
+        authorize: (attempt) => (attempt.topic === "stuck" ? Effect.never : Authorize.allowAll(attempt))
+      })
+      const client = yield* joined(server, { key: "mallory" })
+      client.say("2", "2", "stuck", "phx_join", {})
+      // More than one read from the socket brings.
+      for (let i = 0; i < 300; i++) client.say(null, `${i}`, "phoenix", "heartbeat", { text: "x".repeat(1_000) })
+      client.ws.close()
+      yield* isGone(server, "mallory")
     })
   )
 
