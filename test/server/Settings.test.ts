@@ -10,6 +10,7 @@ describe("settings", () => {
       expect(yield* read({})).toEqual({
         host: "127.0.0.1",
         refusedHost: Option.none(),
+        redis: Option.none(),
         port: 4000,
         ttl: Duration.seconds(30),
         diffInterval: Duration.millis(50),
@@ -46,6 +47,7 @@ describe("settings", () => {
       expect(read_).toEqual({
         host: "::1",
         refusedHost: Option.none(),
+        redis: Option.none(),
         port: 0,
         ttl: Duration.seconds(90),
         diffInterval: Duration.zero,
