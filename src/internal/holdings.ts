@@ -226,7 +226,7 @@ export const makeHoldings = (settings: Settings, service: Service): Effect.Effec
         const leases = scopes.get(scope)
         return leases !== undefined
           ? enter(topic, key, checked.value, terms, leases)
-          : Effect.flatMap(scopes.make(scope), (leases) => enter(topic, key, checked.value, terms, leases))
+          : scopes.make(scope, (leases) => enter(topic, key, checked.value, terms, leases))
       })
 
     // Ends by time

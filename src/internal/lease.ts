@@ -98,20 +98,21 @@ export class Scopes {
   }
 
   /**
-   * Adds the finalizer. In a scope that is closed it runs at once, and what comes back says so. Interrupted on the way
-   * it leaves a finalizer with nothing to do.
+   * Adds the finalizer, then goes on with what the scope holds. In a scope that is closed the finalizer runs at once,
+   * and what it holds says so. Interrupted on the way it leaves a finalizer with nothing to do.
    */
-  readonly make = (scope: Scope.Scope): Effect.Effect<ScopeLeases> => {
+  make<A, E>(scope: Scope.Scope, use: (leases: ScopeLeases) => Effect.Effect<A, E>): Effect.Effect<A, E> {
     const leases = new ScopeLeases(this.owner)
-    return Effect.map(
-      Scope.addFinalizerExit(scope, () => this.owner.closeScope(leases)),
-      () => {
-        // Another fiber may have been first meanwhile; then this one stays empty.
-        const first = this.byScope.get(scope)
-        if (first !== undefined) return first
-        this.byScope.set(scope, leases)
-        return leases
-      }
-    )
+    const close = (): Effect.Effect<void> => {
+      // What is dead weighs on a weak map until it is collected.
+      this.byScope.delete(scope)
+      return this.owner.closeScope(leases)
+    }
+    return Effect.flatMap(Scope.addFinalizerExit(scope, close), () => {
+      // Another fiber may have been first meanwhile; then this one stays empty.
+      const first = this.byScope.get(scope)
+      if (first === undefined && !leases.closed) this.byScope.set(scope, leases)
+      return use(first ?? leases)
+    })
   }
 }

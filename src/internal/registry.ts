@@ -148,9 +148,8 @@ export class Registry<C extends Connection> {
   /** Adds a connection, or says which count forbids it. */
   track(connection: C, now: number): Full | undefined {
     if (this.closed) return undefined
-    const roster = this.rosters.get(connection.topic)
-    const full = roster === undefined ? undefined : this.full(roster, connection.key)
-    if (full === undefined) this.join(connection, now, roster)
+    const full = this.full(connection.topic, connection.key)
+    if (full === undefined) this.join(connection, now)
     return full
   }
 
@@ -256,19 +255,22 @@ export class Registry<C extends Connection> {
     this.collect(roster)
   }
 
-  private full(roster: Roster<C>, key: string): Full | undefined {
-    let size = roster.size(key)
+  private full(topic: string, key: string): Full | undefined {
+    const roster = this.rosters.get(topic)
+    let size = roster?.size(key) ?? 0
     if (size === 0) {
       const max = this.limits.keysPerTopic
-      return roster.keys < max ? undefined : { limit: "keysPerTopic", max }
+      return (roster?.keys ?? 0) < max ? undefined : { limit: "keysPerTopic", max }
     }
     const max = this.limits.connectionsPerKey
     if (size < max) return undefined
-    for (const connection of roster.of(key)) if (connection.status === "lingering") size--
+    // Those that linger make room.
+    for (const connection of roster?.of(key) ?? NOBODY) if (connection.status === "lingering") size--
     return size < max ? undefined : { limit: "connectionsPerKey", max }
   }
 
-  private join(connection: C, now: number, roster = this.roster(connection.topic)): void {
+  private join(connection: C, now: number): void {
+    const roster = this.roster(connection.topic)
     connection.seq = ++this.seq
     connection.joined = connection.seq
     connection.status = "present"

@@ -297,6 +297,17 @@ export const refused = ({ check, layer, test }: Subject) =>
     )
 
     check(
+      "a first key, where no key is allowed",
+      () =>
+        Effect.gen(function* () {
+          expect(yield* refusal("room", "alice")).toEqual(
+            new LimitExceeded({ limit: "keysPerTopic", max: 0, actual: 1, value: "room" })
+          )
+        }),
+      { limits: { keysPerTopic: 0 } }
+    )
+
+    check(
       "each limit may be raised",
       () =>
         Effect.gen(function* () {
