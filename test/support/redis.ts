@@ -4,11 +4,12 @@
  * `REDIS_SERVER` names the program; else it is looked for in PATH; else, as root on Debian, it is installed. Without
  * it the tests fail and say how to get it. `REDIS=off` skips them, loudly.
  */
-import { type ChildProcess, execFileSync, spawn } from "node:child_process"
+import { type ChildProcess, spawn } from "node:child_process"
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs"
 import { createConnection, createServer } from "node:net"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
+import { program } from "./debian.js"
 
 /** Whether these tests run at all. For `describe.skipIf(redisIsOff())`. */
 export const redisIsOff = (): boolean => {
@@ -20,28 +21,11 @@ export const redisIsOff = (): boolean => {
 const find = (): string => {
   const named = process.env.REDIS_SERVER
   if (named !== undefined && named !== "") return named
-  if (inPath()) return "redis-server"
-  if (process.getuid?.() === 0) {
-    try {
-      const env = { ...process.env, DEBIAN_FRONTEND: "noninteractive" }
-      execFileSync("apt-get", ["install", "-y", "--no-install-recommends", "redis-server"], { env, stdio: "ignore" })
-    } catch {
-      // What is missing is said below.
-    }
-    if (inPath()) return "redis-server"
-  }
+  const found = program("redis-server")
+  if (found !== undefined) return found
   throw new Error(
     "these tests need redis-server 7 or later: install it (apt-get install redis-server), name it in REDIS_SERVER, or skip them with REDIS=off"
   )
-}
-
-const inPath = (): boolean => {
-  try {
-    execFileSync("redis-server", ["--version"], { stdio: "ignore" })
-    return true
-  } catch {
-    return false
-  }
 }
 
 export const freePort = (): Promise<number> =>

@@ -1,0 +1,34 @@
+/**
+ * Programs that suites start for themselves: on the path, else, for root on Debian, installed once.
+ */
+import { execFileSync } from "node:child_process"
+import { existsSync } from "node:fs"
+import { delimiter, join } from "node:path"
+
+/** Where a program is. When it is not here, Debian's package of that name is installed. */
+export const program = (name: string): string | undefined => onPath(name) ?? (install(name) ? onPath(name) : undefined)
+
+const onPath = (name: string): string | undefined =>
+  (process.env.PATH ?? "")
+    .split(delimiter)
+    .map((folder) => join(folder, name))
+    .find((file) => existsSync(file))
+
+/** Whether Debian's package is here now. */
+const install = (name: string): boolean => {
+  if (process.getuid?.() !== 0 || !existsSync("/usr/bin/apt-get")) return false
+  console.warn(`installing Debian's ${name}, once`)
+  // Two suites may be at it at once: the second waits for the first.
+  const apt = (...args: ReadonlyArray<string>) =>
+    execFileSync("apt-get", ["-qq", "-o", "DPkg::Lock::Timeout=300", ...args], {
+      stdio: ["ignore", "ignore", "inherit"],
+      env: { ...process.env, DEBIAN_FRONTEND: "noninteractive" }
+    })
+  try {
+    apt("update")
+    apt("install", "--yes", "--no-install-recommends", name)
+    return true
+  } catch {
+    return false
+  }
+}
