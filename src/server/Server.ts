@@ -12,7 +12,7 @@ import * as HttpServer from "@effect/platform/HttpServer"
 import type * as HttpServerError from "@effect/platform/HttpServerError"
 import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
-import { Console, type Duration, Effect, Layer, Option, Redacted } from "effect"
+import { Console, Duration, Effect, Layer, Option, Redacted } from "effect"
 import { allowAll } from "../Authorize.js"
 import type { Channels } from "../Channels.js"
 import * as PresenceHttp from "../http/PresenceHttp.js"
@@ -36,11 +36,11 @@ export const layer = (
   settings: Settings,
   drain: Duration.DurationInput = "3 seconds"
 ): Layer.Layer<HttpServer.HttpServer, HttpServerError.ServeError | PresenceUnavailable> => {
-  const { allowedOrigins, diffInterval, idleTimeout, secret } = settings
+  const { allowedOrigins, diffInterval, idleTimeout, leaveDelay, secret } = settings
   const { http, socket } = Option.match(secret, { onNone: () => everybody, onSome: Tokens.make })
-  const sockets = { authorize: socket, allowedOrigins, diffInterval, drain, limits: { idleTimeout } }
+  const sockets = { authorize: socket, allowedOrigins, diffInterval, leaveDelay, drain, limits: { idleTimeout } }
   const routes = Layer.mergeAll(
-    PresenceHttp.layerRouter({ authorize: http, allowedOrigins, diffInterval }),
+    PresenceHttp.layerRouter({ authorize: http, allowedOrigins, diffInterval, leaveDelay }),
     PresenceSocket.layerRouter({ ...sockets, protocol: "phoenix" }),
     PresenceSocket.layerRouter({ ...sockets, protocol: "supabase" }),
     Layer.scopedDiscard(own)
@@ -58,11 +58,15 @@ export const layer = (
   })
 }
 
-/** Of this process alone, or of all replicas that share a Redis. */
-const presence = ({ ttl, redis }: Settings): Layer.Layer<Presence | Channels, PresenceUnavailable> =>
+/**
+ * Of this process alone, or of all replicas that share a Redis. Whoever may come back late stays beyond the end of this
+ * replica, until they are back at another.
+ */
+const presence = ({ ttl, leaveDelay, redis }: Settings): Layer.Layer<Presence | Channels, PresenceUnavailable> =>
   Option.match(redis, {
     onNone: () => Presence.layer({ ttl }),
-    onSome: (url) => PresenceRedis.layer({ url: Redacted.value(url), ttl })
+    onSome: (url) =>
+      PresenceRedis.layer({ url: Redacted.value(url), ttl, handover: Duration.greaterThan(leaveDelay, 0) })
   })
 
 const everybody: Tokens.Tokens = { http: allowAll, socket: allowAll }

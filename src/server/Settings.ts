@@ -16,6 +16,8 @@ export interface Settings {
   readonly ttl: Duration.Duration
   readonly diffInterval: Duration.Duration
   readonly idleTimeout: Duration.Duration
+  /** How long somebody stays after their connection has ended. */
+  readonly leaveDelay: Duration.Duration
   readonly allowedOrigins: ReadonlyArray<string> | undefined
   /** What tokens are signed with. Without one everybody gets in. */
   readonly secret: Option.Option<Redacted.Redacted>
@@ -83,6 +85,7 @@ export const settings: Config.Config<Settings> = Config.all({
   ttl: duration("PRESENCE_TTL", "30 seconds", "no zero"),
   diffInterval: duration("PRESENCE_DIFF_INTERVAL", "50 millis", "zero"),
   idleTimeout: duration("PRESENCE_IDLE_TIMEOUT", "60 seconds", "no zero"),
+  leaveDelay: duration("PRESENCE_LEAVE_DELAY", "0 seconds", "zero"),
   allowedOrigins,
   isPublic,
   logLevel,
@@ -145,6 +148,9 @@ Settings, from the environment:
                             ends it (30 seconds)
   PRESENCE_DIFF_INTERVAL    changes within this time travel as one (50 millis)
   PRESENCE_IDLE_TIMEOUT     how long a socket may be silent before it is closed (60 seconds)
+  PRESENCE_LEAVE_DELAY      how long somebody stays after their connection has ended, so that who
+                            comes back, here or on another replica, causes no leave and join
+                            (0 seconds)
   PRESENCE_ALLOWED_ORIGINS  the web pages that may connect, as whole origins, comma-separated
                             (those of this machine)
   PRESENCE_JWT_SECRET       what tokens (JWT, HS256) are signed with: who has none does not get in.

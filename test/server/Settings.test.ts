@@ -15,11 +15,12 @@ describe("settings", () => {
         ttl: Duration.seconds(30),
         diffInterval: Duration.millis(50),
         idleTimeout: Duration.seconds(60),
+        leaveDelay: Duration.zero,
         allowedOrigins: undefined,
         secret: Option.none(),
         logLevel: LogLevel.Info
       })
-      for (const name of ["127.0.0.1", "4000", "30 seconds", "50 millis", "60 seconds", "Info"]) {
+      for (const name of ["127.0.0.1", "4000", "30 seconds", "50 millis", "60 seconds", "0 seconds", "Info"]) {
         expect(help).toContain(`(${name})`)
       }
     })
@@ -40,6 +41,7 @@ describe("settings", () => {
         PRESENCE_TTL: "1.5 minutes",
         PRESENCE_DIFF_INTERVAL: "0 millis",
         PRESENCE_IDLE_TIMEOUT: "1 hour",
+        PRESENCE_LEAVE_DELAY: "5 seconds",
         PRESENCE_ALLOWED_ORIGINS: "https://a.example, http://b.example:81",
         PRESENCE_JWT_SECRET: " hunter2 ",
         LOG_LEVEL: "debug"
@@ -52,6 +54,7 @@ describe("settings", () => {
         ttl: Duration.seconds(90),
         diffInterval: Duration.zero,
         idleTimeout: Duration.hours(1),
+        leaveDelay: Duration.seconds(5),
         allowedOrigins: ["https://a.example", "http://b.example:81"],
         secret: Option.some(Redacted.make(" hunter2 ")),
         logLevel: LogLevel.Debug
@@ -86,6 +89,8 @@ describe("settings", () => {
     [{ PRESENCE_TTL: "0 seconds" }, `PRESENCE_TTL must be a duration such as "30 seconds", but is "0 seconds"`],
     [{ PRESENCE_DIFF_INTERVAL: "-1 millis" }, "PRESENCE_DIFF_INTERVAL must be a duration"],
     [{ PRESENCE_IDLE_TIMEOUT: "soon" }, "PRESENCE_IDLE_TIMEOUT must be a duration"],
+    [{ PRESENCE_LEAVE_DELAY: "5" }, `PRESENCE_LEAVE_DELAY must be a duration such as "0 seconds", but is "5"`],
+    [{ PRESENCE_LEAVE_DELAY: "-1 seconds" }, "PRESENCE_LEAVE_DELAY must be a duration"],
     [{ PRESENCE_PUBLIC: "maybe" }, `PRESENCE_PUBLIC must be "true" or "false", but is "maybe"`],
     [{ PRESENCE_ALLOWED_ORIGINS: "https://a.example/" }, "PRESENCE_ALLOWED_ORIGINS must be whole origins"],
     [{ PRESENCE_ALLOWED_ORIGINS: "https://a.example,*" }, "PRESENCE_ALLOWED_ORIGINS must be whole origins"],

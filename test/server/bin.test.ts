@@ -190,6 +190,7 @@ describe("settings", () => {
         "PRESENCE_TTL",
         "PRESENCE_DIFF_INTERVAL",
         "PRESENCE_IDLE_TIMEOUT",
+        "PRESENCE_LEAVE_DELAY",
         "PRESENCE_JWT_SECRET",
         "PRESENCE_ALLOWED_ORIGINS",
         "PRESENCE_PUBLIC",

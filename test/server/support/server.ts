@@ -14,6 +14,7 @@ const settings: Settings = {
   ttl: Duration.seconds(30),
   diffInterval: Duration.millis(50),
   idleTimeout: Duration.seconds(60),
+  leaveDelay: Duration.zero,
   allowedOrigins: undefined,
   redis: Option.none(),
   secret: Option.none(),
