@@ -82,8 +82,10 @@ const ask = async (target: Target, base: RedisOptions, timeout: number): Promise
     } catch (cause) {
       if (cause instanceof ConnectFailure) throw cause
       const reason = cause instanceof Error ? cause.message : String(cause)
-      if (isFinal(reason)) throw new ConnectFailure(`${target.shown}: ${reason}`, { cause })
-      if (Date.now() + 100 >= until) throw new ConnectFailure(`${target.shown} does not answer: ${reason}`, { cause })
+      // Without the cause: the client's errors carry the command that failed, and with AUTH the password.
+      if (isFinal(reason)) throw new ConnectFailure(`${target.shown}: ${reason}`)
+      if (reason.startsWith("Protocol error")) throw new ConnectFailure(`${target.shown} answers, but not as a Redis`)
+      if (Date.now() + 100 >= until) throw new ConnectFailure(`${target.shown} does not answer: ${reason}`)
       if ((attempt + 1) % target.addresses.length === 0) await new Promise((resolve) => setTimeout(resolve, 100))
     }
   }
@@ -246,7 +248,7 @@ const clusterWires = async (
     await timed(cluster.connect(), timeout, "the cluster")
   } catch (cause) {
     cluster.disconnect()
-    throw new ConnectFailure(`${target.shown}: ${cause instanceof Error ? cause.message : cause}`, { cause })
+    throw new ConnectFailure(`${target.shown}: ${cause instanceof Error ? cause.message : cause}`)
   }
   return {
     partitions: 16,

@@ -27,16 +27,22 @@ export class UrlRefusal {
   constructor(readonly reason: string) {}
 }
 
-const shape = /^(rediss?):\/\/(?:([^/?#]*)@)?([^/?#@]+)(?:\/([^/?#]*))?$/
+const shape = /^(rediss?):\/\/(?:([^/?#]*)@)?([^/?#@]+)(?:\/([^/?#@\s]*))?$/
 
 export const parseUrl = (url: string): Target | UrlRefusal => {
-  const parts = shape.exec(url)
-  if (parts === null) return new UrlRefusal("the url is not of the form redis://user:password@host:port/database")
+  // A file that it was read from may end its last line.
+  const parts = shape.exec(url.trim())
+  if (parts === null) {
+    return new UrlRefusal(
+      "the url is not of the form redis://user:password@host:port/database; / ? # % in a password are percent-encoded"
+    )
+  }
   const [, scheme, credentials, hosts, path] = parts
   const addresses: Array<Address> = []
-  for (const host of (hosts ?? "").split(",")) {
+  for (const [index, host] of (hosts ?? "").split(",").entries()) {
     const address = parseHost(host)
-    if (address === undefined) return new UrlRefusal(`${JSON.stringify(host)} in the url is no host, or host:port`)
+    // Not shown: what stands there may be a password that lacks its host.
+    if (address === undefined) return new UrlRefusal(`host ${index + 1} of the url is no host, or host:port`)
     addresses.push(address)
   }
   const [first, ...rest] = addresses

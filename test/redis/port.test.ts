@@ -1,10 +1,11 @@
 import { createServer } from "node:net"
+import { inspect } from "node:util"
 import { afterAll, beforeAll, describe, expect, it } from "@effect/vitest"
 import { ConnectFailure, connect } from "../../src/redis/connect.js"
 import type { Handlers, Port } from "../../src/redis/port.js"
 import type { Script } from "../../src/redis/scripts.js"
 import { type Proxy, startProxy } from "../support/proxy.js"
-import { freePort, type RedisServer, redisIsOff, startRedis } from "../support/redis.js"
+import { freePort, REDIS_6, type RedisServer, redisIsOff, startParrot, startRedis } from "../support/redis.js"
 
 /** What the port told, and how to wait until it has told more. */
 class Told {
@@ -150,15 +151,27 @@ describe.skipIf(redisIsOff())("the port to a Redis", () => {
     const refused = async (url: string): Promise<string> => {
       const cause = await failure(connect({ url, timeout: 1_000, name: "port-test" }, new Told().handlers))
       expect(cause).toBeInstanceOf(ConnectFailure)
+      expect(inspect(cause, { depth: null })).not.toContain("hunter2")
       return cause.message
     }
     expect(await refused("cache:6379")).toContain("redis://user:password@host:port/database")
     expect(await refused(locked.url)).toMatch(/NOAUTH/)
-    expect(await refused(`redis://:wrong@127.0.0.1:${locked.port}`)).toMatch(/WRONGPASS/)
+    expect(await refused(`redis://:hunter2@127.0.0.1:${locked.port}`)).toMatch(/WRONGPASS/)
     expect(await refused(`redis://127.0.0.1:${await freePort()}`)).toMatch(/does not answer: .*ECONNREFUSED/)
     const port = await open(`redis://:secret@127.0.0.1:${locked.port}`, new Told())
     port.close()
     await locked.stop()
+  })
+
+  it("refuses what does not speak as a Redis, and a Redis before 7", async () => {
+    const refused = async (text: string): Promise<string> => {
+      const { url, stop } = await startParrot(text)
+      const { message } = await failure(connect({ url, timeout: 1_000, name: "port-test" }, new Told().handlers))
+      await stop()
+      return message
+    }
+    expect(await refused("HTTP/1.1 400 Bad Request\r\n\r\n")).toMatch(/^redis:\S+ answers, but not as a Redis$/)
+    expect(await refused(REDIS_6)).toContain("is Redis 6.2.14, and 7 or later is needed")
   })
 
   it("refuses a replica of another Redis", async () => {

@@ -37,6 +37,10 @@ describe("the url of a Redis", () => {
     })
   })
 
+  it("may end with the end of a line", () => {
+    expect(parseUrl("redis://cache:7000/2\n")).toMatchObject({ path: "2", shown: "redis://cache:7000/2" })
+  })
+
   it.each([
     "",
     "cache:6379",
@@ -45,8 +49,24 @@ describe("the url of a Redis", () => {
     "redis://cache:0",
     "redis://cache:99999",
     "redis://a b",
+    "redis://cache/a\nb",
     "redis://:%zz@cache"
   ])("is refused as %j", (url) => {
     expect(parseUrl(url)).toBeInstanceOf(UrlRefusal)
+  })
+
+  it.each([
+    "redis://:hunter2/x@cache",
+    "redis://ann:hunter2/x@cache",
+    "redis://ann:1234/hunter2@cache",
+    "redis://:hunter2#x@cache",
+    "redis://:hunter2%zz@cache",
+    "redis://:hunter2",
+    "ann:hunter2@cache",
+    "http://:hunter2@cache"
+  ])("is refused as %j without showing the password", (url) => {
+    const refused = parseUrl(url)
+    if (!(refused instanceof UrlRefusal)) throw new Error("it is taken")
+    expect(refused.reason).not.toContain("hunter2")
   })
 })

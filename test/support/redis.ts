@@ -6,7 +6,7 @@
  */
 import { type ChildProcess, spawn } from "node:child_process"
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs"
-import { createConnection, createServer } from "node:net"
+import { createConnection, createServer, type Socket } from "node:net"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { program } from "./debian.js"
@@ -119,3 +119,30 @@ const send = (port: number, args: ReadonlyArray<string>): Promise<string> =>
     // Redis answers what it has read, and closes its side when it reads the end.
     socket.end(`*${args.length}\r\n${args.map(bulk).join("")}`)
   })
+
+const info = "redis_version:6.2.14\r\nredis_mode:standalone\r\n"
+
+/** What an old Redis answers when it is asked what it is. */
+export const REDIS_6 = `$${info.length}\r\n${info}\r\n`
+
+/** Something that says the same to every command. */
+export const startParrot = async (
+  text: string
+): Promise<{ readonly url: string; readonly stop: () => Promise<void> }> => {
+  const sockets = new Set<Socket>()
+  const server = createServer((socket) => {
+    sockets.add(socket)
+    socket.on("error", () => {})
+    socket.on("data", (data) => socket.write(text.repeat(data.toString().match(/^\*/gm)?.length ?? 1)))
+  })
+  const port = await freePort()
+  await new Promise<void>((resolve) => server.listen(port, "127.0.0.1", resolve))
+  return {
+    url: `redis://127.0.0.1:${port}`,
+    stop: () =>
+      new Promise((resolve) => {
+        server.close(() => resolve())
+        for (const socket of sockets) socket.destroy()
+      })
+  }
+}
