@@ -3,6 +3,7 @@ import { Effect, Exit, Scope } from "effect"
 import type { Browser, Page } from "playwright-core"
 import { launch, withoutBrowser } from "../support/chromium.js"
 import { ask } from "../support/http.js"
+import { feed, hereNow, join, openPage } from "./support/page.js"
 import { serve, token, withSecret } from "./support/server.js"
 
 if (withoutBrowser !== undefined) console.warn(withoutBrowser)
@@ -13,44 +14,7 @@ interface Style {
 
 let browser: Browser
 
-/** A tab, and what its console said that nobody wants to hear. */
-const open = (port: number, path = "/") =>
-  Effect.acquireRelease(
-    Effect.promise(async () => {
-      const context = await browser.newContext()
-      const page = await context.newPage()
-      const complaints: Array<string> = []
-      page.on("console", (message) => complaints.push(message.text()))
-      page.on("pageerror", (error) => complaints.push(String(error)))
-      page.on("dialog", (dialog) => {
-        complaints.push(`dialog: ${dialog.message()}`)
-        void dialog.dismiss()
-      })
-      page.on("response", (response) => {
-        if (response.status() >= 400) complaints.push(`${response.status()} ${response.url()}`)
-      })
-      await page.goto(`http://127.0.0.1:${port}${path}`)
-      return { page, complaints }
-    }),
-    ({ page }) => Effect.promise(() => page.context().close())
-  )
-
-const join = (page: Page, name: string) =>
-  Effect.promise(async () => {
-    await page.getByRole("textbox", { name: "Name" }).fill(name)
-    await page.getByRole("button", { name: "Join" }).click()
-  })
-
-/** Waits until the names in "Here now" are these, each as it is written there. */
-const hereNow = (page: Page, names: ReadonlyArray<string>, timeout = 10_000) =>
-  Effect.promise(() =>
-    vi.waitFor(async () => expect(await page.locator("#here li").allTextContents()).toEqual(names), {
-      timeout,
-      interval: 20
-    })
-  )
-
-const feed = (page: Page) => Effect.promise(() => page.getByRole("log").locator("p > span").allInnerTexts())
+const open = (port: number, path?: string) => openPage(browser, port, path)
 
 describe.skipIf(withoutBrowser !== undefined)("the page", () => {
   beforeAll(async () => {

@@ -7,8 +7,9 @@ import { fileURLToPath } from "node:url"
 import { Effect, type Scope } from "effect"
 
 const root = fileURLToPath(new URL("../..", import.meta.url))
-// Below the root, so that it finds the dependencies.
-const built = `${root}node_modules/.cache/effect-presence/${process.pid}`
+/** A folder that holds it as `dist`. Below the root, so that it finds the dependencies. */
+export const home = `${root}node_modules/.cache/effect-presence/${process.pid}`
+const built = `${home}/dist`
 
 /** Compiles what is in `src` now. */
 export const build = (): void => {
@@ -22,7 +23,7 @@ export const build = (): void => {
   cpSync(`${root}src`, built, { recursive: true, filter: (path) => !path.endsWith(".ts") })
 }
 
-export const clean = (): void => rmSync(built, { recursive: true, force: true })
+export const clean = (): void => rmSync(home, { recursive: true, force: true })
 
 export interface Started {
   readonly process: ChildProcess
