@@ -9,7 +9,7 @@ import { NodeHttpServer } from "@effect/platform-node"
 import { Context, Effect, Layer, type Scope } from "effect"
 import { Presence, PresenceLive } from "effect-presence"
 import { Authorize, PresenceSocket } from "effect-presence/socket"
-import { WebSocketServer } from "ws"
+import { WebSocket, WebSocketServer } from "ws"
 import { check, type Row } from "./harness.js"
 import { stopwatch } from "./measure.js"
 
@@ -35,21 +35,42 @@ const listeners = (port: number): Effect.Effect<{ readonly next: Effect.Effect<s
     return { next }
   })
 
+/** How many different buffers are written to sockets meanwhile. */
+const buffersWritten = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<number, E, R> =>
+  Effect.suspend(() => {
+    const written = new Set<unknown>()
+    const { send } = WebSocket.prototype
+    WebSocket.prototype.send = function (this: WebSocket, data: unknown, ...rest: ReadonlyArray<unknown>) {
+      written.add(data)
+      return Reflect.apply(send, this, [data, ...rest])
+    }
+    return Effect.ensuring(
+      Effect.map(effect, () => written.size),
+      Effect.sync(() => {
+        WebSocket.prototype.send = send
+      })
+    )
+  })
+
 /** Joins one key after the other, the next when all have heard of the last: milliseconds for each. */
 const deliver = (
   { next }: Effect.Effect.Success<ReturnType<typeof listeners>>,
   join: (key: string) => Effect.Effect<unknown, unknown, Scope.Scope>
 ) =>
   Effect.gen(function* () {
+    const one = (key: string) =>
+      Effect.gen(function* () {
+        const heard = yield* Effect.fork(next)
+        yield* Effect.yieldNow()
+        yield* join(key)
+        const diff: string = yield* heard
+        check("the key in the diff", Object.keys(JSON.parse(diff)[4].joins).join(), key)
+      })
     const elapsed = stopwatch()
-    for (let i = 0; i < JOINS; i++) {
-      const heard = yield* Effect.fork(next)
-      yield* Effect.yieldNow()
-      yield* join(`user-${i}`)
-      const diff: string = yield* heard
-      check("the key in the diff", Object.keys(JSON.parse(diff)[4].joins).join(), `user-${i}`)
-    }
-    return elapsed() / JOINS
+    for (let i = 0; i < JOINS; i++) yield* one(`user-${i}`)
+    const each = elapsed() / JOINS
+    check("how often a join is encoded", yield* buffersWritten(one("the-last")), 1)
+    return each
   })
 
 const ours = () =>

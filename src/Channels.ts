@@ -51,6 +51,8 @@ export declare namespace Channels {
   export interface SubscribeOptions<E = never, R = never> {
     /** Asked before anything is allocated; its error comes back unchanged. */
     readonly authorize?: ((topic: string) => Effect.Effect<unknown, E, R>) | undefined
+    /** Texts that this subscriber may be behind. Default that of the layer, clamped to 1..16384. */
+    readonly capacity?: number | undefined
   }
 
   /**

@@ -13,8 +13,17 @@ export interface Stats {
   readonly lagged: number
 }
 
+const DEFAULT_CAPACITY = 32
+
 const clamp = (capacity: number): number =>
-  Number.isNaN(capacity) ? 32 : Math.min(16_384, Math.max(1, Math.trunc(capacity)))
+  Number.isNaN(capacity) ? DEFAULT_CAPACITY : Math.min(16_384, Math.max(1, Math.trunc(capacity)))
+
+export interface SubscribeOptions<E, R> {
+  readonly authorize?: ((topic: string) => Effect.Effect<unknown, E, R>) | undefined
+  readonly capacity?: number | undefined
+}
+
+const one = (text: string): ReadonlyArray<string> => [text]
 
 /** Told when a topic gets its first subscriber, or loses its last. */
 export interface Topics {
@@ -27,7 +36,7 @@ const untold: Topics = { open: () => {}, close: () => {} }
 export const make = (options?: { readonly capacity?: number | undefined }, { open, close }: Topics = untold) =>
   Effect.gen(function* () {
     const total = { published: 0, dropped: 0, lagged: 0 }
-    const hubs = new Hubs<string, void>(clamp(options?.capacity ?? 32), {
+    const hubs = new Hubs<string, void>(clamp(options?.capacity ?? DEFAULT_CAPACITY), {
       step: (f) => Effect.sync(f),
       open,
       close,
@@ -53,12 +62,16 @@ export const make = (options?: { readonly capacity?: number | undefined }, { ope
 
     const subscribe = <E = never, R = never>(
       topic: string,
-      options?: { readonly authorize?: ((topic: string) => Effect.Effect<unknown, E, R>) | undefined }
+      options?: SubscribeOptions<E, R>
     ): Effect.Effect<Subscription<string>, E | InvalidTopic, R | Scope.Scope> =>
       Effect.suspend((): Effect.Effect<unknown, E | InvalidTopic, R> => {
         if (!isUsable(topic)) return refuse(topic)
         return options?.authorize === undefined ? Effect.void : options.authorize(topic)
-      }).pipe(Effect.zipRight(hubs.subscribe(topic, (text) => [text])))
+      }).pipe(
+        Effect.zipRight(
+          hubs.subscribe(topic, one, options?.capacity === undefined ? undefined : clamp(options.capacity))
+        )
+      )
 
     const stats = Effect.sync(() => {
       const topics = new Map<string, Stats>()

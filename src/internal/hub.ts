@@ -47,16 +47,20 @@ export class Hubs<A, S> {
     return this.hubs.values()
   }
 
-  /** Subscribes until the scope closes. `pick` says what a value means to this subscriber: any number of `B`. */
+  /**
+   * Subscribes until the scope closes. `pick` says what a value means to this subscriber: any number of `B`. It may be
+   * as far behind as all others, unless it names a capacity of its own.
+   */
   subscribe<B>(
     topic: string,
-    pick: (value: A) => ReadonlyArray<B>
+    pick: (value: A) => ReadonlyArray<B>,
+    capacity = this.capacity
   ): Effect.Effect<HubSubscription<A, B>, never, Scope.Scope> {
     return Effect.acquireRelease(
       this.backing.step((state) => this.hold(topic, state)),
       (hub) => this.backing.step((state) => this.drop(hub, state))
     ).pipe(
-      Effect.flatMap((hub) => hub.subscribe(pick)),
+      Effect.flatMap((hub) => hub.subscribe(pick, capacity)),
       Effect.uninterruptible
     )
   }
@@ -69,7 +73,7 @@ export class Hubs<A, S> {
   private hold(topic: string, state: S): Hub<A> {
     let hub = this.hubs.get(topic)
     if (hub === undefined) {
-      hub = new Hub(topic, this.capacity, this.backing.lag)
+      hub = new Hub(topic, this.backing.lag)
       if (this.closed) hub.close()
       this.hubs.set(topic, hub)
       this.backing.open(topic, state)
@@ -94,14 +98,13 @@ export class Hub<A> {
   lost = 0
   /** The sizes of all that was offered. */
   position = 0
-  /** No subscription stands before this. */
-  private floor = 0
+  /** Up to here nobody has half as much again waiting as they may have. */
+  private quiet = Number.POSITIVE_INFINITY
   private readonly pubsub = Effect.runSync(PubSub.unbounded<Item<A>>())
   private readonly subscriptions = new Set<HubSubscription<A, unknown>>()
 
   constructor(
     readonly topic: string,
-    readonly capacity: number,
     private readonly onLag: (missed: number) => void
   ) {}
 
@@ -115,17 +118,21 @@ export class Hub<A> {
     this.offered++
     this.position += size
     this.pubsub.unsafeOffer({ value, size })
-    if (this.position - this.floor > this.capacity + (this.capacity >> 1)) this.police()
+    if (this.position > this.quiet) this.police()
     for (const subscription of this.subscriptions) subscription.wake()
     return this.subscriptions.size
   }
 
-  subscribe<B>(pick: (value: A) => ReadonlyArray<B>): Effect.Effect<HubSubscription<A, B>, never, Scope.Scope> {
+  subscribe<B>(
+    pick: (value: A) => ReadonlyArray<B>,
+    capacity: number
+  ): Effect.Effect<HubSubscription<A, B>, never, Scope.Scope> {
     return Effect.flatMap(PubSub.subscribe(this.pubsub), (dequeue) =>
       Effect.acquireRelease(
         Effect.sync(() => {
-          const subscription = new HubSubscription(this, dequeue, pick)
+          const subscription = new HubSubscription(this, dequeue, pick, capacity)
           this.subscriptions.add(subscription)
+          this.quiet = Math.min(this.quiet, subscription.quiet)
           metrics.add(metrics.subscribers, 1)
           return subscription
         }),
@@ -153,12 +160,11 @@ export class Hub<A> {
 
   /** Takes from subscribers who do not take what they may not keep. Seldom: each half capacity at the most. */
   private police(): void {
-    let floor = this.position
+    this.quiet = Number.POSITIVE_INFINITY
     for (const subscription of this.subscriptions) {
-      if (this.position - subscription.position > this.capacity) subscription.shed()
-      if (subscription.position < floor) floor = subscription.position
+      subscription.shed()
+      this.quiet = Math.min(this.quiet, subscription.quiet)
     }
-    this.floor = floor
   }
 }
 
@@ -182,7 +188,8 @@ export class HubSubscription<A, B> implements Subscription<B> {
   constructor(
     private readonly hub: Hub<A>,
     dequeue: Queue.Dequeue<Item<A>>,
-    private readonly pick: (value: A) => ReadonlyArray<B>
+    private readonly pick: (value: A) => ReadonlyArray<B>,
+    private readonly capacity: number
   ) {
     this.position = hub.position
     this.drain = Effect.uninterruptible(Effect.map(dequeue.takeAll, (items) => this.hold(items)))
@@ -231,8 +238,14 @@ export class HubSubscription<A, B> implements Subscription<B> {
     this.position = this.hub.position
   }
 
+  /** How far the hub may go before this one is to be looked at. */
+  get quiet(): number {
+    return this.position + this.capacity + (this.capacity >> 1)
+  }
+
   /** Loses what is over the capacity, now. */
   shed(): void {
+    if (this.hub.position - this.position <= this.capacity) return
     Effect.runSync(this.drain)
     this.trim()
   }
@@ -247,7 +260,7 @@ export class HubSubscription<A, B> implements Subscription<B> {
     let behind = this.hub.position - this.position
     let drop = 0
     let missed = 0
-    while (behind > this.hub.capacity && drop < this.held.length - 1) {
+    while (behind > this.capacity && drop < this.held.length - 1) {
       const item = this.held[drop++] as Item<A>
       this.position += item.size
       behind -= item.size

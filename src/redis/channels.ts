@@ -8,7 +8,7 @@
  * `presence:{topic}` is never sent: each replica makes these texts of what it sees of the topic.
  */
 import { Effect, type Scope } from "effect"
-import { make, type Topics } from "../internal/channels.js"
+import { make, type SubscribeOptions, type Topics } from "../internal/channels.js"
 import * as metrics from "./metrics.js"
 import type { Port } from "./port.js"
 import { noStop, within } from "./within.js"
@@ -25,10 +25,6 @@ export interface ChannelsOptions {
   readonly capacity: number | undefined
   /** Follows a topic of presence until the scope closes, so that its channel has something to say. */
   readonly mirror: (topic: string) => Effect.Effect<void, never, Scope.Scope>
-}
-
-export interface SubscribeOptions<E, R> {
-  readonly authorize?: ((topic: string) => Effect.Effect<unknown, E, R>) | undefined
 }
 
 export const makeChannels = ({ port, prefix, timeout, origin, capacity, mirror }: ChannelsOptions) =>

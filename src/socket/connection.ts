@@ -212,12 +212,14 @@ export class Connection<R> {
     }
   }
 
-  private track({ topic, wire }: Channel, key: string, meta: unknown): Effect.Effect<Outcome> {
+  private track({ topic, wire, joinRef }: Channel, key: string, meta: unknown): Effect.Effect<Outcome> {
     return this.host.track(topic, key, meta).pipe(
       Scope.extend(this.scope),
       Effect.flatMap((lease) => {
         const old = this.leases.get(wire)
         this.leases.set(wire, lease)
+        // An eviction may have come before the topic could know whose lease it is.
+        this.flow.order({ wire, joinRef, end: "if evicted" })
         return old === undefined ? Effect.succeed(done) : Effect.as(old.release, done)
       }),
       Effect.catchAll((error) => Effect.succeed(failed(error)))

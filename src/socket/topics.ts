@@ -12,6 +12,9 @@ import type { Presence } from "../Presence.js"
 import type { PresenceChange } from "../PresenceChange.js"
 import { Audience, type Listener, type Message, pack, unpack } from "./audience.js"
 
+/** Messages of members elsewhere that may come in one go: what a busy topic hears while the process does something else. */
+const BURST = 4_096
+
 /** A listener who may be tracked. */
 export interface Member extends Listener {
   /** The ref of what is tracked on its channel. */
@@ -92,17 +95,11 @@ export class Topic {
     this.audience.greet(member)
   }
 
-  /**
-   * Passes a message on to the members here at once, then to those elsewhere. Who hears it there gets its turn before
-   * the next is passed on, so that a burst loses nothing.
-   */
+  /** Passes a message on: to the members here at once, and to those elsewhere. */
   pass(message: Message, from: Member | undefined, self: boolean): Effect.Effect<void> {
     this.audience.pass(message, self ? undefined : from)
-    return Effect.zipRight(
-      // A channel's name is not empty.
-      Effect.orDie(this.settings.channels.publish(this.channel, pack(this.origin, message))),
-      Effect.yieldNow()
-    )
+    // A channel's name is not empty.
+    return Effect.orDie(this.settings.channels.publish(this.channel, pack(this.origin, message)))
   }
 
   private end(): void {
@@ -134,7 +131,7 @@ export class Topic {
   )
 
   private readonly hearing = Effect.suspend(() =>
-    Effect.flatMap(Effect.orDie(this.settings.channels.subscribe(this.channel)), ({ take }) =>
+    Effect.flatMap(Effect.orDie(this.settings.channels.subscribe(this.channel, { capacity: BURST })), ({ take }) =>
       take.pipe(
         Effect.flatMap((packed) =>
           Effect.sync(() => {

@@ -155,6 +155,22 @@ export const channelsContract = (name: string, layer: MakeChannels, time: Time =
       { capacity: 0 }
     )
 
+    check("a subscriber may name a capacity of its own, and others keep theirs", (channels) =>
+      Effect.gen(function* () {
+        const patient = yield* channels.subscribe("room", { capacity: 1_000 })
+        const hasty = yield* channels.subscribe("room", { capacity: 2 })
+        const usual = yield* channels.subscribe("room")
+        const texts = Array.from({ length: 1_001 }, (_, i) => String(i))
+        yield* send(channels, "room", ...texts)
+        expect(yield* Effect.flip(patient.take)).toEqual(new Lagged({ topic: "room", missed: 1 }))
+        expect(yield* patient.take).toEqual(texts.slice(1))
+        expect(yield* Effect.flip(hasty.take)).toEqual(new Lagged({ topic: "room", missed: 999 }))
+        expect(yield* hasty.take).toEqual(["999", "1000"])
+        expect(yield* Effect.flip(usual.take)).toEqual(new Lagged({ topic: "room", missed: 969 }))
+        expect(yield* usual.take).toEqual(texts.slice(-32))
+      })
+    )
+
     check(
       "a huge capacity is 16,384",
       (channels) =>

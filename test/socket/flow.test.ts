@@ -7,7 +7,18 @@ import { Flow } from "../../src/socket/flow.js"
 
 const makeFlow = () => {
   const raw = new EventEmitter()
-  const ws = Object.assign(new EventEmitter(), { bufferedAmount: 0, pause: () => {}, resume: () => {}, send: () => {} })
+  const ws = Object.assign(new EventEmitter(), {
+    bufferedAmount: 0,
+    cut: false,
+    pause: () => {},
+    resume: () => {},
+    send: ({ length }: Uint8Array) => {
+      ws.bufferedAmount += length
+    },
+    terminate: () => {
+      ws.cut = true
+    }
+  })
   const limits = {
     rate: { perSecond: 1_000, burst: 2_000 },
     allowance: { unsentBytes: 100, unsentBytesMax: 200, unsentFor: 1_000 },
@@ -62,4 +73,26 @@ describe("who found nothing to take and is about to wait", () => {
       expect(flow.take()).toBe("ended")
     })
   )
+})
+
+describe("one that does not read", () => {
+  const write = (flow: Flow<string>, length: number) => flow.write({ bytes: new Uint8Array(length), binary: true })
+
+  it("is let have a single frame over the most, and cut off by whatever would follow it", () => {
+    const { flow, ws } = makeFlow()
+    write(flow, 201)
+    expect([ws.cut, flow.open, flow.isEnding]).toEqual([false, false, false])
+    write(flow, 1)
+    expect([ws.cut, flow.isEnding, ws.bufferedAmount]).toEqual([true, true, 201])
+  })
+
+  it("below the most it is not cut off for what follows", () => {
+    const { flow, ws } = makeFlow()
+    write(flow, 150)
+    write(flow, 49)
+    expect([ws.cut, flow.open]).toEqual([false, false])
+    ws.bufferedAmount = 0
+    flow.tick()
+    expect(flow.open).toBe(true)
+  })
 })

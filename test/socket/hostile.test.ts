@@ -324,6 +324,27 @@ describe("one that does not read", () => {
     })
   )
 
+  it.scopedLive("a state over the most that may be unsent reaches who reads, and cuts off who does not", () =>
+    Effect.gen(function* () {
+      const server = yield* makeServer({ limits })
+      const crowd = Array.from({ length: 100 }, (_, i) =>
+        server.presence.track("crowd", `user ${i}`, { text: "x".repeat(15_000) })
+      )
+      yield* Effect.all(crowd)
+      const reader = yield* joined(server, { key: "reader" }, "crowd")
+      const [, , , , state] = yield* reader.heard("presence_state")
+      expect(JSON.stringify(state).length).toBeGreaterThan(4 * limits.unsentBytesMax)
+      const client = yield* joined(server, { key: "mallory" })
+      client.say("2", "2", "crowd", "phx_join", {})
+      deaf(client)
+      // More than the kernel's buffers hold, so that the last of them stays with the server.
+      for (let i = 3; i < 20; i++) client.say(`${i}`, `${i}`, "crowd", "phx_join", {})
+      yield* isGone(server, "mallory")
+      reader.say(null, "2", "phoenix", "heartbeat", {})
+      yield* reader.reply("2")
+    })
+  )
+
   const floods: ReadonlyArray<readonly [string, (client: RawClient, i: number) => void]> = [
     [
       "its own echoes",

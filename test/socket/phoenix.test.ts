@@ -286,6 +286,26 @@ describe("a channel's life", () => {
     })
   )
 
+  it.scopedLive("evicted before the channel is joined: put out all the same", () =>
+    Effect.gen(function* () {
+      const { url } = yield* makeServer({
+        change: (presence) => ({
+          ...presence,
+          track: (topic, key, meta, options) =>
+            Effect.tap(presence.track(topic, key, meta, options), () =>
+              // Those who follow the topic have heard of it before the join goes on.
+              Effect.zipRight(presence.evict(topic, key), Effect.sleep(20))
+            )
+        })
+      })
+      const watcher = yield* join(yield* phoenixSocket(url), "room:1")
+      const alice = yield* connect(phoenixUrl(url))
+      alice.say("1", "1", "room:1", "phx_join", { key: "alice" })
+      expect(yield* alice.heard("phx_close")).toEqual(["1", null, "room:1", "phx_close", {}])
+      yield* watcher.sees()
+    })
+  )
+
   it.scopedLive("a socket that is cut leaves, and its client comes back with its channels", () =>
     Effect.gen(function* () {
       const { url } = yield* makeServer()
@@ -411,6 +431,20 @@ describe("events", () => {
       yield* channels.publish("socket:room:1", `${crypto.randomUUID()}{"event":"hello","payload":{"far":1}}`)
       yield* alice.isTold(`hello {"far":1}`)
       expect(alice.told).toEqual([`hello {"far":1}`])
+    })
+  )
+
+  it.scopedLive("of members on another replica come in one go, and none is lost", () =>
+    Effect.gen(function* () {
+      const { url, channels } = yield* makeServer()
+      const alice = yield* connect(phoenixUrl(url))
+      alice.say("1", "1", "room:1", "phx_join", {})
+      yield* alice.heard("presence_state")
+      const all = Array.from({ length: 1_000 }, (_, n) => n)
+      const replica = crypto.randomUUID()
+      for (const n of all) channels.unsafePublish("socket:room:1", `${replica}{"event":"hello","payload":{"n":${n}}}`)
+      yield* alice.until(() => alice.frames.find(([, , , , { n }]) => n === 999))
+      expect(alice.frames.filter(([, , , event]) => event === "hello").map(([, , , , { n }]) => n)).toEqual(all)
     })
   )
 
