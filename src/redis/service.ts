@@ -26,7 +26,7 @@ import { type Membership, makeMembership } from "./membership.js"
 import { open } from "./open.js"
 import { decodeRedis } from "./options.js"
 import { makeReads, snapshotOf } from "./reads.js"
-import { makeSettling } from "./settling.js"
+import { ENDING, makeSettling } from "./settling.js"
 import { noStop, within } from "./within.js"
 
 export type Options = NonNullable<Parameters<typeof decode>[0]> &
@@ -155,11 +155,11 @@ export const make = (options: Options) =>
         )
       )
 
-    /** Others need not wait for the lease of one that says good-bye. */
+    /** Others need not wait for the lease of one that says good-bye. If Redis does not hear it, the lease runs out. */
     const giveBack = Effect.suspend(() =>
       membership.health().status === "unavailable"
         ? Effect.void
-        : within<unknown>(redis.timeout, (done) => {
+        : within<unknown>(ENDING, (done) => {
             void Promise.allSettled(membership.partitions.map((partition) => partition.giveBack())).then(done)
             return noStop
           })

@@ -13,15 +13,15 @@ import type { RedisSettings } from "./options.js"
 import { noStop, within } from "./within.js"
 import type { Written } from "./writer.js"
 
-/** How long a leave waits, in ms. */
-const ENDING = 2_000
+/** How long what ends something waits for Redis, in ms. */
+export const ENDING = 2_000
 
 export interface Settling {
   /** Puts the waiting around what leases do. `expire` ends a lease so that it may try again. */
   readonly own: (owner: Owner, expire: (lease: OwnedLease) => Effect.Effect<void>) => Owner
   /** Waits for a lease that was just tracked. When it fails or is interrupted the lease is released. */
   readonly tracked: (lease: OwnedLease) => Effect.Effect<OwnedLease, PresenceUnavailable>
-  /** Runs what ends connections, and waits for their leaves. */
+  /** Runs what ends connections, and waits for their leaves: up to `ms`, and up to 2 s while Redis takes none of them. */
   readonly end: <A>(effect: Effect.Effect<A>, ms?: number) => Effect.Effect<A>
   /** Told of each leave. */
   readonly onLeave: (cell: OwnedCell) => void
@@ -67,32 +67,31 @@ export const makeSettling = (
       )
     })
 
+  const isWritten = (cell: OwnedCell): boolean => membership.of(cell.topic).writer.isWritten(cell)
+
   const gone = (cells: ReadonlyArray<OwnedCell>, until: number): Effect.Effect<void> =>
-    within<void>(Math.max(0, until - performance.now()), (done) => {
-      let left = 1
-      const one = (): void => {
-        if (--left === 0) done()
+    Effect.suspend(() => {
+      const left = (): number => Math.max(0, until - performance.now())
+      const waiting = cells.filter((cell) => !isWritten(cell))
+      if (waiting.length === 0) {
+        const topics = new Set(cells.map(({ topic }) => topic))
+        return Effect.forEach(topics, (topic) => reached(topic, left()), { discard: true })
       }
-      for (const cell of cells) {
-        const { writer } = membership.of(cell.topic)
-        if (writer.isWritten(cell)) continue
-        left++
-        writer.wait(cell, one)
-      }
-      one()
-      return noStop
-    }).pipe(
-      Effect.flatMap((settled) =>
-        // What did not reach Redis in time will not be seen in time either.
-        Option.isNone(settled)
-          ? Effect.void
-          : Effect.forEach(
-              new Set(cells.map(({ topic }) => topic)),
-              (topic) => reached(topic, Math.max(0, until - performance.now())),
-              { discard: true }
-            )
+      return within<void>(Math.min(ENDING, left()), (done) => {
+        let missing = waiting.length
+        for (const cell of waiting) {
+          membership.of(cell.topic).writer.wait(cell, () => {
+            if (--missing === 0) done()
+          })
+        }
+        return noStop
+      }).pipe(
+        Effect.flatMap((settled) =>
+          // What did not reach Redis in time will not be seen in time either. As long as it takes some, it may take all.
+          Option.isSome(settled) || (left() > 0 && waiting.some(isWritten)) ? gone(cells, until) : Effect.void
+        )
       )
-    )
+    })
 
   let base: Owner | undefined
 

@@ -96,7 +96,10 @@ const run = (command: Command): Effect.Effect<unknown, unknown, Presence | Scope
         const scope = yield* Scope.make()
         const started = performance.now()
         const lease = yield* Scope.extend(
-          presence.track(command.topic, command.key, command.meta ?? {}, { ttl: Duration.infinity }),
+          presence.track(command.topic, command.key, command.meta ?? {}, {
+            ttl: Duration.infinity,
+            leaveDelay: command.leaveDelay
+          }),
           scope
         )
         held.set(command.id, { lease, scope })

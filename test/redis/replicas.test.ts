@@ -301,6 +301,33 @@ describe.skipIf(redisIsOff())("replicas", { timeout: 60_000 }, () => {
     expect((await b.report("room")).leaveEvents).toEqual({ bob: 1 })
   })
 
+  it("hand over also those who are in their leave delay", async () => {
+    const [a, b] = await start(2, { handover: true })
+    for (const key of ["alice", "bob"]) {
+      await a.track(key, "room", key, {}, 60_000)
+      await a.close(key)
+    }
+    await a.stop()
+    expect((await b.report("room")).list.map(({ key }) => key)).toEqual(["alice", "bob"])
+    await b.track("again", "room", "alice")
+    await eventually(GONE + 1_000, () => expectAgreement("room", [b]))
+    const { leaveEvents, leaves } = await b.report("room")
+    expect(leaveEvents).toEqual({ bob: 1 })
+    expect(leaves).toEqual({ alice: ["replicaLost"], bob: ["replicaLost"] })
+  })
+
+  it("that stop while Redis stands still do not wait for it for long", async () => {
+    const [a] = await start(1, { timeout: 6_000 })
+    await a.track("1", "room", "alice")
+    redis.process.kill("SIGSTOP")
+    try {
+      // 2 s for the leaves, 2 s for the lease.
+      expect(await a.stop()).toBeLessThan(5_000)
+    } finally {
+      redis.process.kill("SIGCONT")
+    }
+  })
+
   it("whose Redis is away: track fails and leaves nothing, an update stays wanted, a scope closes, lists go on", async () => {
     const proxy = await through()
     const [b] = await start(1)

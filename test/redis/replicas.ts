@@ -7,7 +7,15 @@ import { expect } from "@effect/vitest"
 import type { PresenceRedisOptions } from "../../src/redis/index.js"
 
 export type Command =
-  | { readonly do: "track"; readonly id: string; readonly topic: string; readonly key: string; readonly meta?: unknown }
+  | {
+      readonly do: "track"
+      readonly id: string
+      readonly topic: string
+      readonly key: string
+      readonly meta?: unknown
+      /** Milliseconds. */
+      readonly leaveDelay?: number | undefined
+    }
   | { readonly do: "trackMany"; readonly topic: string; readonly key: string; readonly count: number }
   | { readonly do: "close"; readonly id: string }
   | { readonly do: "update"; readonly id: string; readonly meta: unknown }
@@ -80,8 +88,8 @@ export class ReplicaProcess {
     return answer
   }
 
-  async track(id: string, topic: string, key: string, meta?: unknown): Promise<string> {
-    const { ref } = await this.call<{ readonly ref: string }>({ do: "track", id, topic, key, meta })
+  async track(id: string, topic: string, key: string, meta?: unknown, leaveDelay?: number): Promise<string> {
+    const { ref } = await this.call<{ readonly ref: string }>({ do: "track", id, topic, key, meta, leaveDelay })
     this.holds.set(id, { topic, key, ref })
     return ref
   }
