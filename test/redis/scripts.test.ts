@@ -75,6 +75,7 @@ describe.skipIf(redisIsOff())("the scripts, on a real server", () => {
     await redis.command("FLUSHALL")
     expect(await apply("own", "r", put("t", 1))).toEqual({ status: "LEASE" })
     expect(await beat("claim", "r")).toMatchObject({ status: "OK", connections: 0, late: [], evicted: [] })
+    expect(Number(await port.command("ZSCORE", [keys.leases, "r"])) - Date.now()).toBeGreaterThan(LEASE - 60_000)
     const old = call("own", "r", [put("t", 1)])
     expect(await apply("own", "r", put("t", 2))).toMatchObject({ status: "OK", changed: 1 })
     expect(await calls.apply(port, keys, old)).toEqual({ status: "STALE" })
@@ -124,6 +125,8 @@ describe.skipIf(redisIsOff())("the scripts, on a real server", () => {
     await apply("own", "r", put("t", 1), put("t", 2))
     expect(await apply("evict", "r", remove("t", 1), remove("t", 7))).toMatchObject({ status: "OK", changed: 1 })
     expect(await apply("own", "r", put("t", 1, 3))).toMatchObject({ changed: 0, forbidden: [0] })
+    // An owner that never comes back does not leave it for ever.
+    expect(Number(await port.command("TTL", [keys.evicted("r")]))).toBeGreaterThan(3_500)
     await late("r")
     expect(await apply("reap", "r", remove("t", 2))).toMatchObject({ changed: 1, emptied: true })
     expect(await beat("claim", "r")).toMatchObject({ status: "OK", connections: 0, evicted: ["1:t"] })
@@ -157,6 +160,33 @@ describe.skipIf(redisIsOff())("the scripts, on a real server", () => {
     await late("other")
     expect(await beat("beat", "other")).toMatchObject({ status: "OK", late: [] })
     expect(await beat("beat", "r")).toMatchObject({ status: "OK" })
+  })
+
+  it("as long as somebody beats, who does not is late after a lease", async () => {
+    await redis.command("FLUSHALL")
+    const short: calls.Times = { ...times, lease: 200, heartbeat: 200 }
+    const claim = (mode: calls.BeatCall["mode"], replica: string) =>
+      calls.beat(port, keys, short, { mode, replica, number: ++number, tag: `${replica}.${number}`, seen: [] })
+    await claim("claim", "r")
+    await claim("claim", "other")
+    for (;;) {
+      const answer = await claim("beat", "other")
+      if (answer.status === "OK" && answer.late.includes("r")) break
+      await new Promise((resolve) => setTimeout(resolve, 20))
+    }
+    expect(await claim("beat", "r")).toEqual({ status: "LEASE" })
+  })
+
+  it("who gives the lease back with nothing left behind leaves nothing behind", async () => {
+    await redis.command("FLUSHALL")
+    await beat("claim", "r")
+    await apply("own", "r", put("t", 1), put("t", 2))
+    await apply("evict", "r", remove("t", 1))
+    expect(await beat("leave", "r")).toMatchObject({ status: "OK", connections: 1 })
+    expect(await port.command("EXISTS", [keys.index("r"), keys.evicted("r")])).toBe(2)
+    await apply("own", "r", remove("t", 2))
+    expect(await beat("leave", "r")).toMatchObject({ status: "OK", connections: 0 })
+    expect(await port.command("EXISTS", [keys.leases, keys.index("r"), keys.evicted("r")])).toBe(0)
   })
 
   it("a claim fails while others live by other settings, which are forgotten with them", async () => {
@@ -209,14 +239,16 @@ describe.skipIf(redisIsOff())("the scripts, on a real server", () => {
     const operation: fc.Arbitrary<calls.Operation> = fc.oneof(
       {
         weight: 2,
-        arbitrary: fc.record({
-          type: fc.constant("put" as const),
-          topic,
-          seq,
-          revision: fc.integer({ min: 1, max: 3 }),
-          key: fc.constantFrom("k", "é🙂\n", "}"),
-          meta: fc.json()
-        })
+        arbitrary: fc
+          .record({
+            type: fc.constant("put" as const),
+            topic,
+            seq,
+            revision: fc.integer({ min: 1, max: 3 }),
+            meta: fc.json()
+          })
+          // A connection is of one key all its life.
+          .map((operation) => ({ ...operation, key: ["k", "é🙂\n}", "}"][operation.seq % 3] ?? "" }))
       },
       {
         weight: 1,
@@ -303,6 +335,7 @@ describe.skipIf(redisIsOff())("the scripts, on a real server", () => {
             ...known,
             members: [...(known.members ?? [])].sort(calls.byAge)
           })
+          expect(await connectionsByKey(topic)).toEqual(byKey(known.members ?? []))
         }
         await marker()
         expect(messages).toEqual(published)
@@ -310,6 +343,22 @@ describe.skipIf(redisIsOff())("the scripts, on a real server", () => {
       { numRuns: 100 }
     )
   }, 60_000)
+
+  /** What a topic's keys name as their connections. */
+  const connectionsByKey = async (topic: string) => {
+    const { entries } = await calls.scan(port, keys.keys(topic), "0", 100)
+    const found = new Map<string, ReadonlyArray<string>>()
+    for (let i = 0; i < entries.length; i += 2) {
+      found.set(
+        String(entries[i]),
+        String(entries[i + 1])
+          .trim()
+          .split(" ")
+          .sort()
+      )
+    }
+    return found
+  }
 
   /** Until everything published before has arrived. */
   let markers = 0
@@ -324,6 +373,12 @@ describe.skipIf(redisIsOff())("the scripts, on a real server", () => {
     })
   }
 })
+
+const byKey = (members: ReadonlyArray<calls.Held>) => {
+  const found = new Map<string, Array<string>>()
+  for (const { key, connection } of members) found.set(key, [...(found.get(key) ?? []), connection].sort())
+  return found
+}
 
 const inOrder = (answer: calls.BeatAnswer): calls.BeatAnswer =>
   answer.status === "OK" ? { ...answer, late: [...answer.late].sort(), evicted: [...answer.evicted].sort() } : answer
