@@ -3,6 +3,7 @@
  *
  * A copy of the work tree without `.git` is packed by `npm pack` alone, the tarball is installed beside its peers in an
  * empty project, and there every entry is imported, type-checked and traced to see what it loads, and the bin is run.
+ * Replicas are run over a real redis-server with each major of ioredis (`REDIS_SERVER` names it, `REDIS=off` skips it).
  * All failures are printed; the exit code is 1 when there was one. In CI the copy gets its own `npm ci`, elsewhere it
  * borrows this directory's `node_modules`. Everything is made in a temporary directory, which is removed.
  */
@@ -260,6 +261,65 @@ const checkServer = async () => {
   }
 }
 
+/** Two replicas: what one tracks the other lists, and hears of when it leaves. */
+const replicas = `
+import { Presence } from "${manifest.name}"
+import { PresenceRedis } from "${manifest.name}/redis"
+import { Context, Effect, Layer } from "effect"
+
+const replica = Effect.map(Layer.build(PresenceRedis.layer({ url: process.argv[2] })), Context.get(Presence))
+
+await Effect.gen(function*() {
+  const [a, b] = yield* Effect.all([replica, replica])
+  const { take } = yield* b.subscribe("post:42")
+  const listed = yield* Effect.scoped(Effect.gen(function*() {
+    yield* a.track("post:42", "alice", { role: "viewer" })
+    return [yield* take, yield* b.list("post:42")]
+  }))
+  console.log(JSON.stringify([...listed, yield* take]))
+}).pipe(Effect.scoped, Effect.timeout("20 seconds"), Effect.runPromise)
+`
+
+const seen = JSON.stringify([
+  [{ type: "join", key: "alice", meta: { role: "viewer" } }],
+  [{ key: "alice", metas: [{ role: "viewer" }] }],
+  [{ type: "leave", key: "alice" }]
+])
+
+/** Runs a body with the url of a redis-server that keeps nothing. */
+const withRedis = async (body) => {
+  const port = await freePort()
+  const args = ["--port", String(port), "--bind", "127.0.0.1", "--save", "", "--dir", work]
+  const server = spawn(process.env.REDIS_SERVER || "redis-server", args, { stdio: "ignore" })
+  const ended = new Promise((resolve) => server.once("exit", resolve))
+  try {
+    await new Promise((resolve, reject) => {
+      server.once("spawn", resolve)
+      server.once("error", reject)
+    })
+    await body(`redis://127.0.0.1:${port}`)
+  } finally {
+    if (server.kill("SIGKILL")) await ended
+  }
+}
+
+const checkReplicas = (major) =>
+  withRedis((url) => {
+    const { version } = JSON.parse(readFileSync(join(consumer, "node_modules", "ioredis", "package.json"), "utf8"))
+    if (!version.startsWith(`${major}.`)) fail(`ioredis ${version} is installed`)
+    writeFileSync(join(consumer, "replicas.mjs"), replicas)
+    const told = run("node", ["replicas.mjs", url], consumer).trim()
+    if (told !== seen) fail(`${told}\ninstead of\n${seen}`)
+  })
+
+/** What of the sources knows ioredis, against the one that the consumer has. */
+const checkSources = () => {
+  const compilerOptions = { paths: { ioredis: [join(consumer, "node_modules", "ioredis")] } }
+  const config = { extends: "./tsconfig.json", compilerOptions, files: ["src/redis/connect.ts"], include: [] }
+  writeFileSync(join(copy, "tsconfig.ioredis.json"), JSON.stringify(config))
+  run(join("node_modules", ".bin", "tsc"), ["-p", "tsconfig.ioredis.json", "--pretty", "false"], copy)
+}
+
 try {
   const tarball = pack()
   await check("peers", checkPeers)
@@ -269,9 +329,17 @@ try {
   for (const entry of entries) await check(`import ${specifier(entry)}`, () => checkImports(entry))
   await check("nothing else can be imported", checkClosed)
   await check("types, NodeNext", () => checkTypes("NodeNext", "NodeNext"))
-  await check("types, Bundler", () => checkTypes("ESNext", "Bundler"))
   await check("bin --help", checkHelp)
   await check("bin serves /health and stops", checkServer)
+
+  // Effect asks for ioredis 5, so that is what everybody has who does not ask for another.
+  const isOff = process.env.REDIS === "off"
+  if (isOff) console.log("skip  REDIS=off: replicas over a real Redis are NOT checked, with neither ioredis")
+  else await check("replicas, ioredis 5", () => checkReplicas(5))
+  run("npm", ["install", "--no-audit", "--no-fund", "--prefer-offline", "ioredis@6"], consumer)
+  await check("types, Bundler, ioredis 6", () => checkTypes("ESNext", "Bundler"))
+  await check("sources, ioredis 6", checkSources)
+  if (!isOff) await check("replicas, ioredis 6", () => checkReplicas(6))
 } catch (error) {
   failures++
   console.log(`FAIL  ${error.message}`)

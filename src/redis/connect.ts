@@ -54,26 +54,31 @@ interface Server {
   readonly warnings: ReadonlyArray<string>
 }
 
-const baseOptions = (target: Target, options: ConnectOptions): RedisOptions => ({
-  ...(target.username === undefined ? {} : { username: target.username }),
-  ...(target.password === undefined ? {} : { password: target.password }),
-  ...(target.tls ? { tls: {} } : {}),
-  connectionName: options.name,
-  lazyConnect: true,
-  enableOfflineQueue: false,
-  autoResubscribe: false,
-  autoResendUnfulfilledCommands: false,
-  maxRetriesPerRequest: 0,
-  retryStrategy: () => null,
-  connectTimeout: options.timeout,
-  // A connection that takes bytes and gives none is dead, whatever TCP says.
-  socketTimeout: options.timeout,
-  keepAlive: 10_000
-})
+// Options have the types of what is given, `satisfies` and no more: ioredis 6 does not take its own `RedisOptions` where
+// an option may be `undefined`.
+type Base = ReturnType<typeof baseOptions>
+
+const baseOptions = (target: Target, options: ConnectOptions) =>
+  ({
+    ...(target.username === undefined ? {} : { username: target.username }),
+    ...(target.password === undefined ? {} : { password: target.password }),
+    ...(target.tls ? { tls: {} } : {}),
+    connectionName: options.name,
+    lazyConnect: true,
+    enableOfflineQueue: false,
+    autoResubscribe: false,
+    autoResendUnfulfilledCommands: false,
+    maxRetriesPerRequest: 0,
+    retryStrategy: () => null,
+    connectTimeout: options.timeout,
+    // A connection that takes bytes and gives none is dead, whatever TCP says.
+    socketTimeout: options.timeout,
+    keepAlive: 10_000
+  }) satisfies RedisOptions
 
 // Asking
 
-const ask = async (target: Target, base: RedisOptions, timeout: number): Promise<Server> => {
+const ask = async (target: Target, base: Base, timeout: number): Promise<Server> => {
   const until = Date.now() + timeout
   for (let attempt = 0; ; attempt++) {
     const address = target.addresses[attempt % target.addresses.length] ?? target.addresses[0]
@@ -95,7 +100,7 @@ const ask = async (target: Target, base: RedisOptions, timeout: number): Promise
 const isFinal = (reason: string): boolean =>
   /^(NOAUTH|WRONGPASS|NOPERM|ERR (AUTH|invalid password|Client sent AUTH))/.test(reason)
 
-const askOne = async (target: Target, address: Address, base: RedisOptions, timeout: number): Promise<Server> => {
+const askOne = async (target: Target, address: Address, base: Base, timeout: number): Promise<Server> => {
   const client = new Redis({ ...base, ...address, enableReadyCheck: false, connectTimeout: timeout })
   let reason: Error | undefined
   client.on("error", (error: Error) => {
@@ -161,7 +166,7 @@ const warningsOf = (info: ReadonlyMap<string, string>): ReadonlyArray<string> =>
 // One server, or a master behind sentinels
 
 /** How to make a connection; `undefined` for a cluster. */
-const connections = (server: Server, target: Target, base: RedisOptions): (() => Redis) | undefined => {
+const connections = (server: Server, target: Target, base: Base): (() => Redis) | undefined => {
   const db = target.path !== undefined && isDatabase(target.path) ? { db: Number(target.path) } : {}
   switch (server.mode) {
     case "standalone":
@@ -208,7 +213,7 @@ const singleWires = (make: () => Redis, handlers: Handlers): Wires => {
 const clusterWires = async (
   server: Server,
   target: Target,
-  base: RedisOptions,
+  base: Base,
   timeout: number,
   handlers: Handlers
 ): Promise<Wires> => {
@@ -216,7 +221,7 @@ const clusterWires = async (
     throw new ConnectFailure(`${target.shown} is a cluster, which has no database ${target.path}`)
   }
   const { lazyConnect: _1, enableOfflineQueue: _2, retryStrategy: _3, ...redisOptions } = base
-  const clusterOptions: ClusterOptions = {
+  const clusterOptions = {
     lazyConnect: true,
     enableOfflineQueue: false,
     // A node that is gone is found by MOVED and by refreshing; nothing is sent again for us meanwhile.
@@ -228,7 +233,7 @@ const clusterWires = async (
     redisOptions,
     // Certificates name hosts, so with TLS the name goes on as it is.
     ...(target.tls ? { dnsLookup: (host, callback) => callback(null, host) } : {})
-  }
+  } satisfies ClusterOptions
   const cluster = new Cluster([server.address, ...target.addresses], clusterOptions)
   cluster.on("error", () => {})
   cluster.on("+node", (node: Redis) => {

@@ -137,9 +137,9 @@ describe.skipIf(redisIsOff())("the port to a Redis", () => {
 
   it("fails what is not answered within the timeout, and gives a connection up that says nothing", async () => {
     const told = new Told()
-    const port = await open(proxy.url, told, 200)
+    const port = await open(proxy.url, told, 500)
     proxy.freeze()
-    expect((await failure(port.command("GET", ["n"]))).message).toMatch(/no answer within 200 ms|Socket timeout|closed/)
+    expect((await failure(port.command("GET", ["n"]))).message).toMatch(/no answer within 500 ms|Socket timeout|closed/)
     await told.until(() => told.down === 2)
     proxy.mend()
     await told.until(() => told.ready === 2 && told.subscriberReady === 2)
