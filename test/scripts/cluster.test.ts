@@ -75,6 +75,7 @@ describe.skipIf(redisIsOff())("npm run cluster", () => {
         const cluster = yield* start({ PORT: "0" })
         yield* Effect.promise(() => vi.waitFor(() => expect(cluster.ready).toHaveLength(3), 40_000))
         expect(cluster.out.trimEnd().split("\n")).toHaveLength(3)
+        for (const port of cluster.ready) expect(port).toBeGreaterThan(1_023)
         const clients = yield* Effect.forEach(cluster.ready, (port, i) =>
           Effect.flatMap(phoenixSocket(`ws://127.0.0.1:${port}`), (socket) => join(socket, "lobby", { key: `k${i}` }))
         )
