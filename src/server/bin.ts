@@ -2,7 +2,8 @@
 /**
  * `npx effect-presence`: the ready server, until SIGTERM or SIGINT.
  *
- * What is wrong with the settings, or with the address they name, is one line on standard error and exit code 1.
+ * What is wrong with the settings, or with the address they name, is one line on standard error and exit code 1. A
+ * second signal does not cut its end short.
  */
 // By module, here and in what this imports: the whole of the platform takes seconds to load.
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
@@ -25,6 +26,9 @@ const serve = Effect.gen(function* () {
     Logger.withMinimumLogLevel(settings.logLevel)
   )
 })
+
+// npm passes on what a terminal has sent to both of them already, and without a listener the second would kill.
+for (const signal of ["SIGINT", "SIGTERM"]) process.on(signal, () => {})
 
 const [first] = process.argv.slice(2)
 
