@@ -1,4 +1,7 @@
-// What `tsc` leaves behind: everything in `src` that is not TypeScript (the page, the Lua scripts) goes to the same place in `dist`.
+// What `tsc` leaves behind: everything in `src` that is not TypeScript (the page, the Lua scripts) goes to the same place
+// beside the compiled sources, those of the package and those that the programs are compiled with.
 import { cpSync } from "node:fs"
 
-cpSync("src", "dist", { recursive: true, filter: (path) => !path.endsWith(".ts") })
+for (const to of ["dist", "build/src"]) {
+  cpSync("src", to, { recursive: true, filter: (path) => !path.endsWith(".ts") })
+}

@@ -1,8 +1,8 @@
 /**
- * A real Redis for the tests: found, started on a free port of 127.0.0.1, stopped by its process id.
+ * A real Redis for tests and benchmarks: found, started on a free port of 127.0.0.1, stopped by its process id.
  *
  * `REDIS_SERVER` names the program; else it is looked for in PATH; else, as root on Debian, it is installed. Without
- * it the tests fail and say how to get it. `REDIS=off` skips them, loudly.
+ * it they fail and say how to get it. `REDIS=off` skips them, loudly.
  */
 import { type ChildProcess, spawn } from "node:child_process"
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs"
@@ -11,10 +11,10 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { program } from "./debian.js"
 
-/** Whether these tests run at all. For `describe.skipIf(redisIsOff())`. */
+/** Whether what needs it runs at all. For `describe.skipIf(redisIsOff())`. */
 export const redisIsOff = (): boolean => {
   if (process.env.REDIS !== "off") return false
-  console.warn("REDIS=off: the tests against a real Redis are SKIPPED")
+  console.warn("REDIS=off: what needs a real Redis is SKIPPED")
   return true
 }
 
@@ -24,7 +24,7 @@ const find = (): string => {
   const found = program("redis-server")
   if (found !== undefined) return found
   throw new Error(
-    "these tests need redis-server 7 or later: install it (apt-get install redis-server), name it in REDIS_SERVER, or skip them with REDIS=off"
+    "this needs redis-server 7 or later: install it (apt-get install redis-server), name it in REDIS_SERVER, or skip what needs it with REDIS=off"
   )
 }
 

@@ -1,0 +1,130 @@
+/**
+ * Presence in Redis as one writes it first: the same script, called for each operation by itself, the calls in pipelines
+ * of a hundred. The measure of what the batches in this package are worth.
+ */
+import { Effect, type Scope } from "effect"
+import type { Callback, ChainableCommander, Redis } from "ioredis"
+import * as calls from "../src/redis/calls.js"
+import { Keys } from "../src/redis/keys.js"
+import { apply } from "../src/redis/scripts.js"
+import { Server, terms } from "./redisServer.js"
+
+const PIPELINE = 100
+/** Pipelines on their way at once, as many as this package has calls. */
+const WINDOW = 16
+
+type Operation = ReadonlyArray<string | number>
+
+export class ByHand {
+  private static replicas = 0
+  private readonly index: string
+  private readonly evicted: string
+  private number = 1
+  private seq = 0
+  private pipeline: ChainableCommander | undefined
+
+  private constructor(
+    private readonly client: Redis,
+    readonly keys: Keys,
+    readonly replica: string
+  ) {
+    this.index = keys.index(replica)
+    this.evicted = keys.evicted(replica)
+  }
+
+  /** A replica that has claimed its lease, under a prefix of its own. */
+  static readonly make = Effect.flatMap(Server, ({ client, port }) =>
+    Effect.promise(async () => {
+      const replica = `hand-${++ByHand.replicas}`
+      const keys = new Keys(replica, 0)
+      const claim = { mode: "claim", replica, number: 1, tag: `${replica}.1`, seen: [] } as const
+      await calls.beat(port, keys, { ...terms, shared: "" }, claim)
+      return new ByHand(client, keys, replica)
+    })
+  )
+
+  /** Joins all of these, as fast as it goes. */
+  async joinAll(joins: ReadonlyArray<{ readonly topic: string; readonly key: string }>, meta: unknown): Promise<void> {
+    let i = 0
+    const run = async (): Promise<void> => {
+      while (i < joins.length) {
+        const pipeline = this.client.pipeline()
+        for (const { topic, key } of joins.slice(i, i + PIPELINE)) this.add(pipeline, topic, this.joining(key, meta))
+        i += PIPELINE
+        for (const [error, reply] of (await pipeline.exec()) ?? []) {
+          const refusal = refusalOf(error, reply)
+          if (refusal !== undefined) throw refusal
+        }
+      }
+    }
+    await Promise.all(Array.from({ length: WINDOW }, run))
+  }
+
+  /** What many fibers want in one turn goes out together. */
+  track(topic: string, key: string, meta: unknown): Effect.Effect<number, Error, Scope.Scope> {
+    return Effect.acquireRelease(
+      Effect.suspend(() => {
+        const join = this.joining(key, meta)
+        return Effect.as(this.apply(topic, join), this.seq)
+      }),
+      (seq) => Effect.orDie(this.apply(topic, ["-", 1, seq, "r"]))
+    )
+  }
+
+  private joining(key: string, meta: unknown): Operation {
+    const seq = ++this.seq
+    return ["+", 1, seq, seq, key, JSON.stringify(meta)]
+  }
+
+  private apply(topic: string, operation: Operation): Effect.Effect<void, Error> {
+    return Effect.async((resume) => {
+      if (this.pipeline === undefined) {
+        this.pipeline = this.client.pipeline()
+        setImmediate(() => this.flush())
+      }
+      this.add(this.pipeline, topic, operation, (error, reply) => {
+        const refusal = refusalOf(error, reply)
+        resume(refusal === undefined ? Effect.void : Effect.fail(refusal))
+      })
+      if (this.pipeline.length >= PIPELINE) this.flush()
+    })
+  }
+
+  private flush(): void {
+    void this.pipeline?.exec()
+    this.pipeline = undefined
+  }
+
+  private add(pipeline: ChainableCommander, topic: string, operation: Operation, done: Callback<unknown> = ignore) {
+    const { keys, index, evicted, replica } = this
+    const number = ++this.number
+    pipeline.evalsha(
+      apply.hash,
+      6,
+      keys.leases,
+      keys.versions,
+      index,
+      evicted,
+      keys.members(topic),
+      keys.keys(topic),
+      "own",
+      replica,
+      number,
+      `${replica}.${number}`,
+      keys.channel,
+      1,
+      topic,
+      ...operation,
+      done
+    )
+  }
+}
+
+const ignore = (): void => {}
+
+/** Why a call did nothing, if so. */
+const refusalOf = (error: unknown, reply: unknown): Error | undefined => {
+  if (error !== null) return new Error("a call failed", { cause: error })
+  const [status] = reply as ReadonlyArray<unknown>
+  return status === "OK" ? undefined : new Error(`a call was answered with ${status}`)
+}
