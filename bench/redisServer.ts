@@ -100,7 +100,9 @@ export const timed = <E, R>(effect: Effect.Effect<unknown, E, R>): Effect.Effect
 export const ran = Effect.flatMap(Server, ({ client }) =>
   Effect.promise(async () => {
     const info = await client.info("commandstats")
-    return new Map(Array.from(info.matchAll(/^cmdstat_(\w+):calls=(\d+)/gm), ([, name = "", calls]) => [name, Number(calls)]))
+    return new Map(
+      Array.from(info.matchAll(/^cmdstat_(\w+):calls=(\d+)/gm), ([, name = "", calls]) => [name, Number(calls)])
+    )
   })
 )
 
