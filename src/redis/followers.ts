@@ -151,9 +151,7 @@ export class Followers {
 
   /** The subscriber is there again: subscribes to all, then looks what was missed. */
   async onSubscriberReady(reason = "reconnect"): Promise<void> {
-    const all = Array.from(this.topics.values()).filter((followed) => !followed.isSubscribed)
-    await this.options.port.subscribe(all.map(({ channel }) => channel))
-    for (const followed of all) followed.isSubscribed = true
+    await this.subscribe(Array.from(this.topics.values()).filter((followed) => !followed.isSubscribed))
     await this.digest(reason)
   }
 
@@ -189,6 +187,17 @@ export class Followers {
   close(): void {
     this.closed = true
     for (const followed of this.topics.values()) wake(followed)
+  }
+
+  /** Subscribes, and takes back what nobody follows any more when the acknowledgement comes. */
+  private async subscribe(all: ReadonlyArray<Followed>): Promise<void> {
+    const { port } = this.options
+    const channels = all.map(({ channel }) => channel)
+    await port.subscribe(channels)
+    for (const followed of all) followed.isSubscribed = true
+    // A topic that was let go and is followed anew needs it.
+    const gone = channels.filter((channel) => !this.channels.has(channel))
+    if (gone.length > 0) port.unsubscribe(gone).catch(() => {})
   }
 
   private async compare(keys: Keys, followed: ReadonlyArray<Followed>, reason: string): Promise<void> {
@@ -238,12 +247,7 @@ export class Followers {
     const { model } = followed
     const keys = partitions[followed.partition] as Keys
     model.begin()
-    if (!followed.isSubscribed) {
-      await port.subscribe([followed.channel])
-      followed.isSubscribed = true
-      // Released while it was on its way.
-      if (followed.holders === 0) port.unsubscribe([followed.channel]).catch(() => {})
-    }
+    if (!followed.isSubscribed) await this.subscribe([followed])
     const first = await calls.read(port, keys, model.topic, SMALL, "follow")
     if (first.standing === undefined) {
       onEmpty(followed.partition)

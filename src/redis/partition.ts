@@ -109,7 +109,7 @@ export class Partition<O> {
   flush(): void {
     clearImmediate(this.flushing)
     this.flushing = undefined
-    if (!this.options.port.isReady()) return
+    if (this.stopped || !this.options.port.isReady()) return
     while (this.writer.flying < WINDOW) {
       const call = this.replica.write()
       if (call === undefined) return

@@ -1,0 +1,53 @@
+/**
+ * A port whose calls a test answers by hand, in any order, or not at all.
+ */
+import type { Port, Reply } from "../../src/redis/port.js"
+
+/** A call that waits for its answer. */
+export interface Asked {
+  /** The script's or the command's name, or `subscribe`, `unsubscribe`, `publish`. */
+  readonly name: string
+  readonly args: ReadonlyArray<string | number>
+  readonly answer: (reply?: Reply) => void
+  readonly fail: () => void
+}
+
+export class FakePort implements Port {
+  readonly mode = "standalone"
+  readonly partitions = 1
+  readonly warnings: ReadonlyArray<string> = []
+  ready = true
+  /** What waits for an answer, oldest first. */
+  readonly asked: Array<Asked> = []
+
+  readonly command: Port["command"] = (name, args) => this.ask(name, args)
+  readonly run: Port["run"] = (script, _, args) => this.ask(script.name, args)
+  readonly subscribe: Port["subscribe"] = async (channels) => void (await this.ask("subscribe", channels))
+  readonly unsubscribe: Port["unsubscribe"] = async (channels) => void (await this.ask("unsubscribe", channels))
+  readonly publish: Port["publish"] = async (channel, text) => void (await this.ask("publish", [channel, text]))
+  readonly isReady: Port["isReady"] = () => this.ready
+  readonly isSubscriberReady: Port["isSubscriberReady"] = () => this.ready
+  readonly close: Port["close"] = () => {}
+
+  get names(): ReadonlyArray<string> {
+    return this.asked.map(({ name }) => name)
+  }
+
+  /** The oldest call of a name that waits, which the test will answer. */
+  take(name: string): Asked {
+    const index = this.asked.findIndex((asked) => asked.name === name)
+    const [asked] = index < 0 ? [] : this.asked.splice(index, 1)
+    if (asked === undefined) throw new Error(`nobody asked for ${name}, but for ${this.names.join(", ") || "nothing"}`)
+    return asked
+  }
+
+  private ask(name: string, args: ReadonlyArray<string | number>): Promise<Reply> {
+    return new Promise((resolve, reject) => {
+      const answer = (reply: Reply = null): void => resolve(reply)
+      this.asked.push({ name, args, answer, fail: () => reject(new Error("Connection is closed.")) })
+    })
+  }
+}
+
+/** Until all that follows from what was just answered has happened, timers aside. */
+export const turn = (): Promise<void> => new Promise((resolve) => setImmediate(() => setImmediate(resolve)))
