@@ -66,9 +66,7 @@ const baseOptions = (target: Target, options: ConnectOptions) =>
     connectionName: options.name,
     lazyConnect: true,
     enableOfflineQueue: false,
-    autoResubscribe: false,
-    autoResendUnfulfilledCommands: false,
-    maxRetriesPerRequest: 0,
+    // It does not come back by itself, so there is nothing that it could send or subscribe to again.
     retryStrategy: () => null,
     connectTimeout: options.timeout,
     // A connection that takes bytes and gives none is dead, whatever TCP says.
@@ -89,7 +87,7 @@ const ask = async (target: Target, base: Base, timeout: number): Promise<Server>
       const reason = cause instanceof Error ? cause.message : String(cause)
       // Without the cause: the client's errors carry the command that failed, and with AUTH the password.
       if (isFinal(reason)) throw new ConnectFailure(`${target.shown}: ${reason}`)
-      if (reason.startsWith("Protocol error")) throw new ConnectFailure(`${target.shown} answers, but not as a Redis`)
+      if (isForeign(reason)) throw new ConnectFailure(`${target.shown} answers, but not as a Redis`)
       if (Date.now() + 100 >= until) throw new ConnectFailure(`${target.shown} does not answer: ${reason}`)
       if ((attempt + 1) % target.addresses.length === 0) await new Promise((resolve) => setTimeout(resolve, 100))
     }
@@ -99,6 +97,9 @@ const ask = async (target: Target, base: Base, timeout: number): Promise<Server>
 /** What trying again does not help. */
 const isFinal = (reason: string): boolean =>
   /^(NOAUTH|WRONGPASS|NOPERM|ERR (AUTH|invalid password|Client sent AUTH))/.test(reason)
+
+/** What ioredis says of an answer that is no RESP, 5 and 6. */
+const isForeign = (reason: string): boolean => /^(Protocol error|Unknown RESP type)/.test(reason)
 
 const askOne = async (target: Target, address: Address, base: Base, timeout: number): Promise<Server> => {
   const client = new Redis({ ...base, ...address, enableReadyCheck: false, connectTimeout: timeout })
