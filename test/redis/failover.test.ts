@@ -2,6 +2,7 @@
  * Replicas while what is under them changes: a fail-over that loses writes, slots that move, versions that roll.
  */
 import { afterEach, describe, expect, it } from "@effect/vitest"
+import { partitionOf } from "../../src/redis/keys.js"
 import { startCluster } from "../support/cluster.js"
 import { startProxy } from "../support/proxy.js"
 import { redisIsOff, startRedis } from "../support/redis.js"
@@ -112,6 +113,9 @@ describe.skipIf(redisIsOff())("replicas", { timeout: 90_000 }, () => {
     }
     for (let i = 0; i < 30; i++) await change()
     for (const topic of topics) await eventually(3_000, () => expectAgreement(topic, [a, b]))
+    // The first partition is always used, of the others those that have a topic.
+    const used = new Set([0, ...topics.map((topic) => partitionOf(topic, 16))])
+    expect((await cluster.everywhere("KEYS", "world:*:l")).join("").match(/world:\{\d+\}:l\r/g)).toHaveLength(used.size)
     const moving = (async () => {
       for (let partition = 0; partition < 16; partition++) await cluster.moveSlotOf(`world:{${partition}}:l`)
     })()

@@ -146,6 +146,38 @@ describe.skipIf(redisIsOff())("the port to a Redis", () => {
     port.close()
   })
 
+  it("fails a call that takes longer than the timeout, also while others are answered on the same connection", async () => {
+    const port = await open(proxy.url, new Told(), 1_000)
+    proxy.delay(600)
+    const others = setInterval(() => port.command("PING", []).catch(() => {}), 20)
+    // Answers to what was sent before come meanwhile, so the connection is never silent for that long.
+    await port.command("PING", [])
+    proxy.delay(1_400)
+    expect((await failure(port.command("GET", ["n"]))).message).toMatch(
+      /no answer within 1000 ms|Socket timeout|closed/
+    )
+    clearInterval(others)
+    proxy.delay(0)
+    port.close()
+  })
+
+  it("fails at once, and queues nothing, while a connection is being made", async () => {
+    const told = new Told()
+    const port = await open(proxy.url, told, 2_000)
+    proxy.cut()
+    await told.until(() => told.down >= 2)
+    while (proxy.connections() > 0) await new Promise((resolve) => setTimeout(resolve, 5))
+    // It takes connections and says nothing.
+    proxy.mend()
+    proxy.freeze()
+    while (proxy.connections() < 2) await new Promise((resolve) => setTimeout(resolve, 5))
+    const started = performance.now()
+    expect((await failure(port.command("GET", ["n"]))).message).not.toContain("it did not fail")
+    expect(performance.now() - started).toBeLessThan(1_000)
+    proxy.mend()
+    port.close()
+  })
+
   it("refuses what will never work at once, and says why", async () => {
     const locked = await startRedis({ args: ["--requirepass", "secret"] })
     const refused = async (url: string): Promise<string> => {
@@ -155,8 +187,8 @@ describe.skipIf(redisIsOff())("the port to a Redis", () => {
       return cause.message
     }
     expect(await refused("cache:6379")).toContain("redis://user:password@host:port/database")
-    expect(await refused(locked.url)).toMatch(/NOAUTH/)
-    expect(await refused(`redis://:hunter2@127.0.0.1:${locked.port}`)).toMatch(/WRONGPASS/)
+    expect(await refused(locked.url)).toMatch(/^redis:\S+: NOAUTH/)
+    expect(await refused(`redis://:hunter2@127.0.0.1:${locked.port}`)).toMatch(/^redis:\S+: WRONGPASS/)
     expect(await refused(`redis://127.0.0.1:${await freePort()}`)).toMatch(/does not answer: .*ECONNREFUSED/)
     const port = await open(`redis://:secret@127.0.0.1:${locked.port}`, new Told())
     port.close()

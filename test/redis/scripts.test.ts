@@ -189,6 +189,30 @@ describe.skipIf(redisIsOff())("the scripts, on a real server", () => {
     expect(await port.command("EXISTS", [keys.leases, keys.index("r"), keys.evicted("r")])).toBe(0)
   })
 
+  it("the floor is that of the highest of the topics that emptied, so no version comes twice", async () => {
+    await redis.command("FLUSHALL")
+    await beat("claim", "r")
+    await apply("own", "r", put("low", 1))
+    await apply("own", "r", put("high", 2))
+    await apply("own", "r", put("high", 2, 3))
+    await apply("own", "r", remove("high", 2), remove("low", 1))
+    expect(await calls.standings(port, keys, ["low"])).toMatchObject([{ version: 3, tag: "" }])
+    const again = await apply("own", "r", put("low", 4))
+    expect(again.status === "OK" && again.versions.get("low")).toBe(4)
+  })
+
+  it("a heartbeat is taken when the memory is full, so that nobody is late for that", async () => {
+    await redis.command("FLUSHALL")
+    await beat("claim", "r")
+    await redis.command("CONFIG", "SET", "maxmemory", "1")
+    try {
+      expect(await beat("beat", "r")).toMatchObject({ status: "OK" })
+      await expect(apply("own", "r", put("t", 1))).rejects.toThrow("OOM")
+    } finally {
+      await redis.command("CONFIG", "SET", "maxmemory", "0")
+    }
+  })
+
   it("a claim fails while others live by other settings, which are forgotten with them", async () => {
     await redis.command("FLUSHALL")
     await beat("claim", "r")
