@@ -62,13 +62,18 @@ export class ReplicaProcess {
       this.waiting.get(answer.id)?.(answer)
       this.waiting.delete(answer.id)
     })
+    // However a test ends, its replicas do not outlive it.
+    const end = (): void => {
+      child.kill("SIGKILL")
+    }
+    process.once("exit", end)
     this.exited = new Promise((resolve) =>
       child.once("exit", (code) => {
+        process.off("exit", end)
         for (const [id, resolve] of this.waiting) resolve({ id, error: `the process ended with ${code}` })
         resolve(code)
       })
     )
-    process.once("exit", () => child.kill("SIGKILL"))
   }
 
   static async start(options: PresenceRedisOptions): Promise<ReplicaProcess> {
