@@ -4,7 +4,8 @@
  */
 import { Effect, type Scope } from "effect"
 import { Keys } from "../src/redis/keys.js"
-import { type Listener, Partition } from "../src/redis/partition.js"
+import { Partition } from "../src/redis/partition.js"
+import { silent } from "../test/support/port.js"
 import { ByHand } from "./byHand.js"
 import { check, type Row, type Run } from "./harness.js"
 import { KEYS, readAgain, unchanged } from "./lists.js"
@@ -24,6 +25,10 @@ const joinsIn = (topics: ReadonlyArray<string>) => keys.map((key, i) => ({ topic
 
 let replicas = 0
 
+const unheard = silent((what, cause) => {
+  throw new Error(`${what} failed`, { cause })
+})
+
 const batches =
   (topics: ReadonlyArray<string>): Run =>
   () =>
@@ -36,7 +41,7 @@ const batches =
         const partition = new Partition<undefined>(
           { port, keys: new Keys(replica, 0), times: { ...terms, shared: "" }, replica },
           {
-            ...silent,
+            ...unheard,
             onBeaten: () => idle(),
             onWritten: () => {
               if (partition.writer.idle) idle()
@@ -60,19 +65,6 @@ const batches =
         return perOperation(elapsed, JOINS) / 1e3
       })
     )
-
-const silent: Listener<undefined> = {
-  onEvicted: () => {},
-  onWritten: () => {},
-  onEpochChanged: () => {},
-  onRefused: () => {},
-  onHealthChanged: () => {},
-  onBeaten: () => {},
-  onReaped: () => {},
-  onFailure: (what, cause) => {
-    throw new Error(`${what} failed`, { cause })
-  }
-}
 
 const pipelines =
   (topics: ReadonlyArray<string>): Run =>

@@ -1,8 +1,8 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "@effect/vitest"
 import { Keys } from "../../src/redis/keys.js"
-import { type Listener, Partition } from "../../src/redis/partition.js"
+import { Partition } from "../../src/redis/partition.js"
 import type { Reply } from "../../src/redis/port.js"
-import { type Asked, FakePort, turn } from "../support/port.js"
+import { type Asked, FakePort, silent, turn } from "../support/port.js"
 
 const beaten = (late: ReadonlyArray<string> = [], connections = 0): Reply => ["OK", "e", "h", connections, late, []]
 
@@ -20,18 +20,9 @@ const carried = (asked: Asked, changed = said(asked).operations, emptied = 0): v
 
 describe("a replica at work in a partition", () => {
   let port: FakePort
-  let partition: Partition<null>
+  let partition: Partition<unknown>
   const failures: Array<string> = []
-  const nothing: Listener<null> = {
-    onEvicted: () => {},
-    onWritten: () => {},
-    onEpochChanged: () => {},
-    onRefused: () => {},
-    onHealthChanged: () => {},
-    onBeaten: () => {},
-    onReaped: () => {},
-    onFailure: (what) => failures.push(what)
-  }
+  const nothing = silent((what) => failures.push(what))
 
   beforeEach(async () => {
     vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] })

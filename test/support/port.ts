@@ -1,6 +1,7 @@
 /**
  * A port whose calls a test answers by hand, in any order, or not at all.
  */
+import type { Listener } from "../../src/redis/partition.js"
 import type { Port, Reply } from "../../src/redis/port.js"
 
 /** A call that waits for its answer. */
@@ -48,6 +49,18 @@ export class FakePort implements Port {
     })
   }
 }
+
+/** Nobody who wants to know what becomes of a partition, but for what fails. */
+export const silent = (onFailure: Listener<unknown>["onFailure"]): Listener<unknown> => ({
+  onEvicted: () => {},
+  onWritten: () => {},
+  onEpochChanged: () => {},
+  onRefused: () => {},
+  onHealthChanged: () => {},
+  onBeaten: () => {},
+  onReaped: () => {},
+  onFailure
+})
 
 /** Until all that follows from what was just answered has happened, timers aside. */
 export const turn = (): Promise<void> => new Promise((resolve) => setImmediate(() => setImmediate(resolve)))
