@@ -46,15 +46,18 @@ export const times = <E, R>(count: number, f: (i: number) => Effect.Effect<unkno
 const runtime = ManagedRuntime.make(Presence.layer({ ttl: "1 day", sweepInterval: "1 day" }))
 
 /** Runs `body` in a scope of its own. What it tracks must be gone when that has closed. */
-export const withPresence = <A, E>(
-  body: (presence: Presence.Service) => Effect.Effect<A, E, Scope.Scope>
-): Promise<A> =>
+export const inScope = <A, E, R>(body: (presence: Presence.Service) => Effect.Effect<A, E, R>) =>
   Effect.gen(function* () {
     const presence = yield* Presence
     const result = yield* Effect.scoped(body(presence))
     check("connections left behind", (yield* presence.health).connections, 0)
     return result
-  }).pipe(runtime.runPromise)
+  })
+
+/** The same, over the presence of all rows. */
+export const withPresence = <A, E>(
+  body: (presence: Presence.Service) => Effect.Effect<A, E, Scope.Scope>
+): Promise<A> => runtime.runPromise(inScope(body))
 
 /** When all rows are done. */
 export const close = (): Promise<void> => runtime.dispose()

@@ -2,7 +2,7 @@
  * What the rows of `redis.ts` share: a Redis of their own, started by the first that needs it, and a presence over it.
  */
 import { Context, Effect, Layer, ManagedRuntime, type Scope } from "effect"
-import { Presence } from "effect-presence"
+import type { Presence } from "effect-presence"
 import { PresenceRedis } from "effect-presence/redis"
 import { Redis } from "ioredis"
 import { connect } from "../src/redis/connect.js"
@@ -10,7 +10,7 @@ import type { Keys } from "../src/redis/keys.js"
 import type { Port } from "../src/redis/port.js"
 import { apply } from "../src/redis/scripts.js"
 import { startRedis } from "../test/support/redis.js"
-import { check } from "./harness.js"
+import { inScope } from "./measure.js"
 
 /** Nothing beats while something is measured. */
 export const terms = { lease: 86_400_000, heartbeat: 36_000_000 }
@@ -62,16 +62,10 @@ const runtime = ManagedRuntime.make(Layer.provideMerge(presence, server))
 /** When all rows are done. */
 export const close = (): Promise<void> => runtime.dispose()
 
-/** Runs `body` in a scope of its own. What it tracks must be gone when that has closed. */
+/** Runs `body` over it, in a scope of its own. */
 export const withRedis = <A, E>(
   body: (presence: Presence.Service) => Effect.Effect<A, E, Scope.Scope | Server>
-): Promise<A> =>
-  Effect.gen(function* () {
-    const presence = yield* Presence
-    const result = yield* Effect.scoped(body(presence))
-    check("connections left behind", (yield* presence.health).connections, 0)
-    return result
-  }).pipe(runtime.runPromise)
+): Promise<A> => runtime.runPromise(inScope(body))
 
 /** Milliseconds that Redis has worked. */
 const worked = Effect.flatMap(Server, ({ client }) =>
