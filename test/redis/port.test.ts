@@ -1,6 +1,6 @@
 import { createServer } from "node:net"
 import { inspect } from "node:util"
-import { afterAll, beforeAll, describe, expect, it } from "@effect/vitest"
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from "@effect/vitest"
 import { ConnectFailure, connect } from "../../src/redis/connect.js"
 import type { Handlers, Port } from "../../src/redis/port.js"
 import type { Script } from "../../src/redis/scripts.js"
@@ -180,6 +180,7 @@ describe.skipIf(redisIsOff())("the port to a Redis", () => {
 
   it("refuses what will never work at once, and says why", async () => {
     const locked = await startRedis({ args: ["--requirepass", "secret"] })
+    onTestFinished(() => locked.stop())
     const refused = async (url: string): Promise<string> => {
       const cause = await failure(connect({ url, timeout: 1_000, name: "port-test" }, new Told().handlers))
       expect(cause).toBeInstanceOf(ConnectFailure)
@@ -192,7 +193,6 @@ describe.skipIf(redisIsOff())("the port to a Redis", () => {
     expect(await refused(`redis://127.0.0.1:${await freePort()}`)).toMatch(/does not answer: .*ECONNREFUSED/)
     const port = await open(`redis://:secret@127.0.0.1:${locked.port}`, new Told())
     port.close()
-    await locked.stop()
   })
 
   it("refuses what does not speak as a Redis, and a Redis before 7", async () => {
@@ -208,9 +208,9 @@ describe.skipIf(redisIsOff())("the port to a Redis", () => {
 
   it("refuses a replica of another Redis", async () => {
     const replica = await startRedis({ args: ["--replicaof", "127.0.0.1", String(redis.port)] })
+    onTestFinished(() => replica.stop())
     const cause = await failure(connect({ url: replica.url, timeout: 1_000, name: "port-test" }, new Told().handlers))
     expect(cause.message).toContain("is a replica of another Redis")
-    await replica.stop()
   })
 
   it("does not wait longer than the timeout for a server that says nothing", async () => {
