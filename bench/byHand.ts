@@ -2,12 +2,12 @@
  * Presence in Redis as one writes it first: the same script, called for each operation by itself, the calls in pipelines
  * of a hundred. The measure of what the batches in this package are worth.
  */
-import { Effect, type Scope } from "effect"
+import { Context, Effect, Layer, type Scope } from "effect"
 import type { Callback, ChainableCommander, Redis } from "ioredis"
 import * as calls from "../src/redis/calls.js"
 import { Keys } from "../src/redis/keys.js"
 import { apply } from "../src/redis/scripts.js"
-import { Server, terms } from "./redisServer.js"
+import { type Joins, Server, terms } from "./redisServer.js"
 
 const PIPELINE = 100
 /** Pipelines on their way at once, as many as this package has calls. */
@@ -15,15 +15,30 @@ const WINDOW = 16
 
 type Operation = ReadonlyArray<string | number>
 
-export class ByHand {
-  private static replicas = 0
+/** A replica that has claimed its lease, under a prefix of its own. */
+export class ByHand extends Context.Tag("bench/ByHand")<ByHand, Hand>() {
+  static readonly layer = Layer.effect(
+    ByHand,
+    Effect.flatMap(Server, ({ client, port }) =>
+      Effect.promise(async () => {
+        const replica = "hand"
+        const keys = new Keys(replica, 0)
+        const claim = { mode: "claim", replica, number: 1, tag: `${replica}.1`, seen: [] } as const
+        await calls.beat(port, keys, { ...terms, shared: "" }, claim)
+        return new Hand(client, keys, replica)
+      })
+    )
+  )
+}
+
+class Hand {
   private readonly index: string
   private readonly evicted: string
   private number = 1
   private seq = 0
   private pipeline: ChainableCommander | undefined
 
-  private constructor(
+  constructor(
     private readonly client: Redis,
     readonly keys: Keys,
     readonly replica: string
@@ -32,32 +47,18 @@ export class ByHand {
     this.evicted = keys.evicted(replica)
   }
 
-  /** A replica that has claimed its lease, under a prefix of its own. */
-  static readonly make = Effect.flatMap(Server, ({ client, port }) =>
-    Effect.promise(async () => {
-      const replica = `hand-${++ByHand.replicas}`
-      const keys = new Keys(replica, 0)
-      const claim = { mode: "claim", replica, number: 1, tag: `${replica}.1`, seen: [] } as const
-      await calls.beat(port, keys, { ...terms, shared: "" }, claim)
-      return new ByHand(client, keys, replica)
+  /** Joins all of these, as fast as it goes, and answers with what ends them again. */
+  async joinAll(joins: Joins, meta: unknown): Promise<() => Promise<void>> {
+    const first = this.seq + 1
+    await this.applyAll(joins.length, (i, add) => {
+      const join = joins[i]
+      if (join !== undefined) add(join.topic, this.joining(join.key, meta))
     })
-  )
-
-  /** Joins all of these, as fast as it goes. */
-  async joinAll(joins: ReadonlyArray<{ readonly topic: string; readonly key: string }>, meta: unknown): Promise<void> {
-    let i = 0
-    const run = async (): Promise<void> => {
-      while (i < joins.length) {
-        const pipeline = this.client.pipeline()
-        for (const { topic, key } of joins.slice(i, i + PIPELINE)) this.add(pipeline, topic, this.joining(key, meta))
-        i += PIPELINE
-        for (const [error, reply] of (await pipeline.exec()) ?? []) {
-          const refusal = refusalOf(error, reply)
-          if (refusal !== undefined) throw refusal
-        }
-      }
-    }
-    await Promise.all(Array.from({ length: WINDOW }, run))
+    return () =>
+      this.applyAll(joins.length, (i, add) => {
+        const join = joins[i]
+        if (join !== undefined) add(join.topic, ["-", 1, first + i, "r"])
+      })
   }
 
   /** What many fibers want in one turn goes out together. */
@@ -69,6 +70,25 @@ export class ByHand {
       }),
       (seq) => Effect.orDie(this.apply(topic, ["-", 1, seq, "r"]))
     )
+  }
+
+  private async applyAll(
+    count: number,
+    one: (i: number, add: (topic: string, operation: Operation) => void) => void
+  ): Promise<void> {
+    let i = 0
+    const run = async (): Promise<void> => {
+      while (i < count) {
+        const pipeline = this.client.pipeline()
+        const add = (topic: string, operation: Operation): void => this.add(pipeline, topic, operation)
+        for (const end = Math.min(i + PIPELINE, count); i < end; i++) one(i, add)
+        for (const [error, reply] of (await pipeline.exec()) ?? []) {
+          const refusal = refusalOf(error, reply)
+          if (refusal !== undefined) throw refusal
+        }
+      }
+    }
+    await Promise.all(Array.from({ length: WINDOW }, run))
   }
 
   private joining(key: string, meta: unknown): Operation {

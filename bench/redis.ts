@@ -2,15 +2,16 @@
  * Presence over Redis, beside calling the same script by hand for each operation: the writing side alone, then leases
  * through Effect; and lists, which ask Redis nothing. What Redis has of each run is counted there.
  */
-import { Effect, type Scope } from "effect"
+import { Effect, Layer, ManagedRuntime, type Scope } from "effect"
+import type { Presence } from "effect-presence"
+import { PresenceRedis } from "effect-presence/redis"
 import { Keys } from "../src/redis/keys.js"
-import { Partition } from "../src/redis/partition.js"
-import { silent } from "../test/support/port.js"
+import { Batches } from "./batches.js"
 import { ByHand } from "./byHand.js"
 import { check, type Row, type Run } from "./harness.js"
 import { KEYS, readAgain, unchanged } from "./lists.js"
-import { names, nth, perOperation, times } from "./measure.js"
-import { forget, members, ran, Server, terms, timed, withRedis } from "./redisServer.js"
+import { inScope, names, nth, perOperation, times } from "./measure.js"
+import { members, ran, Server, server, terms, timed } from "./redisServer.js"
 
 /** Joins of the writing side. */
 const JOINS = 10_000
@@ -19,63 +20,40 @@ const HANDLERS = 500
 const LEASES = 10
 const meta = { role: "viewer" }
 const keys = names("user-", JOINS)
-const joinsIn = (topics: ReadonlyArray<string>) => keys.map((key, i) => ({ topic: nth(topics, i), key }))
+
+const presence = Layer.unwrapEffect(
+  Effect.map(Server, ({ url }) => PresenceRedis.layer({ url, ttl: "1 day", sweepInterval: "1 day", ...terms }))
+)
+
+/** One of each for all rows and rounds, as in `measure.ts`: the Redis is started by the first row that needs it. */
+const runtime = ManagedRuntime.make(Layer.provideMerge(Layer.mergeAll(presence, Batches.layer, ByHand.layer), server))
+
+/** When all rows are done. */
+export const close = (): Promise<void> => runtime.dispose()
+
+/** Runs `body` over them, in a scope of its own. */
+const withRedis = <A, E>(
+  body: (presence: Presence.Service) => Effect.Effect<A, E, Scope.Scope | Server | Batches | ByHand>
+): Promise<A> => runtime.runPromise(inScope(body))
 
 // The writing side
 
-let replicas = 0
-
-const unheard = silent((what, cause) => {
-  throw new Error(`${what} failed`, { cause })
-})
-
-const batches =
-  (topics: ReadonlyArray<string>): Run =>
+const joinAndEnd =
+  (topics: ReadonlyArray<string>, writing: typeof Batches | typeof ByHand): Run =>
   () =>
     withRedis(() =>
       Effect.gen(function* () {
-        const { port } = yield* Server
-        const replica = `bench-${++replicas}`
-        const joins = joinsIn(topics)
-        let idle = (): void => {}
-        const partition = new Partition<undefined>(
-          { port, keys: new Keys(replica, 0), times: { ...terms, shared: "" }, replica },
-          {
-            ...unheard,
-            onBeaten: () => idle(),
-            onWritten: () => {
-              if (partition.writer.idle) idle()
-            }
-          }
-        )
-        const untilIdle = (start: () => void) =>
-          Effect.async<void>((resume) => {
-            idle = () => resume(Effect.void)
-            start()
-          })
-        yield* untilIdle(() => partition.use())
+        const joins = keys.map((key, i) => ({ topic: nth(topics, i), key }))
+        const writer = yield* writing
+        let endAll = (): Promise<void> => Promise.resolve()
         const elapsed = yield* timed(
-          untilIdle(() => {
-            for (const [i, { topic, key }] of joins.entries()) partition.join(topic, key, i + 1, meta, undefined)
+          Effect.promise(async () => {
+            endAll = await writer.joinAll(joins, meta)
           })
         )
-        partition.stop()
-        check("members", yield* members(partition.keys, topics), JOINS)
-        yield* forget(partition.keys, replica, topics)
-        return perOperation(elapsed, JOINS) / 1e3
-      })
-    )
-
-const pipelines =
-  (topics: ReadonlyArray<string>): Run =>
-  () =>
-    withRedis(() =>
-      Effect.gen(function* () {
-        const hand = yield* ByHand.make
-        const joins = joinsIn(topics)
-        const elapsed = yield* timed(Effect.promise(() => hand.joinAll(joins, meta)))
-        check("members", yield* members(hand.keys, topics), JOINS)
-        yield* forget(hand.keys, hand.replica, topics)
+        check("members", yield* members(writer.keys, topics), JOINS)
+        yield* Effect.promise(() => endAll())
+        check("members left", yield* members(writer.keys, topics), 0)
         return perOperation(elapsed, JOINS) / 1e3
       })
     )
@@ -83,8 +61,8 @@ const pipelines =
 const writing = (name: string, topics: ReadonlyArray<string>): Row => ({
   name: `redis: track without Effect, 10,000 ${name}`,
   unit: "us",
-  ours: batches(topics),
-  rivals: [{ name: "pipelines of 100 calls", target: 0.5, run: pipelines(topics) }]
+  ours: joinAndEnd(topics, Batches),
+  rivals: [{ name: "pipelines of 100 calls", target: 0.5, run: joinAndEnd(topics, ByHand) }]
 })
 
 // Leases
@@ -104,9 +82,9 @@ const comeAndGo = <E, R>(
       { concurrency: "unbounded", discard: true }
     )
     const elapsed = yield* timed(handlers)
-    // One for each join, however many joins a call carries.
+    // Two for each join, of the member and of its key, however many joins a call carries.
     const after = yield* ran
-    check("joins in Redis", (after.get("hsetnx") ?? 0) - (before.get("hsetnx") ?? 0), HANDLERS * LEASES)
+    check("joins in Redis", ((after.get("hsetnx") ?? 0) - (before.get("hsetnx") ?? 0)) / 2, HANDLERS * LEASES)
     check("members left in Redis", yield* members(keysInRedis, topics), 0)
     return perOperation(elapsed, HANDLERS * LEASES) / 1e3
   })
@@ -115,9 +93,7 @@ const leases = () =>
   withRedis((presence) => comeAndGo(new Keys("presence", 0), (topic, key) => presence.track(topic, key, meta)))
 
 const leasesByHand = () =>
-  withRedis(() =>
-    Effect.flatMap(ByHand.make, (hand) => comeAndGo(hand.keys, (topic, key) => hand.track(topic, key, meta)))
-  )
+  withRedis(() => Effect.flatMap(ByHand, (hand) => comeAndGo(hand.keys, (topic, key) => hand.track(topic, key, meta))))
 
 // Lists
 

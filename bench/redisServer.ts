@@ -1,19 +1,18 @@
 /**
- * What the rows of `redis.ts` share: a Redis of their own, started by the first that needs it, and a presence over it.
+ * The Redis of the rows in `redis.ts`, and what is asked of it.
  */
-import { Context, Effect, Layer, ManagedRuntime, type Scope } from "effect"
-import type { Presence } from "effect-presence"
-import { PresenceRedis } from "effect-presence/redis"
+import { Context, Effect, Layer } from "effect"
 import { Redis } from "ioredis"
 import { connect } from "../src/redis/connect.js"
 import type { Keys } from "../src/redis/keys.js"
 import type { Port } from "../src/redis/port.js"
 import { apply } from "../src/redis/scripts.js"
 import { startRedis } from "../test/support/redis.js"
-import { inScope } from "./measure.js"
 
 /** Nothing beats while something is measured. */
 export const terms = { lease: 86_400_000, heartbeat: 36_000_000 }
+
+export type Joins = ReadonlyArray<{ readonly topic: string; readonly key: string }>
 
 export class Server extends Context.Tag("bench/Server")<
   Server,
@@ -25,7 +24,7 @@ export class Server extends Context.Tag("bench/Server")<
   }
 >() {}
 
-const server = Layer.scoped(
+export const server = Layer.scoped(
   Server,
   Effect.gen(function* () {
     const { url } = yield* Effect.acquireRelease(
@@ -52,20 +51,6 @@ const server = Layer.scoped(
     return { url, client, port }
   })
 )
-
-const presence = Layer.unwrapEffect(
-  Effect.map(Server, ({ url }) => PresenceRedis.layer({ url, ttl: "1 day", sweepInterval: "1 day", ...terms }))
-)
-
-const runtime = ManagedRuntime.make(Layer.provideMerge(presence, server))
-
-/** When all rows are done. */
-export const close = (): Promise<void> => runtime.dispose()
-
-/** Runs `body` over it, in a scope of its own. */
-export const withRedis = <A, E>(
-  body: (presence: Presence.Service) => Effect.Effect<A, E, Scope.Scope | Server>
-): Promise<A> => runtime.runPromise(inScope(body))
 
 /** Milliseconds that Redis has worked. */
 const worked = Effect.flatMap(Server, ({ client }) =>
@@ -109,20 +94,4 @@ export const members = (keys: Keys, topics: ReadonlyArray<string>): Effect.Effec
       const lengths = (await pipeline.exec()) ?? []
       return lengths.reduce((sum, [, length]) => sum + Number(length), 0)
     })
-  )
-
-/** Forgets topics and what a replica holds there. */
-export const forget = (
-  keys: Keys,
-  replica: string,
-  topics: ReadonlyArray<string>
-): Effect.Effect<void, never, Server> =>
-  Effect.flatMap(Server, ({ client }) =>
-    Effect.promise(() =>
-      client.unlink(
-        keys.versions,
-        keys.index(replica),
-        ...topics.flatMap((topic) => [keys.members(topic), keys.keys(topic)])
-      )
-    )
   )

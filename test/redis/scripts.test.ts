@@ -31,27 +31,20 @@ describe.skipIf(redisIsOff())("the scripts, on a real server", () => {
 
   beforeAll(async () => {
     redis = await startRedis()
-    let ready = 0
-    await new Promise<void>((resolve, reject) => {
-      const one = (): void => {
-        if (++ready === 2) resolve()
-      }
-      connect(
-        { url: redis.url, timeout: 5_000, name: "scripts" },
-        {
-          onReady: one,
-          onSubscriberReady: one,
-          onDown: () => {},
-          onSubscriberDown: () => {},
-          onMessage: (channel, text) => {
-            if (channel === "marker") onMarker(text)
-            else messages.push({ ...calls.messageOf(text), topic: channel.slice(keys.channel.length) })
-          }
+    const ignore = (): void => {}
+    port = await connect(
+      { url: redis.url, timeout: 5_000, name: "scripts" },
+      {
+        onReady: ignore,
+        onSubscriberReady: ignore,
+        onDown: ignore,
+        onSubscriberDown: ignore,
+        onMessage: (channel, text) => {
+          if (channel === "marker") onMarker(text)
+          else messages.push({ ...calls.messageOf(text), topic: channel.slice(keys.channel.length) })
         }
-      ).then((opened) => {
-        port = opened
-      }, reject)
-    })
+      }
+    )
   })
   afterAll(async () => {
     port.close()
@@ -199,6 +192,19 @@ describe.skipIf(redisIsOff())("the scripts, on a real server", () => {
     expect(await calls.standings(port, keys, ["low"])).toMatchObject([{ version: 3, tag: "" }])
     const again = await apply("own", "r", put("low", 4))
     expect(again.status === "OK" && again.versions.get("low")).toBe(4)
+  })
+
+  it("ten comes after nine: revisions, versions and floors are numbers", async () => {
+    await redis.command("FLUSHALL")
+    await beat("claim", "r")
+    for (let revision = 1; revision <= 10; revision++) await apply("own", "r", put("t", 1, revision))
+    expect(await members("t")).toMatchObject([{ revision: 10 }])
+    await apply("own", "r", put("low", 2))
+    for (let revision = 3; revision <= 9; revision++) await apply("own", "r", put("low", 2, revision))
+    await apply("own", "r", remove("low", 2))
+    expect(await calls.standings(port, keys, ["low", "t"])).toMatchObject([{ version: 9 }, { version: 10 }])
+    await apply("own", "r", remove("t", 1))
+    expect(await calls.standings(port, keys, ["t"])).toMatchObject([{ version: 11, tag: "" }])
   })
 
   it("a heartbeat is taken when the memory is full, so that nobody is late for that", async () => {
