@@ -18,8 +18,9 @@ export default defineConfig({
     // Far more than any test takes: a machine may be busy with other things.
     testTimeout: 60_000,
     hookTimeout: 60_000,
-    // Real Redis, browsers and killed processes share the gate's two cores; a second try is shown in the report.
+    // Real Redis, browsers and killed processes share the gate's two cores.
     retry: process.env.CI === undefined ? 0 : 1,
+    reporters: ["default", fileURLToPath(new URL("test/support/secondTries.ts", import.meta.url))],
     // Real processes, so that tests of memory can ask for a garbage collection.
     pool: "forks",
     poolOptions: { forks: { maxForks: 2, execArgv: ["--expose-gc"] } }

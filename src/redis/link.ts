@@ -34,19 +34,17 @@ export class Link {
 
   private connect(): Redis {
     const client = this.make()
-    let wasReady = false
     client.on("error", (error: Error) => {
       this.reason = error.message
     })
     client.on("ready", () => {
       if (this.closed) return
       this.failures = 0
-      wasReady = true
       this.onReady(client)
     })
     client.on("end", () => {
       if (this.closed) return
-      if (wasReady) this.onDown(this.reason)
+      this.onDown(this.reason)
       // The first retry soon, as most losses are a restart or a fail-over; jitter, so that replicas do not come as one.
       const pause = Math.min(50 * 2 ** this.failures++, 1_000)
       this.timer = setTimeout(

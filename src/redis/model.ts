@@ -3,8 +3,9 @@
  *
  * A message that continues the copy is applied; anything else says that something was missed, and a snapshot is read.
  * Of a snapshot the net difference is told: joins and updates, then leaves. When the snapshot shows that Redis has lost
- * part of its history, members that it lacks are held for a while, as their replicas will write them again; those whom
- * a snapshot lacks after that leave.
+ * part of its history, members that it lacks are held for a while, as their replicas will write them again; so are those
+ * that further snapshots lack meanwhile, as late messages may tell of the history that was lost. Those whom a snapshot
+ * lacks after that leave.
  *
  * Nothing here waits or knows of a clock: time is an argument, in any unit of a clock that never goes back.
  */
@@ -54,7 +55,8 @@ export class Model {
   readonly roster: Roster<ModelMember>
   private readonly members = new Map<string, ModelMember>()
   private readonly held = new Set<ModelMember>()
-  private heldUntil = Number.POSITIVE_INFINITY
+  /** Until when nobody leaves whom a snapshot lacks, and no message told to have left. */
+  private heldUntil = Number.NEGATIVE_INFINITY
   private history = ""
   private drafts = 0
   /** How often Redis went back within this epoch. */
@@ -216,7 +218,7 @@ export class Model {
       }
       if (draft.differing.has(member.connection)) continue
       const reason = draft.reasons.get(member.connection)
-      if (reason === undefined && (lost || (this.held.has(member) && now < this.heldUntil))) this.held.add(member)
+      if (reason === undefined && now < this.heldUntil) this.held.add(member)
       else leaves.push({ member, reason: reason ?? reasonOf(member, replicas) })
     }
     const step = this.step(end, joins, updates, leaves)

@@ -182,6 +182,18 @@ describe("the model of a followed topic", () => {
     expect(gone?.diff.leaves).toMatchObject([{ key: "r.3", reason: "released" }])
   })
 
+  it("holds also who was learned of, after a fail-over, by a late message of the history that was lost", () => {
+    const model = live(at(7), [held("r.1", 1), held("r.2", 7)])
+    expect(read(model, at(7), [held("r.1", 1), held("r.2", 7)], 0, "other").steps).toEqual([])
+    expect(model.receive(message(8, [put("r.3")]))).toMatchObject({ type: "applied" })
+    expect(model.receive(message(9, [put("r.4")], { fromTag: "t8'" }))).toMatchObject({ type: "resync" })
+    const found = [held("r.1", 1), held("r.2", 7), held("r.4", 9)]
+    const { steps } = read(model, at(9, "t9'"), found, HOLD - 1, "other")
+    expect(steps.map(({ changes }) => changes.map(({ type, ref }) => [type, ref]))).toEqual([[["join", "r.4.1"]]])
+    const [gone] = read(model, at(9, "t9'"), found, HOLD, "other").steps
+    expect(gone?.diff.leaves).toMatchObject([{ key: "r.3" }])
+  })
+
   it("lists a key's metas by age, in whatever order they were read", () => {
     const model = live(at(5), [held("r.10", 4, "alice"), held("s.3", 1, "alice"), held("r.9", 4, "alice")])
     expect(model.roster.list()).toEqual([{ key: "alice", metas: ["s.3@1", "r.9@1", "r.10@1"] }])

@@ -128,8 +128,8 @@ describe.skipIf(redisIsOff())("the port to a Redis", () => {
     expect((await lost).message).toContain("closed")
     expect((await failure(port.command("INCR", ["n"]))).message).toContain("closed")
     await proxy.deliver()
-    await told.until(() => told.ready === 2 && told.subscriberReady === 2)
-    expect(told.down).toBe(2)
+    await told.until(() => told.ready >= 2 && told.subscriberReady >= 2)
+    expect(told.down).toBeGreaterThanOrEqual(2)
     // What the dead connection had sent arrived late, once.
     expect(await port.command("GET", ["n"])).toBe("1")
     port.close()
@@ -140,9 +140,9 @@ describe.skipIf(redisIsOff())("the port to a Redis", () => {
     const port = await open(proxy.url, told, 500)
     proxy.freeze()
     expect((await failure(port.command("GET", ["n"]))).message).toMatch(/no answer within 500 ms|Socket timeout|closed/)
-    await told.until(() => told.down === 2)
+    await told.until(() => told.down >= 2)
     proxy.mend()
-    await told.until(() => told.ready === 2 && told.subscriberReady === 2)
+    await told.until(() => told.ready >= 2 && told.subscriberReady >= 2)
     port.close()
   })
 

@@ -332,7 +332,7 @@ describe.skipIf(redisIsOff())("replicas", { timeout: 60_000 }, () => {
   it("whose Redis is away: track fails and leaves nothing, an update stays wanted, a scope closes, lists go on", async () => {
     const proxy = await through()
     const [b] = await start(1)
-    const [a] = await start(1, { url: proxy.url, prefix: `world ${world}`, timeout: 500, lease: LEASE })
+    const [a] = await start(1, { url: proxy.url, prefix: `world ${world}`, timeout: 1_500 })
     await a.track("1", "room", "alice", 1)
     await a.track("2", "room", "bob")
     await b.track("3", "room", "carol")
@@ -349,7 +349,7 @@ describe.skipIf(redisIsOff())("replicas", { timeout: 60_000 }, () => {
       const hold = a.holds.get(id)
       if (hold !== undefined) hold.ref = ref
     }
-    await eventually(3_000, () => expectAgreement("room", [a, b]))
+    await eventually(5_000, () => expectAgreement("room", [a, b]))
     expect((await b.report("room")).list).toEqual([
       { key: "alice", metas: [2] },
       { key: "carol", metas: [{}] }
