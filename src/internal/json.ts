@@ -23,7 +23,7 @@ export interface Bounds {
 }
 
 /** Deeper than this the engine's own recursion ends, so no option may allow it. */
-const MAX_DEPTH = 1_000
+export const MAX_DEPTH = 1_000
 
 /** `{}`, the one copy of it. */
 export const EMPTY: Value = Object.freeze({})

@@ -3,6 +3,7 @@
  */
 import { Duration, Option } from "effect"
 import type { LimitName } from "../PresenceError.js"
+import { MAX_DEPTH } from "./json.js"
 
 export type Limits = { readonly [limit in LimitName]: number }
 
@@ -38,7 +39,8 @@ export const decode = (options?: {
 const withDefaults = (given: { readonly [limit in LimitName]?: number | undefined }): Limits => {
   const limits = { ...defaultLimits }
   for (const [name, max] of Object.entries(given)) if (max !== undefined) limits[name as LimitName] = max
-  return limits
+  // Here too, so that an error names what holds.
+  return { ...limits, metaDepth: Math.min(limits.metaDepth, MAX_DEPTH) }
 }
 
 /** Whole nanoseconds as a number: exact up to 104 days, the precision of a double beyond. */

@@ -4,6 +4,7 @@
  * @since 0.1.0
  */
 import { Duration } from "effect"
+import { MAX_DEPTH } from "../internal/json.js"
 
 /**
  * What a client may do, each with its default.
@@ -24,7 +25,7 @@ export interface Limits {
   readonly topicBytes?: number | undefined
   /** UTF-8 bytes of a key. Default 255. */
   readonly keyBytes?: number | undefined
-  /** How deep a meta, or what a payload holds, may be nested. Default 64. */
+  /** How deep a meta, or what a payload holds, may be nested. Default 64, 1,000 at the most. */
   readonly metaDepth?: number | undefined
   /** Bytes unsent to a socket, over which it is sent no more until it has drained. Default 1 MiB. */
   readonly unsentBytes?: number | undefined
@@ -48,7 +49,7 @@ export const decode = (limits: Limits) => {
     channels: limits.channels ?? 100,
     topicBytes: limits.topicBytes ?? 255,
     keyBytes: limits.keyBytes ?? 255,
-    metaDepth: limits.metaDepth ?? 64,
+    metaDepth: Math.min(limits.metaDepth ?? 64, MAX_DEPTH),
     rate: { perSecond, burst: Math.max(1, limits.messageBurst ?? 2_000) },
     allowance: {
       unsentBytes: limits.unsentBytes ?? 1_048_576,

@@ -90,6 +90,17 @@ it.scopedLive("what presence refuses is an error reply, and the topic and the so
   })
 )
 
+it.scopedLive("nesting of more than 1,000 is refused, whatever metaDepth allows", () =>
+  Effect.gen(function* () {
+    const client = yield* joined(yield* makeServer({ limits: { metaDepth: 1_000_000 } }))
+    client.ws.send(`["1","2","room","hello",{"a":${"[".repeat(100_000)}${"]".repeat(100_000)}}]`)
+    expect((yield* client.heard("phx_reply", "2"))[4]).toEqual({
+      status: "error",
+      response: { reason: "payload is nested deeper than 1000" }
+    })
+  })
+)
+
 describe("a message over the limit closes the socket with 1009", () => {
   it.scopedLive("in one frame", () =>
     Effect.gen(function* () {

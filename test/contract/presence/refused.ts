@@ -331,6 +331,23 @@ export const refused = ({ check, layer, test }: Subject) =>
       { limits: { topicBytes: 1_000, keyBytes: 1_000, metaBytes: 100_000, metaDepth: 200, connectionsPerKey: 1_001 } }
     )
 
+    check(
+      "a meta deeper than 1,000, whatever metaDepth allows",
+      () =>
+        Effect.gen(function* () {
+          const presence = yield* Presence
+          expect(presence.limits.metaDepth).toBe(1_000)
+          yield* presence.track("fits", "alice", nested(1_000))
+          expect(yield* refusal("room", "alice", nested(1_001))).toMatchObject({
+            _tag: "LimitExceeded",
+            limit: "metaDepth",
+            max: 1_000,
+            actual: 1_001
+          })
+        }),
+      { limits: { metaDepth: 100_000 } }
+    )
+
     test("the default of connectionsPerKey is 1,000", () =>
       Effect.gen(function* () {
         const presence = yield* Presence
