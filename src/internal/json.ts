@@ -25,6 +25,8 @@ export interface Bounds {
 /** Deeper than this the engine's own recursion ends, so no option may allow it. */
 export const MAX_DEPTH = 1_000
 
+const CLASS_INSTANCE = "is a class instance, not a plain object or array"
+
 /** `{}`, the one copy of it. */
 export const EMPTY: Value = Object.freeze({})
 
@@ -111,7 +113,7 @@ class Walk {
   }
 
   private copyArray(input: ReadonlyArray<unknown>, place: Place): Value {
-    if (!isPlain(Object.getPrototypeOf(Object.getPrototypeOf(input)))) return refuse(place.outer, "is a class instance")
+    if (!isPlain(Object.getPrototypeOf(Object.getPrototypeOf(input)))) return refuse(place.outer, CLASS_INSTANCE)
     const length = input.length
     this.count(length === 0 ? 2 : length + 1)
     const out: Array<Value> = []
@@ -124,8 +126,9 @@ class Walk {
 
   private copyRecord(input: object, place: Place): Value {
     const prototype = Object.getPrototypeOf(input)
-    if (prototype !== Object.prototype && !isPlain(prototype)) return refuse(place.outer, "is a class instance")
-    if (Object.getOwnPropertySymbols(input).length > 0) return refuse(place.outer, "has a symbol as a name")
+    if (prototype !== Object.prototype && !isPlain(prototype)) return refuse(place.outer, CLASS_INSTANCE)
+    if (Object.getOwnPropertySymbols(input).length > 0)
+      return refuse(place.outer, "has a symbol as a name, which JSON cannot say")
     const names = Object.keys(input)
     if (names.length === 0) {
       this.count(2)
