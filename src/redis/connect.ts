@@ -42,6 +42,14 @@ export const connect = async (options: ConnectOptions, handlers: Handlers): Prom
     }
     await new Promise((resolve) => setTimeout(resolve, 5))
   }
+  const db = databaseOf(target)
+  if (server.mode !== "cluster" && db !== undefined) {
+    // The client says nothing when this is refused, and stays at database 0.
+    await port.command("SELECT", [db]).catch((cause: Error) => {
+      port.close()
+      throw new ConnectFailure(`${target.shown}: ${cause.message}`)
+    })
+  }
   return port
 }
 
@@ -119,6 +127,11 @@ const askOne = async (target: Target, address: Address, base: Base, timeout: num
     if (!(Number.parseInt(version, 10) >= 7)) {
       throw new ConnectFailure(`${target.shown} is Redis ${version}, and 7 or later is needed`)
     }
+    if (mode !== "cluster" && target.path !== undefined && !isDatabase(target.path)) {
+      throw new ConnectFailure(
+        `${target.shown} is a single server: behind the slash stands the number of a database, not ${target.path}`
+      )
+    }
     if (mode !== "cluster" && info.get("role") === "slave") {
       throw new ConnectFailure(`${target.shown} is a replica of another Redis: name the master, or its sentinels`)
     }
@@ -148,6 +161,9 @@ const askMaster = async (client: Redis, target: Target, timeout: number): Promis
 
 const isDatabase = (path: string): boolean => /^\d+$/.test(path)
 
+const databaseOf = ({ path }: Target): number | undefined =>
+  path !== undefined && isDatabase(path) && Number(path) > 0 ? Number(path) : undefined
+
 const fields = (info: string): ReadonlyMap<string, string> => {
   const found = new Map<string, string>()
   for (const line of info.split("\r\n")) {
@@ -168,7 +184,8 @@ const warningsOf = (info: ReadonlyMap<string, string>): ReadonlyArray<string> =>
 
 /** How to make a connection; `undefined` for a cluster. */
 const connections = (server: Server, target: Target, base: Base): (() => Redis) | undefined => {
-  const db = target.path !== undefined && isDatabase(target.path) ? { db: Number(target.path) } : {}
+  const number = databaseOf(target)
+  const db = number === undefined ? {} : { db: number }
   switch (server.mode) {
     case "standalone":
       return () => new Redis({ ...base, ...server.address, ...db })

@@ -30,6 +30,8 @@ export class UrlRefusal {
 const shape = /^(rediss?):\/\/(?:([^/?#]*)@)?([^/?#@]+)(?:\/([^/?#@\s]*))?$/
 
 export const parseUrl = (url: string): Target | UrlRefusal => {
+  // What stands in no environment is undefined, whatever its type says.
+  if (typeof url !== "string") return new UrlRefusal(`the url is no string but ${typeof url}`)
   // A file that it was read from may end its last line.
   const parts = shape.exec(url.trim())
   if (parts === null) {

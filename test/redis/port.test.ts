@@ -195,6 +195,21 @@ describe.skipIf(redisIsOff())("the port to a Redis", () => {
     port.close()
   })
 
+  it("refuses a database that the server does not have, instead of serving another", async () => {
+    const refused = async (path: string): Promise<string> => {
+      const url = `${redis.url}/${path}`
+      const cause = await failure(connect({ url, timeout: 1_000, name: "port-test" }, new Told().handlers))
+      expect(cause).toBeInstanceOf(ConnectFailure)
+      return cause.message
+    }
+    expect(await refused("16")).toMatch(/^redis:\S+\/16: ERR .*out of range/)
+    expect(await refused("99999999999999999999")).toMatch(/^redis:\S+: ERR /)
+    expect(await refused("mymaster")).toMatch(/the number of a database, not mymaster$/)
+    const port = await open(`${redis.url}/15`, new Told())
+    expect(await port.command("CLIENT", ["INFO"])).toMatch(/ db=15 /)
+    port.close()
+  })
+
   it("refuses what does not speak as a Redis, and a Redis before 7", async () => {
     const refused = async (text: string): Promise<string> => {
       const { url, stop } = await startParrot(text)

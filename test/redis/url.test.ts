@@ -55,6 +55,11 @@ describe("the url of a Redis", () => {
     expect(parseUrl(url)).toBeInstanceOf(UrlRefusal)
   })
 
+  it("is refused as what it is when it is no string", () => {
+    const url: unknown = process.env.NOT_THERE
+    expect(parseUrl(url as string)).toEqual(new UrlRefusal("the url is no string but undefined"))
+  })
+
   it.each([
     "redis://:hunter2/x@cache",
     "redis://ann:hunter2/x@cache",
