@@ -70,6 +70,13 @@ export class Presence extends Context.Tag("effect-presence/Presence")<Presence, 
   /**
    * The same with options from a `Config`.
    *
+   * ```ts
+   * import { Config } from "effect"
+   * import { Presence } from "effect-presence"
+   *
+   * const Live = Presence.layerConfig({ ttl: Config.duration("TTL").pipe(Config.withDefault("30 seconds")) })
+   * ```
+   *
    * @since 0.1.0
    * @category layers
    */
@@ -111,7 +118,8 @@ export const PresenceLive: Layer.Layer<Presence | Channels> = Presence.layer()
  * @since 0.1.0
  * @category models
  */
-export interface PresenceFor<A> {
+export interface PresenceFor<A>
+  extends Pick<Presence.Service, "count" | "topics" | "evict" | "sweepExpired" | "health" | "limits"> {
   /** Like `Presence.track`; the meta is required, and one that does not encode is `InvalidMeta`. */
   readonly track: (
     topic: string,
@@ -119,21 +127,21 @@ export interface PresenceFor<A> {
     meta: A,
     options?: Presence.TrackOptions
   ) => Effect.Effect<Lease_<A, A>, TrackError, Scope.Scope>
+  /** The entries with a meta that decodes, sorted by key, metas oldest first. The same array until a change. */
   readonly list: (topic: string) => Effect.Effect<ReadonlyArray<PresenceEntry<A>>, PresenceUnavailable>
+  /** One key's entry, if a meta of it decodes. */
   readonly get: (topic: string, key: string) => Effect.Effect<Option.Option<PresenceEntry<A>>, PresenceUnavailable>
-  readonly count: (topic: string) => Effect.Effect<Presence.Count, PresenceUnavailable>
-  readonly topics: Effect.Effect<ReadonlyArray<string>, PresenceUnavailable>
+  /** Subscribed once the effect returns: no event after that is missed. */
   readonly subscribe: (topic: string) => Effect.Effect<Subscription<PresenceEvent<A>>, PresenceUnavailable, Scope.Scope>
+  /** What `subscribe` gives, as a stream. Who lags fails with `Lagged`. */
   readonly events: (topic: string) => Stream.Stream<PresenceEvent<A>, Lagged | PresenceUnavailable>
+  /** A `Snapshot`, then every `Diff`, no gap and no repeat. Who lags gets a new `Snapshot`; it never fails for that. */
   readonly changes: (
     topic: string,
     options?: Presence.ChangesOptions
   ) => Stream.Stream<PresenceChange<A>, PresenceUnavailable>
+  /** The connections whose metas decode, and the version they stand at. */
   readonly snapshot: (topic: string) => Effect.Effect<Snapshot<A>, PresenceUnavailable>
-  readonly evict: (topic: string, key: string) => Effect.Effect<number, PresenceUnavailable>
-  readonly sweepExpired: Effect.Effect<number>
-  readonly health: Effect.Effect<PresenceHealth>
-  readonly limits: Presence.Limits
 }
 
 /**
@@ -167,7 +175,7 @@ export declare namespace Presence {
     readonly bufferSize?: number | undefined
     /** Texts that a subscriber of a channel may be behind. Default 32, clamped to 1..16384. */
     readonly capacity?: number | undefined
-    /** What may be stored. */
+    /** What may be stored; {@link Limits} has the defaults. */
     readonly limits?: { readonly [limit in LimitName]?: number | undefined } | undefined
   }
 
@@ -229,14 +237,15 @@ export declare namespace Presence {
     ) => Effect.Effect<Lease, TrackError, Scope.Scope>
     /** Sorted by key (UTF-16 order), metas oldest first, frozen; `[]` for an unknown topic. The same array until a change. */
     readonly list: (topic: string) => Effect.Effect<ReadonlyArray<PresenceEntry>, PresenceUnavailable>
+    /** One key's entry, if it is there. */
     readonly get: (topic: string, key: string) => Effect.Effect<Option.Option<PresenceEntry>, PresenceUnavailable>
-    /** O(1). In process it never suspends. */
+    /** How many keys and connections a topic has. O(1). In process it never suspends. */
     readonly count: (topic: string) => Effect.Effect<Count, PresenceUnavailable>
     /** The topics with at least one connection, in no order. */
     readonly topics: Effect.Effect<ReadonlyArray<string>, PresenceUnavailable>
     /** Subscribed once the effect returns: no event after that is missed. */
     readonly subscribe: (topic: string) => Effect.Effect<Subscription<PresenceEvent>, PresenceUnavailable, Scope.Scope>
-    /** The same as a stream. */
+    /** What `subscribe` gives, as a stream. Who lags fails with `Lagged`. */
     readonly events: (topic: string) => Stream.Stream<PresenceEvent, Lagged | PresenceUnavailable>
     /** A `Snapshot`, then every `Diff`, no gap and no repeat. Who lags gets a new `Snapshot`; it never fails for that. */
     readonly changes: (topic: string, options?: ChangesOptions) => Stream.Stream<PresenceChange, PresenceUnavailable>
@@ -246,10 +255,11 @@ export declare namespace Presence {
     readonly evict: (topic: string, key: string) => Effect.Effect<number, PresenceUnavailable>
     /** Ends what is past its ttl now and counts it. The layer runs it every `sweepInterval`. */
     readonly sweepExpired: Effect.Effect<number>
+    /** Whether it can serve, since when, and what this replica holds. In process always `ok`. */
     readonly health: Effect.Effect<PresenceHealth>
     /** The limits in force, for who answers clients before anything is tracked. */
     readonly limits: Limits
-    /** This presence with typed metas. */
+    /** This presence with metas of the schema's type: encoded on the way in, decoded on the way out. */
     readonly forSchema: <A, I>(schema: Schema.Schema<A, I>) => PresenceFor<A>
   }
 }
