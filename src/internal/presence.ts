@@ -4,7 +4,7 @@
  * Each change goes to the channel `presence:{topic}`, and at the end of its step to who follows the topic. At the
  * layer's close the sweep stops, all leases leave, then streams end.
  */
-import { Effect, Option, Runtime, Stream } from "effect"
+import { Cause, Effect, Option, Runtime, Stream } from "effect"
 import type { Snapshot } from "../PresenceChange.js"
 import type { PresenceHealth } from "../PresenceHealth.js"
 import { type Follow, Follows, type Position, stepsFrom } from "./follow.js"
@@ -38,7 +38,7 @@ export const make = (mirror: Mirror, options?: Parameters<typeof decode>[0]) =>
       try {
         mirror.unsafePublish(change.roster.channel, mirroredText)
       } catch (cause) {
-        runFork(Effect.logWarning(`the channel ${change.roster.channel} failed to publish`, cause))
+        runFork(Effect.logWarning(`the channel ${change.roster.channel} failed to publish`, Cause.die(cause)))
       } finally {
         mirrored = undefined
       }

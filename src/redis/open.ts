@@ -1,7 +1,7 @@
 /**
  * A port for as long as a scope is open, and who listens to it.
  */
-import { Effect, type Metric, Runtime, type Scope } from "effect"
+import { Cause, Effect, type Metric, Runtime, type Scope } from "effect"
 import { PresenceUnavailable } from "../PresenceError.js"
 import { connect } from "./connect.js"
 import * as metrics from "./metrics.js"
@@ -35,7 +35,7 @@ export const open = (options: {
           listeners.some((listener) => listener.onMessage(channel, text))
         } catch (cause) {
           // Anybody may publish anything; what is not ours cannot be read.
-          run(Effect.logDebug(`a message on ${channel} is dropped`, cause))
+          run(Effect.logDebug(`a message on ${channel} is dropped`, Cause.fail(cause)))
         }
       },
       onReady: () => all((listener) => listener.onReady()),
