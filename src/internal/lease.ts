@@ -4,7 +4,7 @@
  * A lease is the registry's connection itself, with the effects of its owner on it. All leases of a scope hang on one
  * list behind one finalizer; a lease that ends early leaves the list, so a scope that lives on keeps nothing of it.
  */
-import { Effect, Scope } from "effect"
+import { Effect, Inspectable, Scope } from "effect"
 import type { Json } from "../Json.js"
 import type { Lease } from "../Lease.js"
 import type { LeaveReason } from "../PresenceChange.js"
@@ -61,6 +61,16 @@ export class OwnedLease extends Connection implements Lease {
 
   get ended() {
     return this.leases.owner.ended(this)
+  }
+
+  /** What a log shows: neither its neighbours in the scope, which would be a circle, nor what holds them. */
+  toJSON() {
+    const { topic, key, ref, meta } = this
+    return { topic, key, ref, meta }
+  }
+
+  [Inspectable.NodeInspectSymbol]() {
+    return this.toJSON()
   }
 }
 

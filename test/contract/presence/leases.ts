@@ -1,4 +1,5 @@
 /** Leases: what `track` returns, its scope, `release`, `evict`, `ended`. */
+import { inspect } from "node:util"
 import { describe, expect } from "@effect/vitest"
 import { Effect, Exit, Fiber, Scope } from "effect"
 import { Presence } from "../../../src/index.js"
@@ -22,6 +23,19 @@ export const leases = ({ check, ticks }: Subject) =>
           refs.add(lease.ref)
         }
         expect(refs.size).toBe(4)
+      })
+    )
+
+    check("a lease that is logged shows its topic, key, ref and meta, and nothing of its neighbours", () =>
+      Effect.gen(function* () {
+        const presence = yield* Presence
+        const { ref } = yield* presence.track("room", "alice", 1)
+        const lease = yield* presence.track("room", "bob", { role: "viewer" })
+        expect(JSON.stringify(lease)).toBe(
+          JSON.stringify({ topic: "room", key: "bob", ref: lease.ref, meta: { role: "viewer" } })
+        )
+        expect(inspect(lease)).toContain(lease.ref)
+        expect(inspect(lease, { depth: null })).not.toContain(ref)
       })
     )
 
