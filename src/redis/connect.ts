@@ -42,6 +42,13 @@ export const connect = async (options: ConnectOptions, handlers: Handlers): Prom
     }
     await new Promise((resolve) => setTimeout(resolve, 5))
   }
+  if (target.path !== undefined && Number(target.path) > 0) {
+    // The client goes on with database 0 when there is no other, and says nothing.
+    await port.command("SELECT", [target.path]).catch((cause: Error) => {
+      port.close()
+      throw new ConnectFailure(`${target.shown} has no database ${target.path}: ${cause.message}`)
+    })
+  }
   return port
 }
 
@@ -121,6 +128,11 @@ const askOne = async (target: Target, address: Address, base: Base, timeout: num
     }
     if (mode !== "cluster" && info.get("role") === "slave") {
       throw new ConnectFailure(`${target.shown} is a replica of another Redis: name the master, or its sentinels`)
+    }
+    if (mode !== "cluster" && target.path !== undefined && !isDatabase(target.path)) {
+      throw new ConnectFailure(
+        `${target.shown} is a single server: behind the slash it has a database's number, only sentinels a master's name`
+      )
     }
     return { mode: mode === "cluster" ? mode : "standalone", address, master: undefined, warnings: warningsOf(info) }
   } catch (cause) {

@@ -191,7 +191,12 @@ describe.skipIf(redisIsOff())("the port to a Redis", () => {
     expect(await refused(locked.url)).toMatch(/^redis:\S+: NOAUTH/)
     expect(await refused(`redis://:hunter2@127.0.0.1:${locked.port}`)).toMatch(/^redis:\S+: WRONGPASS/)
     expect(await refused(`redis://127.0.0.1:${await freePort()}`)).toMatch(/does not answer: .*ECONNREFUSED/)
-    const port = await open(`redis://:secret@127.0.0.1:${locked.port}`, new Told())
+    const unlocked = `redis://:secret@127.0.0.1:${locked.port}`
+    // The client would take database 0 instead.
+    expect(await refused(`${unlocked}/99`)).toMatch(/^redis:\S+\/99 has no database 99: .*out of range/)
+    expect(await refused(`${unlocked}/rooms`)).toMatch(/^redis:\S+\/rooms is a single server: .*only sentinels/)
+    const port = await open(`${unlocked}/15`, new Told())
+    expect(await port.command("CLIENT", ["LIST"])).not.toContain("db=0")
     port.close()
   })
 
