@@ -42,11 +42,11 @@ export const connect = async (options: ConnectOptions, handlers: Handlers): Prom
     }
     await new Promise((resolve) => setTimeout(resolve, 5))
   }
-  if (target.path !== undefined && Number(target.path) > 0) {
+  if (target.database > 0) {
     // The client goes on with database 0 when there is no other, and says nothing.
-    await port.command("SELECT", [target.path]).catch((cause: Error) => {
+    await port.command("SELECT", [target.database]).catch((cause: Error) => {
       port.close()
-      throw new ConnectFailure(`${target.shown} has no database ${target.path}: ${cause.message}`)
+      throw new ConnectFailure(`${target.shown} has no database ${target.database}: ${cause.message}`)
     })
   }
   return port
@@ -129,7 +129,7 @@ const askOne = async (target: Target, address: Address, base: Base, timeout: num
     if (mode !== "cluster" && info.get("role") === "slave") {
       throw new ConnectFailure(`${target.shown} is a replica of another Redis: name the master, or its sentinels`)
     }
-    if (mode !== "cluster" && target.path !== undefined && !isDatabase(target.path)) {
+    if (mode !== "cluster" && target.master !== undefined) {
       throw new ConnectFailure(
         `${target.shown} is a single server: behind the slash it has a database's number, only sentinels a master's name`
       )
@@ -144,7 +144,7 @@ const askOne = async (target: Target, address: Address, base: Base, timeout: num
 }
 
 const askMaster = async (client: Redis, target: Target, timeout: number): Promise<string> => {
-  if (target.path !== undefined && !isDatabase(target.path)) return target.path
+  if (target.master !== undefined) return target.master
   const masters = (await timed(
     client.call("SENTINEL", "masters") as Promise<Reply>,
     timeout,
@@ -157,8 +157,6 @@ const askMaster = async (client: Redis, target: Target, timeout: number): Promis
     `the sentinels of ${target.shown} watch ${names.length} masters (${names.join(", ")}): name one behind the slash`
   )
 }
-
-const isDatabase = (path: string): boolean => /^\d+$/.test(path)
 
 const fields = (info: string): ReadonlyMap<string, string> => {
   const found = new Map<string, string>()
@@ -180,15 +178,15 @@ const warningsOf = (info: ReadonlyMap<string, string>): ReadonlyArray<string> =>
 
 /** How to make a connection; `undefined` for a cluster. */
 const connections = (server: Server, target: Target, base: Base): (() => Redis) | undefined => {
-  const db = target.path !== undefined && isDatabase(target.path) ? { db: Number(target.path) } : {}
+  const db = target.database
   switch (server.mode) {
     case "standalone":
-      return () => new Redis({ ...base, ...server.address, ...db })
+      return () => new Redis({ ...base, ...server.address, db })
     case "sentinel":
       return () =>
         new Redis({
           ...base,
-          ...db,
+          db,
           sentinels: [...target.addresses],
           name: server.master ?? "",
           sentinelRetryStrategy: () => null,
@@ -230,8 +228,10 @@ const clusterWires = async (
   timeout: number,
   handlers: Handlers
 ): Promise<Wires> => {
-  if (target.path !== undefined && target.path !== "0") {
-    throw new ConnectFailure(`${target.shown} is a cluster, which has no database ${target.path}`)
+  if (target.database > 0 || target.master !== undefined) {
+    throw new ConnectFailure(
+      `${target.shown} is a cluster: it has database 0 and no other, and nothing else stands behind the slash`
+    )
   }
   const { lazyConnect: _1, enableOfflineQueue: _2, retryStrategy: _3, ...redisOptions } = base
   const clusterOptions = {
