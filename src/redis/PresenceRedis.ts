@@ -22,7 +22,10 @@ export interface PresenceRedisOptions extends Presence.Options {
    * name the master.
    */
   readonly url: string
-  /** What every key and channel begins with. Default `presence`. It may not hold a brace. */
+  /**
+   * What every key and channel begins with. Default `presence`. It may not hold a brace. In a database other than 0 its
+   * number follows, `presence@3`, as Redis does not keep the channels of databases apart.
+   */
   readonly prefix?: string | undefined
   /** How long a replica that does not beat is still there. Default 15 seconds. The same on every replica. */
   readonly lease?: Duration.DurationInput | undefined

@@ -4,9 +4,11 @@
 import { Duration, Effect } from "effect"
 import { PresenceUnavailable } from "../PresenceError.js"
 import { checkPrefix } from "./keys.js"
+import { parseUrl, UrlRefusal } from "./url.js"
 
 export interface RedisSettings {
   readonly url: string
+  /** What keys and channels begin with. Redis has no databases for channels, so one other than 0 is named here. */
   readonly prefix: string
   /** Milliseconds. */
   readonly lease: number
@@ -36,13 +38,18 @@ export const decodeRedis = (options: {
   }
   return Effect.succeed({
     url: options.url,
-    prefix,
+    prefix: prefix + databaseOf(options.url),
     lease,
     heartbeat,
     timeout: millis(options.timeout ?? "5 seconds"),
     whenUnavailable: options.whenUnavailable ?? "fail",
     handover: options.handover ?? false
   })
+}
+
+const databaseOf = (url: string): string => {
+  const target = parseUrl(url)
+  return target instanceof UrlRefusal || target.database === 0 ? "" : `@${target.database}`
 }
 
 const refuse = (reason: string): Effect.Effect<never, PresenceUnavailable> =>

@@ -16,8 +16,10 @@ export interface Target {
   readonly username: string | undefined
   readonly password: string | undefined
   readonly tls: boolean
-  /** What stands behind the slash: a database or the name of a master. */
-  readonly path: string | undefined
+  /** The number behind the slash, else 0. */
+  readonly database: number
+  /** What else stands behind the slash: the name of a master. */
+  readonly master: string | undefined
   /** The url as it may be shown. */
   readonly shown: string
 }
@@ -55,12 +57,14 @@ export const parseUrl = (url: string): Target | UrlRefusal => {
   const decoded = [username, password, path].map(decode)
   if (decoded.includes(null)) return new UrlRefusal("the url holds a % that encodes nothing")
   const [user, secret, where] = decoded as ReadonlyArray<string | undefined>
+  const isDatabase = where !== undefined && /^\d+$/.test(where)
   return {
     addresses: [first, ...rest],
     username: user,
     password: secret,
     tls: scheme === "rediss",
-    path: where,
+    database: isDatabase ? Number(where) : 0,
+    master: isDatabase ? undefined : where,
     shown: `${scheme}://${hosts}${where === undefined ? "" : `/${where}`}`
   }
 }

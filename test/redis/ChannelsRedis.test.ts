@@ -51,6 +51,19 @@ describe.skipIf(redisIsOff())("channels over several replicas", () => {
     })
   )
 
+  it.scopedLive("databases of one server do not hear each other", () =>
+    Effect.gen(function* () {
+      const prefix = `world ${++worlds}`
+      const a = yield* build(`${redis.url}/0`, prefix)
+      const b = yield* build(`${redis.url}/1`, prefix)
+      const here = yield* a.subscribe("room")
+      yield* b.publish("room", "from another database")
+      const c = yield* build(redis.url, prefix)
+      yield* c.publish("room", "from this one")
+      expect(yield* here.take).toEqual(["from this one"])
+    })
+  )
+
   it.scopedLive("topics, and prefixes, do not hear each other", () =>
     Effect.gen(function* () {
       const prefix = `world ${++worlds}`

@@ -132,6 +132,7 @@ describe.skipIf(redisIsOff())("replicas", { timeout: 90_000 }, () => {
     expect(await a.call({ do: "evict", topic: topics[1] as string, key: "nobody" })).toBe(0)
     await b.kill()
     for (const topic of topics) await eventually(GONE + 3_000, () => expectAgreement(topic, [a]))
+    await expect(start(`${cluster.url}/1`, "room")).rejects.toThrow("is a cluster: it has database 0 and no other")
     // Orderly, in every partition.
     await a.stop()
     expect((await cluster.everywhere("KEYS", "world:*:[imkx]:*")).join("")).toBe("*0\r\n".repeat(3))

@@ -26,6 +26,14 @@ describe("the options of Redis", () => {
     })
   )
 
+  it.effect("name a database other than 0 in the prefix, as channels know of none", () =>
+    Effect.gen(function* () {
+      expect((yield* decodeRedis({ url: `${url}/0` })).prefix).toBe("presence")
+      expect((yield* decodeRedis({ url: `${url}/3`, prefix: "chat" })).prefix).toBe("chat@3")
+      expect((yield* decodeRedis({ url: `${url}/mymaster` })).prefix).toBe("presence")
+    })
+  )
+
   it.effect("refuse a prefix that would decide the slot of every key", () =>
     Effect.gen(function* () {
       expect(yield* refused({ prefix: "a{b}" })).toContain('the prefix "a{b}" is refused: a brace')

@@ -1,7 +1,8 @@
 import { createServer } from "node:net"
 import { inspect } from "node:util"
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from "@effect/vitest"
-import { ConnectFailure, connect } from "../../src/redis/connect.js"
+import { ConnectFailure } from "../../src/redis/ask.js"
+import { connect } from "../../src/redis/connect.js"
 import type { Handlers, Port } from "../../src/redis/port.js"
 import type { Script } from "../../src/redis/scripts.js"
 import { type Proxy, startProxy } from "../support/proxy.js"
@@ -191,22 +192,12 @@ describe.skipIf(redisIsOff())("the port to a Redis", () => {
     expect(await refused(locked.url)).toMatch(/^redis:\S+: NOAUTH/)
     expect(await refused(`redis://:hunter2@127.0.0.1:${locked.port}`)).toMatch(/^redis:\S+: WRONGPASS/)
     expect(await refused(`redis://127.0.0.1:${await freePort()}`)).toMatch(/does not answer: .*ECONNREFUSED/)
-    const port = await open(`redis://:secret@127.0.0.1:${locked.port}`, new Told())
-    port.close()
-  })
-
-  it("refuses a database that the server does not have, instead of serving another", async () => {
-    const refused = async (path: string): Promise<string> => {
-      const url = `${redis.url}/${path}`
-      const cause = await failure(connect({ url, timeout: 1_000, name: "port-test" }, new Told().handlers))
-      expect(cause).toBeInstanceOf(ConnectFailure)
-      return cause.message
-    }
-    expect(await refused("16")).toMatch(/^redis:\S+\/16: ERR .*out of range/)
-    expect(await refused("99999999999999999999")).toMatch(/^redis:\S+: ERR /)
-    expect(await refused("mymaster")).toMatch(/the number of a database, not mymaster$/)
-    const port = await open(`${redis.url}/15`, new Told())
-    expect(await port.command("CLIENT", ["INFO"])).toMatch(/ db=15 /)
+    const unlocked = `redis://:secret@127.0.0.1:${locked.port}`
+    // The client would take database 0 instead.
+    expect(await refused(`${unlocked}/99`)).toMatch(/^redis:\S+\/99 has no database 99: .*out of range/)
+    expect(await refused(`${unlocked}/rooms`)).toMatch(/^redis:\S+\/rooms is a single server: .*only sentinels/)
+    const port = await open(`${unlocked}/15`, new Told())
+    expect(await port.command("CLIENT", ["LIST"])).not.toContain("db=0")
     port.close()
   })
 

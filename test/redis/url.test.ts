@@ -8,7 +8,8 @@ describe("the url of a Redis", () => {
       username: undefined,
       password: undefined,
       tls: false,
-      path: "2",
+      database: 2,
+      master: undefined,
       shown: "redis://cache.internal:7000/2"
     })
   })
@@ -33,12 +34,13 @@ describe("the url of a Redis", () => {
         { host: "s2", port: 6379 },
         { host: "::1", port: 26380 }
       ],
-      path: "mymaster"
+      database: 0,
+      master: "mymaster"
     })
   })
 
   it("may end with the end of a line", () => {
-    expect(parseUrl("redis://cache:7000/2\n")).toMatchObject({ path: "2", shown: "redis://cache:7000/2" })
+    expect(parseUrl("redis://cache:7000/2\n")).toMatchObject({ database: 2, shown: "redis://cache:7000/2" })
   })
 
   it.each([

@@ -1,0 +1,70 @@
+import { describe, expect } from "@effect/vitest"
+import { Effect, Stream } from "effect"
+import { Channels, type Lagged, Presence, type PresenceEvent } from "../../src/index.js"
+import { followTopic } from "../support/followTopic.js"
+import { check } from "../support/invariant.js"
+import { growth } from "../support/memory.js"
+
+describe("8. no slow reader or full queue can stop somebody else's join or leave, or grow memory without a bound", () => {
+  check(
+    "who never reads holds up nobody, and is told how much was lost",
+    () =>
+      Effect.gen(function* () {
+        const presence = yield* Presence
+        const stuck = yield* presence.subscribe("room")
+        const quick = yield* presence.subscribe("room")
+        const pull = yield* Stream.toPull(presence.changes("room"))
+        yield* pull
+        const heard: Array<PresenceEvent> = []
+        for (let i = 0; i < 1_000; i++) {
+          yield* Effect.scoped(presence.track("room", "alice", i))
+          heard.push(...(yield* quick.take))
+        }
+        expect(heard).toHaveLength(2_000)
+        const { missed } = (yield* Effect.flip(stuck.take)) as Lagged
+        const kept = yield* stuck.take
+        expect(missed + kept.length).toBe(2_000)
+        expect(kept.length).toBeLessThanOrEqual(8)
+        expect(kept).toEqual(heard.slice(missed))
+        // The follower is resynced, not failed.
+        const [first] = yield* pull
+        expect(first?._tag).toBe("Snapshot")
+      }),
+    { bufferSize: 8 }
+  )
+
+  check(
+    "memory does not grow with what they did not read",
+    () =>
+      Effect.gen(function* () {
+        const presence = yield* Presence
+        const channels = yield* Channels
+        yield* presence.subscribe("room")
+        yield* channels.subscribe("presence:room")
+        const pull = yield* Stream.toPull(presence.changes("room"))
+        yield* pull
+        const lease = yield* presence.track("room", "alice")
+        let n = 0
+        const bytes = yield* growth(
+          Effect.gen(function* () {
+            for (let i = 0; i < 1_000; i++) yield* lease.update(`${n++} ${"x".repeat(2_000)}`)
+          })
+        )
+        // What was told is 2 MB, three times.
+        expect(bytes).toBeLessThan(500_000)
+      }),
+    { bufferSize: 64 }
+  )
+
+  check("a refused track, however large, costs the topic nothing", () =>
+    Effect.gen(function* () {
+      const presence = yield* Presence
+      const follower = yield* followTopic("room")
+      const keeper = yield* presence.track("room", "keeper")
+      for (let i = 0; i < 100; i++) yield* Effect.flip(presence.track("room", `user ${i}`, "x".repeat(20_000)))
+      yield* keeper.update(1)
+      yield* follower.until((copy) => copy.version === follower.start.version + 2)
+      expect(follower.copy().connections.map((connection) => connection.key)).toEqual(["keeper"])
+    })
+  )
+})
