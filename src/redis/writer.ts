@@ -249,6 +249,11 @@ export class Writer<O = unknown> {
     this.cells.delete(cell.seq)
     this.clean(cell)
     if (cell.leaving !== undefined) this.leaving--
+    // While nothing can be said nobody passes over those who came and went meanwhile.
+    if (this.queue.length - this.head > 2 * (this.waitingToBeSaid + BATCH)) {
+      this.queue = this.queue.slice(this.head).filter(({ dirty }) => dirty)
+      this.head = 0
+    }
   }
 
   private answer(cell: Cell<O>, wish: number, written: Written): void {
