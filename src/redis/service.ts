@@ -114,7 +114,13 @@ export const make = (options: Options) =>
         }
       },
       onStep: () => {},
-      own: (owner) => settling.own(owner, (lease) => holdings.step((registry) => registry.leave(lease, "expired"))),
+      own: (owner) =>
+        settling.own(owner, (lease) =>
+          holdings.step((registry) =>
+            // One whose scope has closed meanwhile has nobody to try again for.
+            registry.leave(lease, lease.status === "lingering" ? "released" : "expired")
+          )
+        ),
       closing: (close) => shutdown(close)
     })
 
