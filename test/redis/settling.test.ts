@@ -24,6 +24,22 @@ describe.skipIf(redisIsOff())("leases that wait for Redis", () => {
       (context) => Context.get(context, Presence)
     )
 
+  it.scopedLive("a scope closes, and others see it, while Redis is full and takes no joins and updates", () =>
+    Effect.gen(function* () {
+      const presence = yield* build()
+      const stays = yield* presence.track("room", "alice", 1)
+      const scope = yield* Scope.make()
+      yield* Scope.extend(presence.track("room", "bob"), scope)
+      yield* Effect.promise(() => redis.command("CONFIG", "SET", "maxmemory", "1"))
+      yield* Effect.addFinalizer(() => Effect.promise(() => redis.command("CONFIG", "SET", "maxmemory", "0")))
+      expect(yield* Effect.flip(stays.update(2))).toMatchObject({ _tag: "PresenceUnavailable" })
+      yield* Scope.close(scope, Exit.void)
+      expect(yield* presence.list("room")).toEqual([{ key: "alice", metas: [1] }])
+      yield* Effect.promise(() => redis.command("CONFIG", "SET", "maxmemory", "0"))
+      yield* Effect.repeat(presence.list("room"), { until: ([entry]) => entry?.metas[0] === 2 })
+    })
+  )
+
   it.scopedLive("a rejoin that fails after its scope closed has ended, also with a leave delay", () =>
     Effect.gen(function* () {
       const presence = yield* build({ ttl: "200 millis", sweepInterval: "10 millis" })
