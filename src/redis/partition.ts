@@ -106,12 +106,12 @@ export class Partition<O> {
   }
 
   /** Sends what is to be said, as far as may be on its way at once. */
-  flush(): void {
+  flush(only?: "leaves"): void {
     clearImmediate(this.flushing)
     this.flushing = undefined
     if (this.stopped || !this.options.port.isReady()) return
     while (this.writer.flying < WINDOW) {
-      const call = this.replica.write()
+      const call = this.replica.write(only)
       if (call === undefined) return
       this.write(call)
     }
@@ -213,6 +213,8 @@ export class Partition<O> {
         this.replica.written(call, undefined)
         this.listener.onFailure("writing", cause)
         this.flushLater()
+        // A Redis that is full takes no join and no update, nor what is in one call with them.
+        if (cause instanceof Error && cause.message.startsWith("OOM")) this.flush("leaves")
       }
     )
   }

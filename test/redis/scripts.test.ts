@@ -227,7 +227,7 @@ describe.skipIf(redisIsOff())("the scripts, on a real server", () => {
     try {
       expect(await apply("own", "r", remove("t", 1))).toMatchObject({ status: "OK", changed: 1 })
       expect(await apply("evict", "r", remove("t", 2))).toMatchObject({ status: "OK", changed: 1 })
-      await redis.command("ZADD", keys.leases, "1", "r")
+      await redis.command("ZREM", keys.leases, "r")
       expect(await apply("reap", "r", remove("t", 3))).toMatchObject({ status: "OK", emptied: true })
     } finally {
       await redis.command("CONFIG", "SET", "maxmemory", "0")
