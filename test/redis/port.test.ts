@@ -195,6 +195,40 @@ describe.skipIf(redisIsOff())("the port to a Redis", () => {
     port.close()
   })
 
+  it("finds a master by sentinels, whether the password is theirs too, only its own, or only theirs", async () => {
+    for (const [locksMaster, locksSentinel] of [
+      [true, false],
+      [true, true],
+      [false, true]
+    ]) {
+      const master = await startRedis({ args: locksMaster ? ["--requirepass", "secret"] : [] })
+      onTestFinished(() => master.stop())
+      const sentinel = await startRedis({
+        sentinel: [
+          `sentinel monitor rooms 127.0.0.1 ${master.port} 1`,
+          ...(locksMaster ? ["sentinel auth-pass rooms secret"] : []),
+          ...(locksSentinel ? ["requirepass secret"] : [])
+        ]
+      })
+      onTestFinished(() => sentinel.stop())
+      const port = await open(`redis://:secret@127.0.0.1:${sentinel.port}/rooms`, new Told())
+      expect(port.mode).toBe("sentinel")
+      expect(await port.command("PING", [])).toBe("PONG")
+      port.close()
+    }
+  })
+
+  it("finds a master whose user its sentinels do not know", async () => {
+    const master = await startRedis()
+    onTestFinished(() => master.stop())
+    await master.command("ACL", "SETUSER", "app", "on", ">secret", "~*", "&*", "+@all")
+    const sentinel = await startRedis({ sentinel: [`sentinel monitor rooms 127.0.0.1 ${master.port} 1`] })
+    onTestFinished(() => sentinel.stop())
+    const port = await open(`redis://app:secret@127.0.0.1:${sentinel.port}/rooms`, new Told())
+    expect(await port.command("ACL", ["WHOAMI"])).toBe("app")
+    port.close()
+  })
+
   it("refuses what does not speak as a Redis, and a Redis before 7", async () => {
     const refused = async (text: string): Promise<string> => {
       const { url, stop } = await startParrot(text)
