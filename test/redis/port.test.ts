@@ -1,9 +1,14 @@
+import { execFileSync } from "node:child_process"
+import { mkdtempSync, rmSync } from "node:fs"
 import { createServer } from "node:net"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
 import { inspect } from "node:util"
-import { afterAll, beforeAll, describe, expect, it, onTestFinished } from "@effect/vitest"
+import { afterAll, beforeAll, describe, expect, it, onTestFinished, vi } from "@effect/vitest"
 import { ConnectFailure, connect } from "../../src/redis/connect.js"
 import type { Handlers, Port } from "../../src/redis/port.js"
 import type { Script } from "../../src/redis/scripts.js"
+import { program } from "../support/debian.js"
 import { type Proxy, startProxy } from "../support/proxy.js"
 import { freePort, REDIS_6, type RedisServer, redisIsOff, startParrot, startRedis } from "../support/redis.js"
 
@@ -226,6 +231,43 @@ describe.skipIf(redisIsOff())("the port to a Redis", () => {
     onTestFinished(() => sentinel.stop())
     const port = await open(`redis://app:secret@127.0.0.1:${sentinel.port}/rooms`, new Told())
     expect(await port.command("ACL", ["WHOAMI"])).toBe("app")
+    port.close()
+  })
+
+  it("finds a master by sentinels that speak TLS, as rediss says", async () => {
+    const directory = mkdtempSync(join(tmpdir(), "presence-tls-"))
+    onTestFinished(() => rmSync(directory, { recursive: true }))
+    const [key, certificate] = [join(directory, "key.pem"), join(directory, "certificate.pem")]
+    const openssl = program("openssl")
+    if (openssl === undefined) throw new Error("this needs openssl, or REDIS=off to skip what needs a real Redis")
+    const selfSigned = ["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=localhost"]
+    execFileSync(openssl, [...selfSigned, "-keyout", key, "-out", certificate], { stdio: "ignore" })
+    const files = [
+      ["tls-cert-file", certificate],
+      ["tls-key-file", key],
+      ["tls-ca-cert-file", certificate],
+      ["tls-auth-clients", "no"]
+    ] as const
+    const [masterPort, sentinelPort] = [await freePort(), await freePort()]
+    const master = await startRedis({
+      args: ["--tls-port", String(masterPort), ...files.flatMap(([name, value]) => [`--${name}`, value])]
+    })
+    onTestFinished(() => master.stop())
+    const sentinel = await startRedis({
+      sentinel: [
+        `tls-port ${sentinelPort}`,
+        ...files.map((file) => file.join(" ")),
+        "tls-replication yes",
+        `sentinel monitor rooms 127.0.0.1 ${masterPort} 1`
+      ]
+    })
+    onTestFinished(() => sentinel.stop())
+    // Nobody has signed the certificate but itself.
+    vi.stubEnv("NODE_TLS_REJECT_UNAUTHORIZED", "0")
+    onTestFinished(() => void vi.unstubAllEnvs())
+    const port = await open(`rediss://127.0.0.1:${sentinelPort}/rooms`, new Told())
+    expect(port.mode).toBe("sentinel")
+    expect(await port.command("PING", [])).toBe("PONG")
     port.close()
   })
 
