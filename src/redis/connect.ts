@@ -51,6 +51,8 @@ interface Server {
   readonly address: Address
   /** The master that the sentinels watch. */
   readonly master: string | undefined
+  /** Whether it answers only who has credentials. */
+  readonly isLocked: boolean
   readonly warnings: ReadonlyArray<string>
 }
 
@@ -102,6 +104,27 @@ const isFinal = (reason: string): boolean =>
 const isForeign = (reason: string): boolean => /^(Protocol error|Unknown RESP type)/.test(reason)
 
 const askOne = async (target: Target, address: Address, base: Base, timeout: number): Promise<Server> => {
+  const until = Date.now() + timeout
+  // Sentinels need not have the credentials of their master, and may take no others.
+  if (target.password !== undefined) {
+    const { username: _1, password: _2, ...open } = base
+    try {
+      const server = await askAs(target, address, open, timeout)
+      if (server.mode === "sentinel") return server
+    } catch (cause) {
+      if (cause instanceof ConnectFailure || !(cause instanceof Error && isFinal(cause.message))) throw cause
+    }
+  }
+  const server = await askAs(target, address, base, Math.max(1, until - Date.now()))
+  return { ...server, isLocked: target.password !== undefined }
+}
+
+const askAs = async (
+  target: Target,
+  address: Address,
+  base: Omit<Base, "username" | "password">,
+  timeout: number
+): Promise<Server> => {
   const client = new Redis({ ...base, ...address, enableReadyCheck: false, connectTimeout: timeout })
   let reason: Error | undefined
   client.on("error", (error: Error) => {
@@ -113,7 +136,7 @@ const askOne = async (target: Target, address: Address, base: Base, timeout: num
     // Valkey calls it server_mode.
     const mode = info.get("redis_mode") ?? info.get("server_mode")
     if (mode === "sentinel") {
-      return { mode, address, master: await askMaster(client, target, timeout), warnings: [] }
+      return { mode, address, master: await askMaster(client, target, timeout), isLocked: false, warnings: [] }
     }
     const version = info.get("redis_version") ?? "unknown"
     if (!(Number.parseInt(version, 10) >= 7)) {
@@ -122,7 +145,13 @@ const askOne = async (target: Target, address: Address, base: Base, timeout: num
     if (mode !== "cluster" && info.get("role") === "slave") {
       throw new ConnectFailure(`${target.shown} is a replica of another Redis: name the master, or its sentinels`)
     }
-    return { mode: mode === "cluster" ? mode : "standalone", address, master: undefined, warnings: warningsOf(info) }
+    return {
+      mode: mode === "cluster" ? mode : "standalone",
+      address,
+      master: undefined,
+      isLocked: false,
+      warnings: warningsOf(info)
+    }
   } catch (cause) {
     // The client says "Connection is closed." and keeps what happened for its error event.
     throw cause instanceof ConnectFailure ? cause : (reason ?? cause)
@@ -180,7 +209,9 @@ const connections = (server: Server, target: Target, base: Base): (() => Redis) 
           sentinels: [...target.addresses],
           name: server.master ?? "",
           sentinelRetryStrategy: () => null,
-          ...(target.tls ? { enableTLSForSentinelMode: true } : {}),
+          ...(server.isLocked && target.username !== undefined ? { sentinelUsername: target.username } : {}),
+          ...(server.isLocked && target.password !== undefined ? { sentinelPassword: target.password } : {}),
+          ...(target.tls ? { enableTLSForSentinelMode: true, sentinelTLS: {} } : {}),
           // A master that became a replica says so; only then is another asked for.
           reconnectOnError: (error) => error.message.includes("READONLY")
         })
