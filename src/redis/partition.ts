@@ -43,8 +43,8 @@ export interface Listener<O> {
 }
 
 export class Partition<O> {
-  /** Whether the last heartbeat was answered. */
-  isHealthy = false
+  /** Whether the last heartbeat was answered; `undefined` before any could be. */
+  isHealthy: boolean | undefined
   private inUse = false
   private stopped = false
   private flushing: NodeJS.Immediate | undefined
