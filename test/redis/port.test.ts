@@ -8,6 +8,7 @@ import { afterAll, beforeAll, describe, expect, it, onTestFinished, vi } from "@
 import { ConnectFailure, connect } from "../../src/redis/connect.js"
 import type { Handlers, Port } from "../../src/redis/port.js"
 import type { Script } from "../../src/redis/scripts.js"
+import { startCluster } from "../support/cluster.js"
 import { program } from "../support/debian.js"
 import { type Proxy, startProxy } from "../support/proxy.js"
 import { freePort, REDIS_6, type RedisServer, redisIsOff, startParrot, startRedis } from "../support/redis.js"
@@ -269,6 +270,19 @@ describe.skipIf(redisIsOff())("the port to a Redis", () => {
     expect(port.mode).toBe("sentinel")
     expect(await port.command("PING", [])).toBe("PONG")
     port.close()
+  })
+
+  it("takes calls to every master of a cluster at once, and does not say that they are gone when it is closed", async () => {
+    const cluster = await startCluster()
+    onTestFinished(() => cluster.stop())
+    const told = new Told()
+    const port = await open(cluster.url, told)
+    const everywhere = Array.from({ length: 16 }, (_, partition) => port.command("HLEN", [`p:{${partition}}:i`]))
+    expect(await Promise.all(everywhere)).toEqual(everywhere.map(() => 0))
+    port.close()
+    // What a node says when its connection ends comes within this time.
+    await cluster.everywhere("PING")
+    expect(told.down).toBe(0)
   })
 
   it("refuses what does not speak as a Redis, and a Redis before 7", async () => {
