@@ -268,9 +268,12 @@ const clusterWires = async (
   } satisfies ClusterOptions
   const cluster = new Cluster([server.address, ...target.addresses], clusterOptions)
   cluster.on("error", () => {})
+  let closed = false
   cluster.on("+node", (node: Redis) => {
     node.on("ready", handlers.onReady)
-    node.on("end", () => handlers.onDown("a node of the cluster is gone"))
+    node.on("end", () => {
+      if (!closed) handlers.onDown("a node of the cluster is gone")
+    })
   })
   let turn = Math.floor(Math.random() * 1_000)
   // Each attempt at another node, as the last one's may be the one that is gone.
@@ -283,6 +286,9 @@ const clusterWires = async (
   }
   try {
     await timed(cluster.connect(), timeout, "the cluster")
+    // The client connects to a master when it first has a call for it, and meanwhile refuses all others.
+    const unconnected = cluster.nodes("master").filter(({ status }) => status === "wait")
+    await timed(Promise.allSettled(unconnected.map((master) => master.connect())), timeout, "the cluster")
   } catch (cause) {
     cluster.disconnect()
     throw new ConnectFailure(`${target.shown}: ${cause instanceof Error ? cause.message : cause}`)
@@ -292,7 +298,10 @@ const clusterWires = async (
     client: () => cluster,
     subscriber,
     isReady: () => cluster.status === "ready",
-    close: () => cluster.disconnect()
+    close: () => {
+      closed = true
+      cluster.disconnect()
+    }
   }
 }
 

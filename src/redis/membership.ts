@@ -61,10 +61,10 @@ export const makeMembership = (
       log(Effect.logDebug(`${what} failed`, cause))
     }
 
-    const unavailable = (what: string): PresenceUnavailable => {
-      const reason = lastCause instanceof Error ? `: ${lastCause.message}` : ""
-      return new PresenceUnavailable({ reason: `${what} got no answer from Redis${reason}`, cause: lastCause })
-    }
+    const because = (): string => (lastCause instanceof Error ? `: ${lastCause.message}` : "")
+
+    const unavailable = (what: string): PresenceUnavailable =>
+      new PresenceUnavailable({ reason: `${what} got no answer from Redis${because()}`, cause: lastCause })
 
     const onHealthChanged = (): void => {
       const used = partitions.filter((partition) => partition.isUsed)
@@ -74,7 +74,7 @@ export const makeMembership = (
       since = clock.unsafeCurrentTimeMillis()
       if (joining) return
       if (next === "ok") log(Effect.logInfo("Redis answers again"))
-      else log(Effect.logWarning("Redis does not answer", lastCause))
+      else log(Effect.logWarning(`Redis does not answer${because()}`))
     }
 
     const partitions = Array.from({ length: port.partitions }, (_, partition) => {

@@ -240,8 +240,8 @@ export class Partition<O> {
       },
       (cause) => {
         this.replica.beatAnswered(call, undefined)
-        this.setHealthy(false)
         this.listener.onFailure("the heartbeat", cause)
+        this.setHealthy(false)
       }
     )
   }

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "@effect/vitest"
-import { Effect, Fiber } from "effect"
+import { Effect, Fiber, Logger } from "effect"
 import { makeMembership } from "../../src/redis/membership.js"
 import { decodeRedis } from "../../src/redis/options.js"
 import { FakePort, turn } from "../support/port.js"
@@ -33,4 +33,22 @@ describe("a replica among others", () => {
       expect(health().status).toBe("ok")
     })
   )
+
+  it.scoped("says in its log why Redis does not answer", () => {
+    const lines: Array<string> = []
+    const logger = Logger.map(Logger.stringLogger, (line) => void lines.push(line))
+    return Effect.gen(function* () {
+      const port = new FakePort()
+      const settings = yield* decodeRedis({ url: "redis://127.0.0.1" })
+      const events = { onEvicted: () => {}, onWritten: () => {}, onEpochChanged: () => {} }
+      const joining = yield* Effect.fork(makeMembership({ port, listen: () => {} }, settings, "me", events))
+      yield* Effect.promise(turn)
+      port.take("beat").answer(beaten)
+      const { partitions } = yield* Fiber.join(joining)
+      partitions[0]?.beat()
+      port.take("beat").fail()
+      yield* Effect.promise(turn)
+      expect(lines).toEqual([expect.stringContaining("Redis does not answer: Connection is closed.")])
+    }).pipe(Effect.provide(Logger.replace(Logger.defaultLogger, logger)))
+  })
 })
