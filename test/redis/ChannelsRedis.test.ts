@@ -69,6 +69,19 @@ describe.skipIf(redisIsOff())("channels over several replicas", () => {
     })
   )
 
+  it.scopedLive("databases do not hear each other, though Redis gives every message to all of them", () =>
+    Effect.gen(function* () {
+      const prefix = `world ${++worlds}`
+      const a = yield* build(`${redis.url}/1`, prefix)
+      const b = yield* build(`${redis.url}/1`, prefix)
+      const other = yield* build(redis.url, prefix)
+      const { take } = yield* b.subscribe("room")
+      yield* other.publish("room", "of another database")
+      yield* a.publish("room", "of this one")
+      expect(yield* take).toEqual(["of this one"])
+    })
+  )
+
   it.scopedLive("a text whose topic is not its channel's, or that is none of ours, is dropped", () =>
     Effect.gen(function* () {
       const prefix = `world ${++worlds}`

@@ -435,6 +435,12 @@ describe("the names in Redis", () => {
     expect(keys.inbox("r")).toBe("presence:{3}:n:r")
   })
 
+  it("have channels that name the database, as Redis gives every message to all of them", () => {
+    expect(new Keys("presence", 3, 7).topicChannel("room")).toBe("presence:{3}:t@7:room")
+    expect(new Keys("presence", 3, 7).inbox("r")).toBe("presence:{3}:n@7:r")
+    expect(new Keys("presence", 3, 0).topicChannel("room")).toBe(new Keys("presence", 3).topicChannel("room"))
+  })
+
   it("refuse a prefix that would decide the slot", () => {
     expect(checkPrefix("a{b}")).toContain("brace")
     expect(checkPrefix("")).toContain("empty")
