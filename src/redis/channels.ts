@@ -9,6 +9,7 @@
  */
 import { Effect, type Scope } from "effect"
 import { make, type SubscribeOptions, type Topics } from "../internal/channels.js"
+import { channelKind } from "./keys.js"
 import * as metrics from "./metrics.js"
 import type { Port } from "./port.js"
 import { noStop, within } from "./within.js"
@@ -29,7 +30,7 @@ export interface ChannelsOptions {
 
 export const makeChannels = ({ port, prefix, timeout, origin, capacity, mirror }: ChannelsOptions) =>
   Effect.gen(function* () {
-    const base = `${prefix}:c:`
+    const base = `${prefix}:${channelKind("c", port.database)}:`
     const isMirror = (topic: string): boolean => topic.startsWith(MIRROR)
     /** The topics that are listened to here, each with the acknowledgement of its subscription. */
     const subscribed = new Map<string, Promise<void>>()

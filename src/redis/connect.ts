@@ -34,7 +34,7 @@ export const connect = async (options: ConnectOptions, handlers: Handlers): Prom
     make === undefined
       ? await clusterWires(server, target, base, options.timeout, handlers)
       : singleWires(make, handlers)
-  const port = portOf(server, wires, options.timeout, handlers)
+  const port = portOf(server, databaseOf(target), wires, options.timeout, handlers)
   for (const until = Date.now() + options.timeout; !(port.isReady() && port.isSubscriberReady()); ) {
     if (Date.now() > until) {
       port.close()
@@ -175,6 +175,8 @@ const askMaster = async (client: Redis, target: Target, timeout: number): Promis
   )
 }
 
+const databaseOf = ({ path }: Target): number => (path !== undefined && isDatabase(path) ? Number(path) : 0)
+
 const isDatabase = (path: string): boolean => /^\d+$/.test(path)
 
 const fields = (info: string): ReadonlyMap<string, string> => {
@@ -197,7 +199,7 @@ const warningsOf = (info: ReadonlyMap<string, string>): ReadonlyArray<string> =>
 
 /** How to make a connection; `undefined` for a cluster. */
 const connections = (server: Server, target: Target, base: Base): (() => Redis) | undefined => {
-  const db = target.path !== undefined && isDatabase(target.path) ? { db: Number(target.path) } : {}
+  const db = databaseOf(target) === 0 ? {} : { db: databaseOf(target) }
   switch (server.mode) {
     case "standalone":
       return () => new Redis({ ...base, ...server.address, ...db })
@@ -307,7 +309,7 @@ const clusterWires = async (
 
 // Both
 
-const portOf = (server: Server, wires: Wires, timeout: number, handlers: Handlers): Port => {
+const portOf = (server: Server, database: number, wires: Wires, timeout: number, handlers: Handlers): Port => {
   const send = (name: string, args: ReadonlyArray<string | number>): Promise<Reply> => {
     // The client's type wants an array that it may change, and changes none.
     const command = new Command(name, args as Array<string | number>, { replyEncoding: "utf8" })
@@ -336,6 +338,7 @@ const portOf = (server: Server, wires: Wires, timeout: number, handlers: Handler
 
   return {
     mode: server.mode,
+    database,
     partitions: wires.partitions,
     warnings: server.warnings,
     command: send,

@@ -13,6 +13,9 @@ export const checkPrefix = (prefix: string): string | undefined => {
   return prefix.isWellFormed() ? undefined : "it holds a lone surrogate"
 }
 
+/** A kind of channel, apart from that of every other database: Redis gives a message to all of them. */
+export const channelKind = (kind: string, database: number): string => (database === 0 ? kind : `${kind}@${database}`)
+
 /** The keys and channels of one partition. */
 export class Keys {
   readonly leases: string
@@ -23,12 +26,16 @@ export class Keys {
   readonly channel: string
   private readonly base: string
 
-  constructor(prefix: string, partition: number) {
+  constructor(
+    prefix: string,
+    partition: number,
+    private readonly database = 0
+  ) {
     this.base = `${prefix}:{${partition}}:`
     this.leases = `${this.base}l`
     this.versions = `${this.base}v`
     this.shared = `${this.base}c`
-    this.channel = `${this.base}t:`
+    this.channel = `${this.base}${channelKind("t", database)}:`
   }
 
   members(topic: string): string {
@@ -53,7 +60,7 @@ export class Keys {
 
   /** Where a replica is told to look what was evicted. */
   inbox(replica: string): string {
-    return `${this.base}n:${replica}`
+    return `${this.base}${channelKind("n", this.database)}:${replica}`
   }
 }
 

@@ -97,7 +97,10 @@ export const makeMembership = (
           log(Effect.logInfo(`ended ${connections} connections of the lost replica ${lost}`))
         }
       }
-      return new Partition<OwnedLease>({ port, keys: new Keys(prefix, partition), times, replica }, listener)
+      return new Partition<OwnedLease>(
+        { port, keys: new Keys(prefix, partition, port.database), times, replica },
+        listener
+      )
     })
     const inboxes = new Map(partitions.map((partition) => [partition.keys.inbox(replica), partition]))
 

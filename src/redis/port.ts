@@ -24,6 +24,8 @@ export interface Handlers {
 
 export interface Port {
   readonly mode: "standalone" | "sentinel" | "cluster"
+  /** The number of the database: Redis keeps their keys apart, not their channels. */
+  readonly database: number
   /** 1, or 16 in a cluster. */
   readonly partitions: number
   /** What may need somebody's attention about the server's settings. */

@@ -15,6 +15,7 @@ export interface Asked {
 
 export class FakePort implements Port {
   readonly mode = "standalone"
+  readonly database = 0
   readonly warnings: ReadonlyArray<string> = []
   ready = true
   /** What waits for an answer, oldest first. */
