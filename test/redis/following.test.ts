@@ -35,7 +35,7 @@ describe.skipIf(redisIsOff())("following while Redis is away", () => {
       expect(failed).toMatchObject({ _tag: "PresenceUnavailable" })
       expect(finalizersOf(scope)).toBe(0)
       proxy.mend()
-      yield* Effect.repeat(presence.health, { until: ({ status }) => status === "ok" })
+      yield* Effect.repeat(Effect.delay(presence.health, 5), { until: ({ status }) => status === "ok" })
       // Subscribing to another topic, and nothing is left that subscribed before it.
       yield* presence.subscribe("lobby")
       const channels = yield* Effect.promise(() => redis.command("PUBSUB", "CHANNELS", `world ${world}:*:t:*`))
@@ -50,7 +50,7 @@ describe.skipIf(redisIsOff())("following while Redis is away", () => {
       proxy.cut()
       const { take } = yield* channels.subscribe("presence:room")
       proxy.mend()
-      yield* Effect.repeat(presence.health, { until: ({ status }) => status === "ok" })
+      yield* Effect.repeat(Effect.delay(presence.health, 5), { until: ({ status }) => status === "ok" })
       // Who comes before the topic was read is no news.
       const comeAndGo = Effect.zipRight(Effect.scoped(presence.track("room", "alice")), Effect.sleep("20 millis"))
       const [first] = yield* Effect.raceFirst(take, Effect.forever(comeAndGo))
