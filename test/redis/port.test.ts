@@ -19,13 +19,18 @@ class Told {
   ready = 0
   subscriberReady = 0
   down = 0
+  reason = ""
   private waiting: Array<() => void> = []
 
   readonly handlers: Handlers = {
     onMessage: (channel, text) => this.wake(() => this.messages.push(`${channel} ${text}`)),
     onReady: () => this.wake(() => this.ready++),
     onSubscriberReady: () => this.wake(() => this.subscriberReady++),
-    onDown: () => this.wake(() => this.down++),
+    onDown: (reason) =>
+      this.wake(() => {
+        this.down++
+        this.reason = reason
+      }),
     onSubscriberDown: () => this.wake(() => this.down++)
   }
 
@@ -138,6 +143,15 @@ describe.skipIf(redisIsOff())("the port to a Redis", () => {
     expect(told.down).toBeGreaterThanOrEqual(2)
     // What the dead connection had sent arrived late, once.
     expect(await port.command("GET", ["n"])).toBe("1")
+    port.close()
+  })
+
+  it("says why the connection was lost, and not why another was not made before", async () => {
+    const told = new Told()
+    const port = await open(proxy.url, told)
+    await redis.command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+    await told.until(() => told.down > 0)
+    expect(told.reason).toBe("the server closed the connection")
     port.close()
   })
 
