@@ -28,17 +28,27 @@ export interface Server {
   readonly address: Address
   /** The master that the sentinels watch. */
   readonly master: string | undefined
+  /** What it was asked with: sentinels need not have the credentials of their master. */
+  readonly credentials: Credentials
   readonly warnings: ReadonlyArray<string>
 }
+
+export type Credentials = Pick<Target, "username" | "password">
+
+const NONE: Credentials = { username: undefined, password: undefined }
 
 // Options have the types of what is given, `satisfies` and no more: ioredis 6 does not take its own `RedisOptions` where
 // an option may be `undefined`.
 export type Base = ReturnType<typeof baseOptions>
 
+const given = ({ username, password }: Credentials) => ({
+  ...(username === undefined ? {} : { username }),
+  ...(password === undefined ? {} : { password })
+})
+
 export const baseOptions = (target: Target, options: ConnectOptions) =>
   ({
-    ...(target.username === undefined ? {} : { username: target.username }),
-    ...(target.password === undefined ? {} : { password: target.password }),
+    ...given(target),
     ...(target.tls ? { tls: {} } : {}),
     connectionName: options.name,
     lazyConnect: true,
@@ -77,7 +87,30 @@ const isFinal = (reason: string): boolean =>
 const isForeign = (reason: string): boolean => /^(Protocol error|Unknown RESP type)/.test(reason)
 
 const askOne = async (target: Target, address: Address, base: Base, timeout: number): Promise<Server> => {
-  const client = new Redis({ ...base, ...address, enableReadyCheck: false, connectTimeout: timeout })
+  const until = Date.now() + timeout
+  // Sentinels may take no credentials, and none is what those who take them answer that they want.
+  if (target.password !== undefined) {
+    try {
+      const server = await askAs(NONE, target, address, base, timeout)
+      if (server.mode === "sentinel") return server
+    } catch (cause) {
+      if (cause instanceof ConnectFailure || !(cause instanceof Error && isFinal(cause.message))) throw cause
+    }
+  }
+  return askAs(target, target, address, base, Math.max(1, until - Date.now()))
+}
+
+const askAs = async (
+  { username, password }: Credentials,
+  target: Target,
+  address: Address,
+  base: Base,
+  timeout: number
+): Promise<Server> => {
+  const credentials = { username, password }
+  const { username: _1, password: _2, ...open } = base
+  const options = { ...open, ...address, ...given(credentials), enableReadyCheck: false, connectTimeout: timeout }
+  const client = new Redis(options)
   let reason: Error | undefined
   client.on("error", (error: Error) => {
     reason ??= error
@@ -88,7 +121,7 @@ const askOne = async (target: Target, address: Address, base: Base, timeout: num
     // Valkey calls it server_mode.
     const mode = info.get("redis_mode") ?? info.get("server_mode")
     if (mode === "sentinel") {
-      return { mode, address, master: await askMaster(client, target, timeout), warnings: [] }
+      return { mode, address, master: await askMaster(client, target, timeout), credentials, warnings: [] }
     }
     const version = info.get("redis_version") ?? "unknown"
     if (!(Number.parseInt(version, 10) >= 7)) {
@@ -102,7 +135,8 @@ const askOne = async (target: Target, address: Address, base: Base, timeout: num
         `${target.shown} is a single server: behind the slash it has a database's number, only sentinels a master's name`
       )
     }
-    return { mode: mode === "cluster" ? mode : "standalone", address, master: undefined, warnings: warningsOf(info) }
+    const warnings = warningsOf(info)
+    return { mode: mode === "cluster" ? mode : "standalone", address, master: undefined, credentials, warnings }
   } catch (cause) {
     // The client says "Connection is closed." and keeps what happened for its error event.
     throw cause instanceof ConnectFailure ? cause : (reason ?? cause)

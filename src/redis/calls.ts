@@ -147,7 +147,8 @@ export const apply = async (port: Port, keys: Keys, call: ApplyCall): Promise<Ap
       args.push("+", topic, operation.seq, operation.revision, operation.key, operation.meta)
     } else args.push("-", topic, operation.seq, letters[operation.reason])
   }
-  const reply = list(await port.run(scripts.apply, names, args))
+  const leaves = call.operations.every(({ type }) => type === "remove")
+  const reply = list(await port.run(leaves ? scripts.applyLeaves : scripts.apply, names, args))
   const status = String(reply[0])
   if (status === "LEASE" || status === "STALE" || status === "ALIVE") return { status }
   const versions = new Map<string, number>()

@@ -262,7 +262,8 @@ export class Followers {
       const page = await calls.scan(port, keys.members(model.topic), cursor, PAGE)
       model.page(calls.membersOf(page.entries))
       cursor = page.cursor
-      if (cursor === "0" || followed.holders === 0) break
+      if (followed.holders === 0) return true
+      if (cursor === "0") break
     }
     const last = await calls.read(port, keys, model.topic, 0, "follow")
     const { standing } = last
@@ -292,7 +293,8 @@ export class Followers {
   }
 
   private tell(followed: Followed, steps: ReadonlyArray<Step>): void {
-    for (const step of steps) this.options.onStep(step)
+    // Who follows the topic anew meanwhile has a copy of their own, and hears of that one only.
+    if (followed.holders > 0) for (const step of steps) this.options.onStep(step)
     wake(followed)
   }
 }

@@ -32,6 +32,8 @@ export interface Following {
   readonly followers: Followers
   /** Follows a topic until the scope closes, once it can be read. */
   readonly hold: (topic: string) => Effect.Effect<Followed, PresenceUnavailable, Scope.Scope>
+  /** The same, but goes on without Redis: then it can be read when Redis is back. */
+  readonly keep: (topic: string) => Effect.Effect<void, never, Scope.Scope>
   /** Waits until what was written from here is seen here, if the topic is followed; 2 s at the most, or less. */
   readonly reached: (topic: string, ms?: number) => Effect.Effect<void>
   readonly follow: Follow<PresenceUnavailable>
@@ -94,23 +96,33 @@ export const makeFollowing = ({
         }).pipe(Effect.map(condition))
       })
 
+    const begin = (topic: string): Effect.Effect<Followed> =>
+      Effect.sync(() => {
+        membership.of(topic).use()
+        return followers.hold(topic)
+      })
+
+    const end = (followed: Followed): Effect.Effect<void> => Effect.sync(() => followers.release(followed))
+
+    const live = (followed: Followed): Effect.Effect<boolean> =>
+      until(followed, redis.timeout, () => followed.model.isLive)
+
     const hold: Following["hold"] = (topic) =>
-      Effect.acquireRelease(
-        Effect.sync(() => {
-          membership.of(topic).use()
-          return followers.hold(topic)
-        }),
-        (followed) => Effect.sync(() => followers.release(followed))
-      ).pipe(
-        Effect.tap((followed) =>
-          until(followed, redis.timeout, () => followed.model.isLive).pipe(
+      Effect.uninterruptibleMask((restore) =>
+        Effect.tap(begin(topic), (followed) =>
+          restore(live(followed)).pipe(
             Effect.filterOrFail(
               (isLive) => isLive || closed,
               () => membership.unavailable(`following ${JSON.stringify(topic)}`)
-            )
+            ),
+            Effect.onError(() => end(followed)),
+            Effect.zipRight(Effect.addFinalizer(() => end(followed)))
           )
         )
       )
+
+    const keep: Following["keep"] = (topic) =>
+      Effect.acquireRelease(begin(topic), (followed) => end(followed)).pipe(Effect.flatMap(live), Effect.asVoid)
 
     const reached = (topic: string, ms = REACHED): Effect.Effect<void> =>
       Effect.suspend(() => {
@@ -154,6 +166,7 @@ export const makeFollowing = ({
     return {
       followers,
       hold,
+      keep,
       reached,
       follow,
       look: (reason, partition) => {

@@ -40,6 +40,8 @@ export class Link {
     client.on("ready", () => {
       if (this.closed) return
       this.failures = 0
+      // Any other reason comes as an error.
+      this.reason = "the server closed the connection"
       this.onReady(client)
     })
     client.on("end", () => {

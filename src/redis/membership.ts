@@ -68,7 +68,7 @@ export const makeMembership = (
 
     const onHealthChanged = (): void => {
       const used = partitions.filter((partition) => partition.isUsed)
-      const next = used.every((partition) => partition.isHealthy) ? "ok" : "unavailable"
+      const next = used.some((partition) => partition.isHealthy === false) ? "unavailable" : "ok"
       if (next === status) return
       status = next
       since = clock.unsafeCurrentTimeMillis()

@@ -114,7 +114,8 @@ export class Model {
 
   /** From now on messages are kept for the snapshot. Call it before the first read. */
   begin(): void {
-    this.buffer ??= []
+    // What came before is in the snapshot. It may have to be begun very often.
+    this.buffer = []
     this.draft = undefined
   }
 

@@ -6,6 +6,9 @@ import { PresenceUnavailable } from "../PresenceError.js"
 import { checkPrefix } from "./keys.js"
 import { parseUrl, UrlRefusal } from "./url.js"
 
+/** Node takes no longer timer, and lets one that is longer fire at once. */
+const LONGEST = 2 ** 31 - 1
+
 export interface RedisSettings {
   readonly url: string
   /** What keys and channels begin with. Redis has no databases for channels, so one other than 0 is named here. */
@@ -36,12 +39,14 @@ export const decodeRedis = (options: {
   if (!(lease >= 2 * heartbeat && lease < Number.POSITIVE_INFINITY)) {
     return refuse(`a lease of ${lease} ms is too short for a heartbeat every ${heartbeat} ms: at least two must fit`)
   }
+  const timeout = millis(options.timeout ?? "5 seconds")
+  if (timeout > LONGEST) return refuse(`a timeout of ${timeout} ms is refused: at most ${LONGEST} ms`)
   return Effect.succeed({
     url: options.url,
     prefix: prefix + databaseOf(options.url),
     lease,
     heartbeat,
-    timeout: millis(options.timeout ?? "5 seconds"),
+    timeout,
     whenUnavailable: options.whenUnavailable ?? "fail",
     handover: options.handover ?? false
   })

@@ -43,8 +43,8 @@ export interface Listener<O> {
 }
 
 export class Partition<O> {
-  /** Whether the last heartbeat was answered. */
-  isHealthy = false
+  /** Whether the last heartbeat was answered; `undefined` before any could be. */
+  isHealthy: boolean | undefined
   private inUse = false
   private stopped = false
   private flushing: NodeJS.Immediate | undefined
@@ -106,12 +106,12 @@ export class Partition<O> {
   }
 
   /** Sends what is to be said, as far as may be on its way at once. */
-  flush(): void {
+  flush(only?: "leaves"): void {
     clearImmediate(this.flushing)
     this.flushing = undefined
     if (this.stopped || !this.options.port.isReady()) return
     while (this.writer.flying < WINDOW) {
-      const call = this.replica.write()
+      const call = this.replica.write(only)
       if (call === undefined) return
       this.write(call)
     }
@@ -213,6 +213,8 @@ export class Partition<O> {
         this.replica.written(call, undefined)
         this.listener.onFailure("writing", cause)
         this.flushLater()
+        // A Redis that is full takes no join and no update, nor what is in one call with them.
+        if (cause instanceof Error && cause.message.startsWith("OOM")) this.flush("leaves")
       }
     )
   }
@@ -238,8 +240,8 @@ export class Partition<O> {
       },
       (cause) => {
         this.replica.beatAnswered(call, undefined)
-        this.setHealthy(false)
         this.listener.onFailure("the heartbeat", cause)
+        this.setHealthy(false)
       }
     )
   }

@@ -57,9 +57,9 @@ export class Replica<O = unknown> {
   }
 
   /** The next write, if there is one and it may be sent. */
-  write(): ApplyCall | undefined {
+  write(only?: "leaves"): ApplyCall | undefined {
     if (!this.isIn) return undefined
-    const batch = this.writer.take(this.next)
+    const batch = this.writer.take(this.next, only)
     if (batch === undefined) return undefined
     const { number, operations } = batch
     return { mode: "own", replica: this.id, number, tag: this.tag(number), operations }

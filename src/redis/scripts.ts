@@ -13,12 +13,19 @@ export interface Script {
   readonly hash: string
 }
 
-const load = (name: string): Script => {
-  const text = readFileSync(new URL(`./scripts/${name}.lua`, import.meta.url), "utf8")
-  return { name, text, hash: createHash("sha1").update(text).digest("hex") }
-}
+const make = (name: string, text: string): Script => ({
+  name,
+  text,
+  hash: createHash("sha1").update(text).digest("hex")
+})
+
+const load = (name: string): Script =>
+  make(name, readFileSync(new URL(`./scripts/${name}.lua`, import.meta.url), "utf8"))
 
 export const apply = load("apply")
+
+/** The same for calls in which nobody joins or updates: also taken when the memory is full, as who leaves makes room. */
+export const applyLeaves = make(apply.name, apply.text.replace("#!lua", "#!lua flags=allow-oom"))
 
 export const beat = load("beat")
 

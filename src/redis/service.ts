@@ -64,7 +64,7 @@ export const make = (options: Options) =>
       snapshotOf,
       mirror: (topic, text) => channels.service.unsafePublish(MIRROR + topic, text)
     })
-    const { followers, hold, reached, follow, isClosed } = following
+    const { followers, hold, keep, reached, follow, isClosed } = following
 
     const channels = yield* makeChannels({
       port,
@@ -73,7 +73,7 @@ export const make = (options: Options) =>
       origin: replica,
       capacity: options.capacity,
       // A channel has no way to fail for this: it has nothing to say until Redis answers.
-      mirror: (topic) => (isUsable(topic) ? Effect.ignore(hold(topic)) : Effect.void)
+      mirror: (topic) => (isUsable(topic) ? keep(topic) : Effect.void)
     })
 
     opened.listen({
@@ -114,7 +114,13 @@ export const make = (options: Options) =>
         }
       },
       onStep: () => {},
-      own: (owner) => settling.own(owner, (lease) => holdings.step((registry) => registry.leave(lease, "expired"))),
+      own: (owner) =>
+        settling.own(owner, (lease) =>
+          holdings.step((registry) =>
+            // One whose scope has closed meanwhile has nobody to try again for.
+            registry.leave(lease, lease.status === "lingering" ? "released" : "expired")
+          )
+        ),
       closing: (close) => shutdown(close)
     })
 

@@ -36,14 +36,16 @@ export const wire = (
 
 // One server, or a master behind sentinels
 
-const masterOf = (server: Server, target: Target, base: Base): Redis =>
+const masterOf = ({ master = "", credentials: { username, password } }: Server, target: Target, base: Base): Redis =>
   new Redis({
     ...base,
     db: target.database,
     sentinels: [...target.addresses],
-    name: server.master ?? "",
+    name: master,
     sentinelRetryStrategy: () => null,
-    ...(target.tls ? { enableTLSForSentinelMode: true } : {}),
+    ...(username === undefined ? {} : { sentinelUsername: username }),
+    ...(password === undefined ? {} : { sentinelPassword: password }),
+    ...(target.tls ? { enableTLSForSentinelMode: true, sentinelTLS: {} } : {}),
     // A master that became a replica says so; only then is another asked for.
     reconnectOnError: (error) => error.message.includes("READONLY")
   })
@@ -89,9 +91,12 @@ const clusterWires = async (
   } satisfies ClusterOptions
   const cluster = new Cluster([server.address, ...target.addresses], clusterOptions)
   cluster.on("error", () => {})
+  let closed = false
   cluster.on("+node", (node: Redis) => {
     node.on("ready", handlers.onReady)
-    node.on("end", () => handlers.onDown("a node of the cluster is gone"))
+    node.on("end", () => {
+      if (!closed) handlers.onDown("a node of the cluster is gone")
+    })
   })
   let turn = Math.floor(Math.random() * 1_000)
   // Each attempt at another node, as the last one's may be the one that is gone.
@@ -104,6 +109,9 @@ const clusterWires = async (
   }
   try {
     await timed(cluster.connect(), timeout, "the cluster")
+    // The client connects to a master when it first has a call for it, and meanwhile refuses all others.
+    const unconnected = cluster.nodes("master").filter(({ status }) => status === "wait")
+    await timed(Promise.allSettled(unconnected.map((master) => master.connect())), timeout, "the cluster")
   } catch (cause) {
     cluster.disconnect()
     throw new ConnectFailure(`${target.shown}: ${cause instanceof Error ? cause.message : cause}`)
@@ -113,6 +121,9 @@ const clusterWires = async (
     client: () => cluster,
     subscriber,
     isReady: () => cluster.status === "ready",
-    close: () => cluster.disconnect()
+    close: () => {
+      closed = true
+      cluster.disconnect()
+    }
   }
 }

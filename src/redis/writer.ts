@@ -137,15 +137,20 @@ export class Writer<O = unknown> {
   // Writing
 
   /** The next call, if there is anything to say. */
-  take(number: () => number): Batch | undefined {
+  take(number: () => number, only?: "leaves"): Batch | undefined {
     if (this.waitingToBeSaid === 0) return undefined
     const operations: Array<Operation> = []
     const sent: Array<Sent<O>> = []
+    const others: Array<Cell<O>> = []
     const batch = number()
     let size = 0
     while (this.head < this.queue.length && operations.length < BATCH && size < FULL) {
       const cell = this.queue[this.head++] as Cell<O>
       if (!cell.dirty) continue
+      if (only === "leaves" && cell.leaving === undefined) {
+        others.push(cell)
+        continue
+      }
       this.clean(cell)
       cell.call = batch
       const { topic, key, seq, revision, leaving } = cell
@@ -156,10 +161,11 @@ export class Writer<O = unknown> {
       } else operations.push({ type: "remove", topic, seq, reason: leaving })
       sent.push({ cell, wish: cell.wish, leaves: leaving !== undefined })
     }
-    if (this.head * 2 > this.queue.length) {
-      this.queue = this.queue.slice(this.head)
+    if (this.head * 2 > this.queue.length || others.length > 0) {
+      this.queue = others.concat(this.queue.slice(this.head))
       this.head = 0
     }
+    if (operations.length === 0) return undefined
     this.inFlight.set(batch, sent)
     return { number: batch, operations }
   }
@@ -249,6 +255,11 @@ export class Writer<O = unknown> {
     this.cells.delete(cell.seq)
     this.clean(cell)
     if (cell.leaving !== undefined) this.leaving--
+    // While nothing can be said nobody passes over those who came and went meanwhile.
+    if (this.queue.length - this.head > 2 * (this.waitingToBeSaid + BATCH)) {
+      this.queue = this.queue.slice(this.head).filter(({ dirty }) => dirty)
+      this.head = 0
+    }
   }
 
   private answer(cell: Cell<O>, wish: number, written: Written): void {

@@ -257,6 +257,18 @@ describe("the topics that are followed", () => {
     expect(steps.map(({ changes }) => changes.map(({ type, key }) => [type, key]))).toEqual([[], [["leave", "r.1"]]])
   })
 
+  it("that go while they are read again tell nothing of what was read by then", async () => {
+    const room = await followed()
+    hear(message(8))
+    await answered(port.take("read"), standing(8, null))
+    followers.release(room)
+    // Who follows it anew has a copy of their own; the old one, half read, would tell them of leaves.
+    followers.hold("room")
+    await answered(port.take("HSCAN"), ["9", connections("r.2")])
+    while (port.names.includes("read")) await answered(port.take("read"), standing(8, null))
+    expect(steps).toEqual([])
+  })
+
   it("are unsubscribed from when the last holder goes", async () => {
     const room = await followed()
     expect(followers.hold("room")).toBe(room)

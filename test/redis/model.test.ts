@@ -1,6 +1,8 @@
 import { describe, expect, it } from "@effect/vitest"
+import { Effect } from "effect"
 import type { Held, Message, MessageOperation, Standing } from "../../src/redis/calls.js"
 import { Model } from "../../src/redis/model.js"
+import { isCollected } from "../support/memory.js"
 
 const HOLD = 20
 
@@ -138,6 +140,25 @@ describe("the model of a followed topic", () => {
     expect(read(model, at(8), [held("r.1", 1), held("r.3", 8)])).toMatchObject({ type: "done", resync: false })
     expect(keys(model)).toEqual(["r.1", "r.3"])
   })
+
+  it.live("keeps no message of an attempt that failed, as the next one reads what it said", () =>
+    Effect.gen(function* () {
+      const model = new Model("t", HOLD)
+      const receive = (): WeakRef<object> => {
+        const said = message(6, [put("r.2")])
+        expect(model.receive(said)).toEqual({ type: "nothing" })
+        return new WeakRef(said)
+      }
+      model.begin()
+      const said = receive()
+      model.begin()
+      expect(yield* isCollected(said)).toBe(true)
+      model.start(at(6))
+      model.page([held("r.1", 5), held("r.2", 6)])
+      expect(model.finish(end(at(6)), 0)).toMatchObject({ type: "done", resync: false })
+      expect(model.roster.list().map(({ key }) => key)).toEqual(["r.1", "r.2"])
+    })
+  )
 
   it("holds after a change of epoch who is missing, is silent when they are written again, and lets the rest go", () => {
     const model = live(at(5), [held("r.1", 1, "alice"), held("r.2", 2, "bob"), held("s.1", 3, "carol")])

@@ -50,4 +50,12 @@ describe("the options of Redis", () => {
       expect((yield* decodeRedis({ url, lease: "10 seconds" })).lease).toBe(10_000)
     })
   )
+
+  it.effect("refuse a timeout that never comes", () =>
+    Effect.gen(function* () {
+      const reason = "a timeout of Infinity ms is refused: at most 2147483647 ms"
+      expect(yield* refused({ timeout: Duration.infinity })).toContain(reason)
+      expect((yield* decodeRedis({ url, timeout: "24 days" })).timeout).toBe(2_073_600_000)
+    })
+  )
 })

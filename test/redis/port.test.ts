@@ -1,10 +1,16 @@
+import { execFileSync } from "node:child_process"
+import { mkdtempSync, rmSync } from "node:fs"
 import { createServer } from "node:net"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
 import { inspect } from "node:util"
-import { afterAll, beforeAll, describe, expect, it, onTestFinished } from "@effect/vitest"
+import { afterAll, beforeAll, describe, expect, it, onTestFinished, vi } from "@effect/vitest"
 import { ConnectFailure } from "../../src/redis/ask.js"
 import { connect } from "../../src/redis/connect.js"
 import type { Handlers, Port } from "../../src/redis/port.js"
 import type { Script } from "../../src/redis/scripts.js"
+import { startCluster } from "../support/cluster.js"
+import { program } from "../support/debian.js"
 import { type Proxy, startProxy } from "../support/proxy.js"
 import { freePort, REDIS_6, type RedisServer, redisIsOff, startParrot, startRedis } from "../support/redis.js"
 
@@ -14,13 +20,18 @@ class Told {
   ready = 0
   subscriberReady = 0
   down = 0
+  reason = ""
   private waiting: Array<() => void> = []
 
   readonly handlers: Handlers = {
     onMessage: (channel, text) => this.wake(() => this.messages.push(`${channel} ${text}`)),
     onReady: () => this.wake(() => this.ready++),
     onSubscriberReady: () => this.wake(() => this.subscriberReady++),
-    onDown: () => this.wake(() => this.down++),
+    onDown: (reason) =>
+      this.wake(() => {
+        this.down++
+        this.reason = reason
+      }),
     onSubscriberDown: () => this.wake(() => this.down++)
   }
 
@@ -136,6 +147,15 @@ describe.skipIf(redisIsOff())("the port to a Redis", () => {
     port.close()
   })
 
+  it("says why the connection was lost, and not why another was not made before", async () => {
+    const told = new Told()
+    const port = await open(proxy.url, told)
+    await redis.command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+    await told.until(() => told.down > 0)
+    expect(told.reason).toBe("the server closed the connection")
+    port.close()
+  })
+
   it("fails what is not answered within the timeout, and gives a connection up that says nothing", async () => {
     const told = new Told()
     const port = await open(proxy.url, told, 500)
@@ -199,6 +219,90 @@ describe.skipIf(redisIsOff())("the port to a Redis", () => {
     const port = await open(`${unlocked}/15`, new Told())
     expect(await port.command("CLIENT", ["LIST"])).not.toContain("db=0")
     port.close()
+  })
+
+  it("finds a master by sentinels, whether the password is theirs too, only its own, or only theirs", async () => {
+    for (const [locksMaster, locksSentinel] of [
+      [true, false],
+      [true, true],
+      [false, true]
+    ]) {
+      const master = await startRedis({ args: locksMaster ? ["--requirepass", "secret"] : [] })
+      onTestFinished(() => master.stop())
+      const sentinel = await startRedis({
+        sentinel: [
+          `sentinel monitor rooms 127.0.0.1 ${master.port} 1`,
+          ...(locksMaster ? ["sentinel auth-pass rooms secret"] : []),
+          ...(locksSentinel ? ["requirepass secret"] : [])
+        ]
+      })
+      onTestFinished(() => sentinel.stop())
+      const port = await open(`redis://:secret@127.0.0.1:${sentinel.port}/rooms`, new Told())
+      expect(port.mode).toBe("sentinel")
+      expect(await port.command("PING", [])).toBe("PONG")
+      port.close()
+    }
+  })
+
+  it("finds a master whose user its sentinels do not know", async () => {
+    const master = await startRedis()
+    onTestFinished(() => master.stop())
+    await master.command("ACL", "SETUSER", "app", "on", ">secret", "~*", "&*", "+@all")
+    const sentinel = await startRedis({ sentinel: [`sentinel monitor rooms 127.0.0.1 ${master.port} 1`] })
+    onTestFinished(() => sentinel.stop())
+    const port = await open(`redis://app:secret@127.0.0.1:${sentinel.port}/rooms`, new Told())
+    expect(await port.command("ACL", ["WHOAMI"])).toBe("app")
+    port.close()
+  })
+
+  it("finds a master by sentinels that speak TLS, as rediss says", async () => {
+    const directory = mkdtempSync(join(tmpdir(), "presence-tls-"))
+    onTestFinished(() => rmSync(directory, { recursive: true }))
+    const [key, certificate] = [join(directory, "key.pem"), join(directory, "certificate.pem")]
+    const openssl = program("openssl")
+    if (openssl === undefined) throw new Error("this needs openssl, or REDIS=off to skip what needs a real Redis")
+    const selfSigned = ["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=localhost"]
+    execFileSync(openssl, [...selfSigned, "-keyout", key, "-out", certificate], { stdio: "ignore" })
+    const files = [
+      ["tls-cert-file", certificate],
+      ["tls-key-file", key],
+      ["tls-ca-cert-file", certificate],
+      ["tls-auth-clients", "no"]
+    ] as const
+    const [masterPort, sentinelPort] = [await freePort(), await freePort()]
+    const master = await startRedis({
+      args: ["--tls-port", String(masterPort), ...files.flatMap(([name, value]) => [`--${name}`, value])]
+    })
+    onTestFinished(() => master.stop())
+    const sentinel = await startRedis({
+      sentinel: [
+        `tls-port ${sentinelPort}`,
+        ...files.map((file) => file.join(" ")),
+        "tls-replication yes",
+        `sentinel monitor rooms 127.0.0.1 ${masterPort} 1`
+      ]
+    })
+    onTestFinished(() => sentinel.stop())
+    // Nobody has signed the certificate but itself.
+    vi.stubEnv("NODE_TLS_REJECT_UNAUTHORIZED", "0")
+    onTestFinished(() => void vi.unstubAllEnvs())
+    const port = await open(`rediss://127.0.0.1:${sentinelPort}/rooms`, new Told())
+    expect(port.mode).toBe("sentinel")
+    expect(await port.command("PING", [])).toBe("PONG")
+    port.close()
+  })
+
+  it("takes calls to every master of a cluster at once, and does not say that they are gone when it is closed", async () => {
+    const cluster = await startCluster()
+    onTestFinished(() => cluster.stop())
+    const told = new Told()
+    const port = await open(cluster.url, told)
+    const everywhere = Array.from({ length: 16 }, (_, partition) => port.command("HLEN", [`p:{${partition}}:i`]))
+    expect(await Promise.all(everywhere)).toEqual(everywhere.map(() => 0))
+    port.close()
+    // What a node says when its connection ends comes within this time.
+    await cluster.everywhere("PING")
+    expect(told.down).toBe(0)
   })
 
   it("refuses what does not speak as a Redis, and a Redis before 7", async () => {

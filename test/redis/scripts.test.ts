@@ -219,6 +219,21 @@ describe.skipIf(redisIsOff())("the scripts, on a real server", () => {
     }
   })
 
+  it("leaves, evictions and reaps are taken when the memory is full, as they make room", async () => {
+    await redis.command("FLUSHALL")
+    await beat("claim", "r")
+    await apply("own", "r", put("t", 1), put("t", 2), put("t", 3))
+    await redis.command("CONFIG", "SET", "maxmemory", "1")
+    try {
+      expect(await apply("own", "r", remove("t", 1))).toMatchObject({ status: "OK", changed: 1 })
+      expect(await apply("evict", "r", remove("t", 2))).toMatchObject({ status: "OK", changed: 1 })
+      await redis.command("ZREM", keys.leases, "r")
+      expect(await apply("reap", "r", remove("t", 3))).toMatchObject({ status: "OK", emptied: true })
+    } finally {
+      await redis.command("CONFIG", "SET", "maxmemory", "0")
+    }
+  })
+
   it("a claim fails while others live by other settings, which are forgotten with them", async () => {
     await redis.command("FLUSHALL")
     await beat("claim", "r")

@@ -1,7 +1,9 @@
 import { describe, expect, it } from "@effect/vitest"
+import { Effect } from "effect"
 import fc from "fast-check"
 import type { ApplyAnswer } from "../../src/redis/calls.js"
 import { BATCH, type Batch, type Cell, Writer, type Written } from "../../src/redis/writer.js"
+import { isCollected } from "../support/memory.js"
 
 const ok = (
   batch: Batch,
@@ -92,6 +94,22 @@ describe("the writer", () => {
     expect(take()).toBeUndefined()
     expect(writer.idle).toBe(true)
   })
+
+  it.live("keeps nothing of those who came and went while nothing could be said", () =>
+    Effect.gen(function* () {
+      const writer = new Writer()
+      const stays = writer.join("t", "alice", 1, {})
+      const comeAndGo = (seq: number): WeakRef<object> => {
+        const meta = { seq }
+        writer.leave(writer.join("t", "bob", seq, meta), "released")
+        return new WeakRef(meta)
+      }
+      const [first] = Array.from({ length: 1_000 }, (_, i) => comeAndGo(2 + i))
+      expect(yield* isCollected(first as WeakRef<object>)).toBe(true)
+      expect(writer.dirty).toBe(1)
+      expect(writer.take(() => 1)?.operations.map(({ seq }) => seq)).toEqual([stays.seq])
+    })
+  )
 
   it("answers who waits when what they wanted, or something newer, is written", () => {
     const { writer, must } = new Numbered()

@@ -15,11 +15,12 @@ export interface Asked {
 
 export class FakePort implements Port {
   readonly mode = "standalone"
-  readonly partitions = 1
   readonly warnings: ReadonlyArray<string> = []
   ready = true
   /** What waits for an answer, oldest first. */
   readonly asked: Array<Asked> = []
+
+  constructor(readonly partitions = 1) {}
 
   readonly command: Port["command"] = (name, args) => this.ask(name, args)
   readonly run: Port["run"] = (script, _, args) => this.ask(script.name, args)
