@@ -88,7 +88,7 @@ const isForeign = (reason: string): boolean => /^(Protocol error|Unknown RESP ty
 
 const askOne = async (target: Target, address: Address, base: Base, timeout: number): Promise<Server> => {
   const until = Date.now() + timeout
-  // Sentinels may take no credentials, and none is what those who take them answer that they want.
+  // Sentinels may take none, or the credentials of their master: they are asked without any first.
   if (target.password !== undefined) {
     try {
       const server = await askAs(NONE, target, address, base, timeout)

@@ -20,7 +20,7 @@ describe.skipIf(redisIsOff())("leases that wait for Redis", () => {
 
   const build = (options: Partial<PresenceRedisOptions> = {}): Effect.Effect<Presence.Service, unknown, Scope.Scope> =>
     Effect.map(
-      Layer.build(PresenceRedis.layer({ url: proxy.url, prefix: `world ${++world}`, timeout: 500, ...options })),
+      Layer.build(PresenceRedis.layer({ url: proxy.url, prefix: `world ${++world}`, timeout: 1_500, ...options })),
       (context) => Context.get(context, Presence)
     )
 
