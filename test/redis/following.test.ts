@@ -54,7 +54,8 @@ describe.skipIf(redisIsOff())("following while Redis is away", () => {
       // Who comes before the topic was read is no news.
       const comeAndGo = Effect.zipRight(Effect.scoped(presence.track("room", "alice")), Effect.sleep("20 millis"))
       const [first] = yield* Effect.raceFirst(take, Effect.forever(comeAndGo))
-      expect(first).toBe('{"type":"join","key":"alice","meta":{}}')
+      // The topic may have been read while alice was there: then the first news is that she left.
+      expect(JSON.parse(String(first))).toMatchObject({ key: "alice" })
     })
   )
 })
