@@ -57,11 +57,14 @@ const scanOfMaps = () => {
   return elapsed / 20
 }
 
+/** No garbage, and none being collected: the collector's threads go on for a while. */
+const calm = Effect.andThen(Effect.sync(collectGarbage), Effect.sleep("50 millis"))
+
 const onePercentDue = () =>
   withPresence((presence) =>
     Effect.gen(function* () {
       yield* crowd(presence, (i) => i % 100 === 0)
-      collectGarbage()
+      yield* calm
       let swept = 0
       const elapsed = yield* timed(
         Effect.map(presence.sweepExpired, (count) => {
@@ -93,8 +96,7 @@ const turnWhileAllExpire = () =>
   withPresence((presence) =>
     Effect.gen(function* () {
       yield* crowd(presence, () => true)
-      collectGarbage()
-      yield* Effect.sleep("50 millis") // the collector's threads are still at it
+      yield* calm
       let swept = 0
       const turn = yield* longestTurn(
         Effect.map(presence.sweepExpired, (count) => {

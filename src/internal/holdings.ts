@@ -13,11 +13,11 @@ import { OwnedLease, type Owner, type ScopeLeases, Scopes } from "./lease.js"
 import * as metrics from "./metrics.js"
 import { nanos, type Settings } from "./options.js"
 import { type Change, Registry, type Terms } from "./registry.js"
-import { nextTurn } from "./turn.js"
+import { inTurns } from "./turn.js"
 import { checkKey, checkMeta, checkTopic, overFull } from "./validate.js"
 
-/** Connections that one step ends at the most, so that no turn of the event loop is long. */
-const BATCH = 512
+/** Connections that one step ends at the most: with cold memory, and maps that shrink, that is some milliseconds. */
+const SHARE = 64
 
 /** The meta of who gives none. */
 const NO_META = { value: EMPTY }
@@ -159,23 +159,22 @@ export const makeHoldings = (settings: Settings, service: Service): Effect.Effec
           return Deferred.await(deferred)
         }),
 
-      closeScope: (leases) =>
-        Effect.flatten(
-          step((registry) => {
-            leases.closed = true
-            let lingers = false
-            for (let n = 0; n < BATCH && leases.last !== undefined; n++) {
-              const lease = leases.last
-              leases.delete(lease)
-              if (lease.status === "present" && lease.terms.leaveDelay > 0) {
-                registry.linger(lease, now())
-                lingers = true
-              } else release(registry, lease)
-            }
-            if (leases.last !== undefined) return Effect.zipRight(nextTurn, owner.closeScope(leases))
-            return lingers ? departLater : Effect.void
-          })
-        )
+      closeScope: (leases) => {
+        let lingers = false
+        const some = step((registry) => {
+          leases.closed = true
+          for (let n = 0; n < SHARE && leases.last !== undefined; n++) {
+            const lease = leases.last
+            leases.delete(lease)
+            if (lease.status === "present" && lease.terms.leaveDelay > 0) {
+              registry.linger(lease, now())
+              lingers = true
+            } else release(registry, lease)
+          }
+          return leases.last !== undefined
+        })
+        return Effect.flatMap(inTurns(some), () => (lingers ? departLater : Effect.void))
+      }
     }
     const owner = service.own?.(base) ?? base
 
@@ -231,14 +230,21 @@ export const makeHoldings = (settings: Settings, service: Service): Effect.Effec
 
     // Ends by time
 
-    const endInBatches = (batch: (registry: Registry<OwnedLease>) => number, before = 0): Effect.Effect<number> =>
-      Effect.flatMap(step(batch), (ended) =>
-        ended < BATCH ? Effect.succeed(before + ended) : Effect.zipRight(nextTurn, endInBatches(batch, before + ended))
-      )
+    /** Runs what ends up to {@link SHARE} connections until it finds no more, and counts them. */
+    const endAll = (some: (registry: Registry<OwnedLease>) => number): Effect.Effect<number> =>
+      Effect.suspend(() => {
+        let all = 0
+        const share = step((registry) => {
+          const ended = some(registry)
+          all += ended
+          return ended === SHARE
+        })
+        return Effect.map(inTurns(share), () => all)
+      })
 
     const sweepExpired = Effect.suspend(() => {
       const at = now()
-      return endInBatches((registry) => registry.expire(at, BATCH))
+      return endAll((registry) => registry.expire(at, SHARE))
     })
 
     /** When somebody wakes because a leave delay is over, and who. */
@@ -263,7 +269,7 @@ export const makeHoldings = (settings: Settings, service: Service): Effect.Effec
             // Whatever the time: a timer may wake a little early, and then somebody has to sleep again.
             departure = Number.POSITIVE_INFINITY
             departing = undefined
-            return endInBatches((registry) => registry.depart(now(), BATCH))
+            return endAll((registry) => registry.depart(now(), SHARE))
           })
         ),
         Effect.zipRight(departLater)
@@ -271,8 +277,8 @@ export const makeHoldings = (settings: Settings, service: Service): Effect.Effec
 
     const close = step((registry) => registry.shutdown()).pipe(
       Effect.zipRight(
-        endInBatches((registry) => {
-          const some = registry.some(BATCH)
+        endAll((registry) => {
+          const some = registry.some(SHARE)
           for (const lease of some) release(registry, lease)
           return some.length
         })

@@ -32,6 +32,28 @@ export const delay = ({ check, pass, ticks }: Subject) =>
     )
 
     check(
+      "of a scope with very many leases those with a delay leave when it is over, whatever the others do",
+      () =>
+        Effect.gen(function* () {
+          const presence = yield* Presence
+          const track = (count: number, name: string, options?: Presence.TrackOptions) =>
+            Effect.forEach(
+              Array.from({ length: count }),
+              (_, i) => presence.track("room", `${name} ${i}`, {}, options),
+              {
+                concurrency: "unbounded"
+              }
+            )
+          // The last ones are closed first, and the others are more than one step ends.
+          yield* Effect.scoped(Effect.zipRight(track(1_000, "at once"), track(10, "later", delayed)))
+          expect(yield* presence.count("room")).toEqual({ keys: 10, connections: 10 })
+          yield* pass(5)
+          expect(yield* presence.count("room")).toEqual({ keys: 0, connections: 0 })
+        }),
+      options
+    )
+
+    check(
       "closing the scope does not wait for the delay",
       () =>
         Effect.gen(function* () {
