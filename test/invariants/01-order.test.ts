@@ -5,7 +5,7 @@ import { followTopic } from "../support/followTopic.js"
 import { atEveryOperation, interruptAt } from "../support/interruptAt.js"
 import { check, openWith, quiet } from "../support/invariant.js"
 import { leave, listen, update } from "../support/listen.js"
-import { channelsWith } from "../support/mirrors.js"
+import { breakable, channelsWith } from "../support/mirrors.js"
 
 describe("1. a topic's events are in the order of its state changes, for every subscriber", () => {
   check(
@@ -119,21 +119,16 @@ describe("1. a topic's events are in the order of its state changes, for every s
 
   it.scoped("a mirror that throws comes between neither the state and its followers, nor two followers", () =>
     Effect.gen(function* () {
-      let broken = false
-      const { presence, close } = yield* openWith(
-        channelsWith((usual) => (topic, text) => {
-          if (broken) throw new Error("the mirror is broken")
-          return usual(topic, text)
-        })
-      )
+      const { state, channels } = breakable()
+      const { presence, close } = yield* openWith(channels)
       yield* Effect.gen(function* () {
         const follower = yield* followTopic("room")
         const heard = yield* listen("room")
         yield* presence.track("room", "alice", 1)
-        broken = true
+        state.broken = true
         yield* Effect.exit(presence.track("room", "bob", 2))
         yield* Effect.exit(presence.evict("room", "alice"))
-        broken = false
+        state.broken = false
         yield* presence.track("room", "carol", 3)
         const now = yield* presence.snapshot("room")
         yield* follower.until((copy) => copy.version >= now.version)

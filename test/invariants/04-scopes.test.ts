@@ -2,7 +2,7 @@ import { describe, expect, it } from "@effect/vitest"
 import { Effect, Exit, Fiber, Scope, Stream, TestClock } from "effect"
 import { Channels, Presence } from "../../src/index.js"
 import { check, openWith } from "../support/invariant.js"
-import { channelsWith } from "../support/mirrors.js"
+import { breakable } from "../support/mirrors.js"
 
 describe("4. a closed scope ends its leases, whatever else is broken, within a bound", () => {
   it.scoped("even if the layer is already gone", () =>
@@ -60,20 +60,15 @@ describe("4. a closed scope ends its leases, whatever else is broken, within a b
 
   it.scoped("even if the mirror throws at each leave", () =>
     Effect.gen(function* () {
-      let broken = false
-      const { presence, close } = yield* openWith(
-        channelsWith((usual) => (topic, text) => {
-          if (broken) throw new Error("the mirror is broken")
-          return usual(topic, text)
-        })
-      )
+      const { state, channels } = breakable()
+      const { presence, close } = yield* openWith(channels)
       const scope = yield* Scope.make()
       const leases = yield* Effect.forEach(["a", "b", "c"], (key) => Scope.extend(presence.track("room", key), scope))
       const waiting = yield* Effect.fork(Effect.forEach(leases, (lease) => lease.ended))
       yield* Effect.yieldNow()
-      broken = true
+      state.broken = true
       yield* Effect.exit(Scope.close(scope, Exit.void))
-      broken = false
+      state.broken = false
       expect(yield* presence.list("room")).toEqual([])
       for (let i = 0; i < 20 && waiting.unsafePoll() === null; i++) yield* Effect.yieldNow()
       expect(waiting.unsafePoll()).toEqual(Exit.succeed(["released", "released", "released"]))
@@ -83,17 +78,12 @@ describe("4. a closed scope ends its leases, whatever else is broken, within a b
 
   it.scoped("even if the mirror throws when a leave delay is over: later ones end as well", () =>
     Effect.gen(function* () {
-      let broken = false
-      const { presence, close } = yield* openWith(
-        channelsWith((usual) => (topic, text) => {
-          if (broken) throw new Error("the mirror is broken")
-          return usual(topic, text)
-        })
-      )
+      const { state, channels } = breakable()
+      const { presence, close } = yield* openWith(channels)
       yield* Effect.scoped(presence.track("room", "alice", {}, { leaveDelay: "2 seconds" }))
-      broken = true
+      state.broken = true
       yield* TestClock.adjust("3 seconds")
-      broken = false
+      state.broken = false
       yield* Effect.scoped(presence.track("room", "bob", {}, { leaveDelay: "2 seconds" }))
       yield* TestClock.adjust("3 seconds")
       expect(yield* presence.list("room")).toEqual([])

@@ -20,7 +20,10 @@ export const isCollected = (ref: WeakRef<object>): Effect.Effect<boolean> =>
     return ref.deref() === undefined
   })
 
-/** By how many bytes the heap grows at least when an effect runs once more. What leaks does so each time; noise does not. */
+/**
+ * By how many bytes the heap grows at least when an effect runs once more. What leaks does so each time; noise, such as
+ * code that is being made fast, does not.
+ */
 export const growth = <E, R>(effect: Effect.Effect<unknown, E, R>): Effect.Effect<number, E, R> =>
   Effect.gen(function* () {
     const used = Effect.zipRight(
@@ -30,7 +33,7 @@ export const growth = <E, R>(effect: Effect.Effect<unknown, E, R>): Effect.Effec
     yield* effect
     let before = yield* used
     let least = Number.POSITIVE_INFINITY
-    for (let i = 0; i < 3; i++) {
+    for (let i = 0; i < 8; i++) {
       yield* effect
       const after = yield* used
       least = Math.min(least, after - before)

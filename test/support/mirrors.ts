@@ -10,3 +10,13 @@ export const channelsWith = (
     Channels,
     Effect.map(Channels, (channels) => ({ ...channels, unsafePublish: unsafePublish(channels.unsafePublish) }))
   ).pipe(Layer.provide(Channels.layer()))
+
+/** Channels whose `unsafePublish` throws while they are broken. */
+export const breakable = () => {
+  const state = { broken: false }
+  const channels = channelsWith((usual) => (topic, text) => {
+    if (state.broken) throw new Error("the mirror is broken")
+    return usual(topic, text)
+  })
+  return { state, channels }
+}
