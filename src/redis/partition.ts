@@ -133,8 +133,11 @@ export class Partition<O> {
     this.flush()
   }
 
+  /** A connection was lost; of a cluster there may be others, and a beat tells. */
   onDown(): void {
-    if (this.inUse) this.setHealthy(false)
+    if (!this.inUse) return
+    if (this.options.port.isReady()) this.beat()
+    else this.setHealthy(false)
   }
 
   /** Somebody evicted something of ours. However often, one beat finds it all. */

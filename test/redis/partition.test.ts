@@ -101,7 +101,20 @@ describe("a replica at work in a partition", () => {
     port.take("beat").answer(beaten())
     await turn()
     expect(partition.isHealthy).toBe(true)
+    port.ready = false
     partition.onDown()
+    expect(partition.isHealthy).toBe(false)
+  })
+
+  it("asks by a beat when one of several connections is lost, and is healthy until that fails", async () => {
+    partition.onDown()
+    expect([partition.isHealthy, port.names]).toEqual([true, ["beat"]])
+    port.take("beat").answer(beaten())
+    await turn()
+    expect(partition.isHealthy).toBe(true)
+    partition.onDown()
+    port.take("beat").fail()
+    await turn()
     expect(partition.isHealthy).toBe(false)
   })
 
