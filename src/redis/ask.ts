@@ -41,14 +41,15 @@ const NONE: Credentials = { username: undefined, password: undefined }
 // an option may be `undefined`.
 export type Base = ReturnType<typeof baseOptions>
 
-const given = ({ username, password }: Credentials) => ({
+/** As the client takes them: what is not there must not be named. */
+export const given = ({ username, password }: Credentials) => ({
   ...(username === undefined ? {} : { username }),
   ...(password === undefined ? {} : { password })
 })
 
+/** What every connection has, whatever its address and credentials. */
 export const baseOptions = (target: Target, options: ConnectOptions) =>
   ({
-    ...given(target),
     ...(target.tls ? { tls: {} } : {}),
     connectionName: options.name,
     lazyConnect: true,
@@ -108,9 +109,13 @@ const askAs = async (
   timeout: number
 ): Promise<Server> => {
   const credentials = { username, password }
-  const { username: _1, password: _2, ...open } = base
-  const options = { ...open, ...address, ...given(credentials), enableReadyCheck: false, connectTimeout: timeout }
-  const client = new Redis(options)
+  const client = new Redis({
+    ...base,
+    ...address,
+    ...given(credentials),
+    enableReadyCheck: false,
+    connectTimeout: timeout
+  })
   let reason: Error | undefined
   client.on("error", (error: Error) => {
     reason ??= error

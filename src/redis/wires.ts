@@ -2,7 +2,7 @@
  * How connections are made to a single server, to the master behind sentinels, and to a cluster.
  */
 import { Cluster, type ClusterOptions, Redis } from "ioredis"
-import { type Base, ConnectFailure, type Server } from "./ask.js"
+import { type Base, ConnectFailure, given, type Server } from "./ask.js"
 import { Link } from "./link.js"
 import type { Handlers } from "./port.js"
 import { timed } from "./timed.js"
@@ -17,6 +17,8 @@ export interface Wires {
   readonly close: () => void
 }
 
+type Options = Base & ReturnType<typeof given>
+
 export const wire = (
   server: Server,
   target: Target,
@@ -24,21 +26,26 @@ export const wire = (
   timeout: number,
   handlers: Handlers
 ): Wires | Promise<Wires> => {
+  const options: Options = { ...base, ...given(target) }
   switch (server.mode) {
     case "standalone":
-      return singleWires(() => new Redis({ ...base, ...server.address, db: target.database }), handlers)
+      return singleWires(() => new Redis({ ...options, ...server.address, db: target.database }), handlers)
     case "sentinel":
-      return singleWires(() => masterOf(server, target, base), handlers)
+      return singleWires(() => masterOf(server, target, options), handlers)
     case "cluster":
-      return clusterWires(server, target, base, timeout, handlers)
+      return clusterWires(server, target, options, timeout, handlers)
   }
 }
 
 // One server, or a master behind sentinels
 
-const masterOf = ({ master = "", credentials: { username, password } }: Server, target: Target, base: Base): Redis =>
+const masterOf = (
+  { master = "", credentials: { username, password } }: Server,
+  target: Target,
+  options: Options
+): Redis =>
   new Redis({
-    ...base,
+    ...options,
     db: target.database,
     sentinels: [...target.addresses],
     name: master,
@@ -66,7 +73,7 @@ const singleWires = (make: () => Redis, handlers: Handlers): Wires => {
 const clusterWires = async (
   server: Server,
   target: Target,
-  base: Base,
+  options: Options,
   timeout: number,
   handlers: Handlers
 ): Promise<Wires> => {
@@ -75,7 +82,7 @@ const clusterWires = async (
       `${target.shown} is a cluster: it has database 0 and no other, and nothing else stands behind the slash`
     )
   }
-  const { lazyConnect: _1, enableOfflineQueue: _2, retryStrategy: _3, ...redisOptions } = base
+  const { lazyConnect: _1, enableOfflineQueue: _2, retryStrategy: _3, ...redisOptions } = options
   const clusterOptions = {
     lazyConnect: true,
     enableOfflineQueue: false,
@@ -105,7 +112,7 @@ const clusterWires = async (
       .nodes("all")
       .map(({ options: { host, port } }): Address => ({ host: host ?? "", port: port ?? 6379 }))
     const nodes = known.length > 0 ? known : target.addresses
-    return new Redis({ ...base, ...(nodes[turn++ % nodes.length] ?? server.address) })
+    return new Redis({ ...options, ...(nodes[turn++ % nodes.length] ?? server.address) })
   }
   try {
     await timed(cluster.connect(), timeout, "the cluster")
