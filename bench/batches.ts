@@ -2,8 +2,8 @@
  * The writing side of a replica, without Effect: a partition that nobody listens to.
  */
 import { Context, Effect, Layer } from "effect"
-import { Keys } from "../src/redis/keys.js"
-import { Partition } from "../src/redis/partition.js"
+import { Keys } from "../src/redis/protocol/keys.js"
+import { Partition } from "../src/redis/write/partition.js"
 import { silent } from "../test/support/port.js"
 import { type Joins, Server, terms } from "./redisServer.js"
 

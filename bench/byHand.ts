@@ -4,9 +4,9 @@
  */
 import { Context, Effect, Layer, type Scope } from "effect"
 import type { Callback, ChainableCommander, Redis } from "ioredis"
-import * as calls from "../src/redis/calls.js"
-import { Keys } from "../src/redis/keys.js"
-import { apply } from "../src/redis/scripts.js"
+import * as calls from "../src/redis/protocol/calls.js"
+import { Keys } from "../src/redis/protocol/keys.js"
+import { apply } from "../src/redis/protocol/scripts.js"
 import { type Joins, Server, terms } from "./redisServer.js"
 
 const PIPELINE = 100

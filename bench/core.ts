@@ -5,7 +5,7 @@
 import { Adapter } from "socket.io-adapter"
 import { Awareness, applyAwarenessUpdate, encodeAwarenessUpdate, removeAwarenessStates } from "y-protocols/awareness.js"
 import { Doc } from "yjs"
-import { Connection, Registry } from "../src/internal/registry.js"
+import { Connection, Registry } from "../src/internal/state/registry.js"
 import { check, type Row, type Run } from "./harness.js"
 import { names, nth, perOperation, stopwatch } from "./measure.js"
 

@@ -5,7 +5,7 @@
 import { Effect, Layer, ManagedRuntime, type Scope } from "effect"
 import type { Presence } from "effect-presence"
 import { PresenceRedis } from "effect-presence/redis"
-import { Keys } from "../src/redis/keys.js"
+import { Keys } from "../src/redis/protocol/keys.js"
 import { Batches } from "./batches.js"
 import { ByHand } from "./byHand.js"
 import { check, type Row, type Run } from "./harness.js"

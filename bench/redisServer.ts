@@ -3,10 +3,10 @@
  */
 import { Context, Effect, Layer } from "effect"
 import { Redis } from "ioredis"
-import { connect } from "../src/redis/connect.js"
-import type { Keys } from "../src/redis/keys.js"
-import type { Port } from "../src/redis/port.js"
-import { apply } from "../src/redis/scripts.js"
+import { connect } from "../src/redis/client/ioredis.js"
+import type { Port } from "../src/redis/client/port.js"
+import type { Keys } from "../src/redis/protocol/keys.js"
+import { apply } from "../src/redis/protocol/scripts.js"
 import { startRedis } from "../test/support/redis.js"
 
 /** Nothing beats while something is measured. */

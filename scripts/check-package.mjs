@@ -315,7 +315,7 @@ const checkReplicas = (major) =>
 /** What of the sources knows ioredis, against the one that the consumer has. */
 const checkSources = () => {
   const compilerOptions = { paths: { ioredis: [join(consumer, "node_modules", "ioredis")] } }
-  const config = { extends: "./tsconfig.json", compilerOptions, files: ["src/redis/connect.ts"], include: [] }
+  const config = { extends: "./tsconfig.json", compilerOptions, files: ["src/redis/client/ioredis.ts"], include: [] }
   writeFileSync(join(copy, "tsconfig.ioredis.json"), JSON.stringify(config))
   run(join("node_modules", ".bin", "tsc"), ["-p", "tsconfig.ioredis.json", "--pretty", "false"], copy)
 }

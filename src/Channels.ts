@@ -9,7 +9,7 @@
  * @since 0.1.0
  */
 import { Context, type Effect, Layer, type Scope } from "effect"
-import { make } from "./internal/channels.js"
+import { make } from "./internal/feed/channels.js"
 import type { InvalidTopic } from "./PresenceError.js"
 import type { Subscription } from "./Subscription.js"
 

@@ -7,7 +7,7 @@
  * @since 0.1.0
  */
 import { Schema } from "effect"
-import { isJson } from "./internal/json.js"
+import { isJson } from "./internal/input/json.js"
 
 /**
  * A JSON value, read-only.

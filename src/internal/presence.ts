@@ -7,14 +7,14 @@
 import { Cause, Effect, Option, Runtime, Stream } from "effect"
 import type { Snapshot } from "../PresenceChange.js"
 import type { PresenceHealth } from "../PresenceHealth.js"
-import { type Follow, Follows, type Position, stepsFrom } from "./follow.js"
-import { type Holdings, makeHoldings } from "./holdings.js"
-import type { OwnedLease } from "./lease.js"
-import { decode } from "./options.js"
-import type { Change, Registry } from "./registry.js"
-import { eventOf, Step } from "./step.js"
+import { eventOf, Step } from "./feed/delta.js"
+import { type Follow, Follows, type Position, stepsFrom } from "./feed/feed.js"
+import { decode } from "./input/options.js"
+import { checkTopic } from "./input/validate.js"
+import type { OwnedLease } from "./leases/lease.js"
+import { type Holdings, makeHoldings } from "./leases/tracker.js"
+import type { Change, Registry } from "./state/registry.js"
 import { typed } from "./typed.js"
-import { checkTopic } from "./validate.js"
 
 /** What presence needs of channels. */
 export interface Mirror {

@@ -8,10 +8,10 @@
  */
 import { Effect, Layer } from "effect"
 import { Channels } from "../Channels.js"
-import { randomId } from "../internal/holdings.js"
+import { randomId } from "../internal/leases/tracker.js"
 import type { PresenceUnavailable } from "../PresenceError.js"
 import { makeChannels } from "./channels.js"
-import { open } from "./open.js"
+import { open } from "./client/scoped.js"
 import { decodeRedis } from "./options.js"
 
 /**

@@ -8,10 +8,10 @@
  * `presence:{topic}` is never sent: each replica makes these texts of what it sees of the topic.
  */
 import { Effect, type Scope } from "effect"
-import { make, type SubscribeOptions, type Topics } from "../internal/channels.js"
+import { make, type SubscribeOptions, type Topics } from "../internal/feed/channels.js"
+import type { Port } from "./client/port.js"
+import { noStop, within } from "./client/within.js"
 import * as metrics from "./metrics.js"
-import type { Port } from "./port.js"
-import { noStop, within } from "./within.js"
 
 /** The channels that mirror presence. */
 export const MIRROR = "presence:"

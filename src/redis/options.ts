@@ -3,8 +3,8 @@
  */
 import { Duration, Effect } from "effect"
 import { PresenceUnavailable } from "../PresenceError.js"
-import { checkPrefix } from "./keys.js"
-import { parseUrl, UrlRefusal } from "./url.js"
+import { parseUrl, UrlRefusal } from "./client/url.js"
+import { checkPrefix } from "./protocol/keys.js"
 
 /** Node takes no longer timer, and lets one that is longer fire at once. */
 const LONGEST = 2 ** 31 - 1

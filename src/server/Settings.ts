@@ -4,8 +4,8 @@
  * An empty value is the same as none. Whatever is wrong is told in one line that names the setting and what it takes.
  */
 import { Config, ConfigError, ConfigProvider, Duration, Either, LogLevel, Option, type Redacted } from "effect"
-import { isLoopback } from "../internal/origins.js"
 import type { PresenceUnavailable } from "../PresenceError.js"
+import { isLoopback } from "../web/origins.js"
 
 export interface Settings {
   /** What to listen on. Beyond loopback only with a secret, or when everybody may get in. */

@@ -4,7 +4,7 @@
  * @since 0.1.0
  */
 import { Duration } from "effect"
-import { MAX_DEPTH } from "../internal/json.js"
+import { MAX_DEPTH } from "../internal/input/json.js"
 
 /**
  * What a client may do, each with its default.

@@ -7,7 +7,7 @@
 /**
  * @since 0.1.0
  */
-export * as Authorize from "../Authorize.js"
+export * as Authorize from "../web/Authorize.js"
 
 /**
  * @since 0.1.0

@@ -8,7 +8,7 @@
  */
 import { Context, Duration, Effect, Layer, Schema } from "effect"
 import { Channels } from "../Channels.js"
-import { equal, isJson } from "../internal/json.js"
+import { equal, isJson } from "../internal/input/json.js"
 import { Presence } from "../Presence.js"
 import type { PresenceEvent } from "../PresenceEvent.js"
 

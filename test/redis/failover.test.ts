@@ -2,7 +2,7 @@
  * Replicas while what is under them changes: a fail-over that loses writes, slots that move, versions that roll.
  */
 import { afterEach, describe, expect, it } from "@effect/vitest"
-import { partitionOf } from "../../src/redis/keys.js"
+import { partitionOf } from "../../src/redis/protocol/keys.js"
 import { startCluster } from "../support/cluster.js"
 import { startProxy } from "../support/proxy.js"
 import { redisIsOff, startRedis } from "../support/redis.js"

@@ -3,12 +3,12 @@
  *
  * The decisions are the real ones; Redis is the partition in memory that is compared with the scripts elsewhere.
  */
-import type { Step } from "../../src/internal/step.js"
-import type { ApplyAnswer, ApplyCall, End, Message, Standing } from "../../src/redis/calls.js"
-import { connectionOf, ownerOf, placeOf } from "../../src/redis/keys.js"
-import { Model } from "../../src/redis/model.js"
-import { Replica, type Todo } from "../../src/redis/replica.js"
-import type { Cell } from "../../src/redis/writer.js"
+import type { Step } from "../../src/internal/feed/delta.js"
+import type { ApplyAnswer, ApplyCall, End, Message, Standing } from "../../src/redis/protocol/calls.js"
+import { connectionOf, ownerOf, placeOf } from "../../src/redis/protocol/keys.js"
+import { Model } from "../../src/redis/read/topicCopy.js"
+import { Replica, type Todo } from "../../src/redis/write/lease.js"
+import type { Cell } from "../../src/redis/write/outbox.js"
 import { FakePartition } from "../support/partition.js"
 
 export const LEASE = 15_000

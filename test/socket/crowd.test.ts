@@ -2,7 +2,7 @@
 import { expect, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { WebSocket } from "ws"
-import { nextTurn } from "../../src/internal/turn.js"
+import { nextTurn } from "../../src/internal/leases/turns.js"
 import { phoenixUrl } from "./support/client.js"
 import { makeServer } from "./support/server.js"
 

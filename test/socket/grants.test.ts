@@ -1,8 +1,8 @@
 /** What authorize grants for a time: a channel ends when it is over, unless a newer token came. And the end of all. */
 import { describe, expect, it, vi } from "@effect/vitest"
 import { Deferred, Effect, TestClock } from "effect"
-import type { Authorize } from "../../src/Authorize.js"
 import { Unauthorized } from "../../src/PresenceError.js"
+import type { Authorize } from "../../src/web/Authorize.js"
 import { connect, phoenixUrl, supabaseUrl } from "./support/client.js"
 import { makeServer } from "./support/server.js"
 

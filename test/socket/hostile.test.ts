@@ -2,7 +2,7 @@
 import { connect as connectTcp, type Socket } from "node:net"
 import { describe, expect, it, vi } from "@effect/vitest"
 import { Cause, Effect, Logger, Option, type Scope } from "effect"
-import { nextTurn } from "../../src/internal/turn.js"
+import { nextTurn } from "../../src/internal/leases/turns.js"
 import { Authorize } from "../../src/socket/index.js"
 import { connect, phoenixUrl, type RawClient, supabaseUrl } from "./support/client.js"
 import { observing } from "./support/observer.js"

@@ -12,8 +12,8 @@ import type {
   MessageOperation,
   ReadAnswer,
   Standing
-} from "../../src/redis/calls.js"
-import { connectionOf, fieldOf } from "../../src/redis/keys.js"
+} from "../../src/redis/protocol/calls.js"
+import { connectionOf, fieldOf } from "../../src/redis/protocol/keys.js"
 
 interface Topic {
   version: number

@@ -1,8 +1,9 @@
 /**
  * A port whose calls a test answers by hand, in any order, or not at all.
  */
-import type { Listener } from "../../src/redis/partition.js"
-import type { Port, Reply } from "../../src/redis/port.js"
+
+import type { Port, Reply } from "../../src/redis/client/port.js"
+import type { Listener } from "../../src/redis/write/partition.js"
 
 /** A call that waits for its answer. */
 export interface Asked {

@@ -1,0 +1,92 @@
+/**
+ * Channels in process: a hub for each topic that somebody subscribes to, and the counts.
+ */
+import { Effect, type Scope } from "effect"
+import { InvalidTopic } from "../../PresenceError.js"
+import type { Subscription } from "../../Subscription.js"
+import { Hubs } from "./hub.js"
+
+export interface Stats {
+  readonly subscribers: number
+  readonly published: number
+  readonly dropped: number
+  readonly lagged: number
+}
+
+const DEFAULT_CAPACITY = 32
+
+const clamp = (capacity: number): number =>
+  Number.isNaN(capacity) ? DEFAULT_CAPACITY : Math.min(16_384, Math.max(1, Math.trunc(capacity)))
+
+export interface SubscribeOptions<E, R> {
+  readonly authorize?: ((topic: string) => Effect.Effect<unknown, E, R>) | undefined
+  readonly capacity?: number | undefined
+}
+
+const one = (text: string): ReadonlyArray<string> => [text]
+
+/** Told when a topic gets its first subscriber, or loses its last. */
+export interface Topics {
+  readonly open: (topic: string) => void
+  readonly close: (topic: string) => void
+}
+
+const untold: Topics = { open: () => {}, close: () => {} }
+
+export const make = (options?: { readonly capacity?: number | undefined }, { open, close }: Topics = untold) =>
+  Effect.gen(function* () {
+    const total = { published: 0, dropped: 0, lagged: 0 }
+    const hubs = new Hubs<string, void>(clamp(options?.capacity ?? DEFAULT_CAPACITY), {
+      step: (f) => Effect.sync(f),
+      open,
+      close,
+      lag: (missed) => {
+        total.lagged += missed
+      }
+    })
+    yield* Effect.addFinalizer(() => Effect.sync(() => hubs.close()))
+
+    const unsafePublish = (topic: string, text: string | (() => string)): number => {
+      const hub = hubs.get(topic)
+      const receivers = hub === undefined ? 0 : hub.subscribers
+      if (hub === undefined || hub.closed || receivers === 0) {
+        total.dropped++
+        return 0
+      }
+      total.published++
+      return hub.offer(typeof text === "string" ? text : text())
+    }
+
+    const publish = (topic: string, text: string): Effect.Effect<number, InvalidTopic> =>
+      Effect.suspend(() => (isUsable(topic) ? Effect.succeed(unsafePublish(topic, text)) : refuse(topic)))
+
+    const subscribe = <E = never, R = never>(
+      topic: string,
+      options?: SubscribeOptions<E, R>
+    ): Effect.Effect<Subscription<string>, E | InvalidTopic, R | Scope.Scope> =>
+      Effect.suspend((): Effect.Effect<unknown, E | InvalidTopic, R> => {
+        if (!isUsable(topic)) return refuse(topic)
+        return options?.authorize === undefined ? Effect.void : options.authorize(topic)
+      }).pipe(
+        Effect.zipRight(
+          hubs.subscribe(topic, one, options?.capacity === undefined ? undefined : clamp(options.capacity))
+        )
+      )
+
+    const stats = Effect.sync(() => {
+      const topics = new Map<string, Stats>()
+      let subscribers = 0
+      for (const hub of hubs.entries()) {
+        subscribers += hub.subscribers
+        topics.set(hub.topic, { subscribers: hub.subscribers, published: hub.offered, dropped: 0, lagged: hub.lost })
+      }
+      return { topics, total: { subscribers, ...total } }
+    })
+
+    return { publish, unsafePublish, subscribe, stats }
+  })
+
+const isUsable = (topic: string): boolean => typeof topic === "string" && topic.length > 0
+
+const refuse = (topic: string): Effect.Effect<never, InvalidTopic> =>
+  Effect.fail(new InvalidTopic({ topic: typeof topic === "string" ? topic : typeof topic, reason: "is empty" }))

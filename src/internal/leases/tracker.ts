@@ -1,0 +1,319 @@
+/**
+ * The connections of this process: their leases, their ends by time, and the life of the layer.
+ *
+ * The registry stands in a `Ref` and is changed in one synchronous step, which also tells the service what changed,
+ * before anything else can run. Whatever the service does with that cannot wait, so neither a slow reader nor a full
+ * queue can hold up a join, a leave or a closing scope.
+ */
+import { Context, Deferred, Duration, Effect, Exit, type Fiber, FiberId, Metric, Ref, Schedule, Scope } from "effect"
+import type { LeaveReason } from "../../PresenceChange.js"
+import type { LimitExceeded, TrackError } from "../../PresenceError.js"
+import { EMPTY } from "../input/json.js"
+import { nanos, type Settings } from "../input/options.js"
+import { checkKey, checkMeta, checkTopic, overFull } from "../input/validate.js"
+import * as metrics from "../metrics.js"
+import { type Change, Registry, type Terms } from "../state/registry.js"
+import { OwnedLease, type Owner, type ScopeLeases, Scopes } from "./lease.js"
+import { inTurns } from "./turns.js"
+
+/** Connections that one step ends at the most: with cold memory, and maps that shrink, that is some milliseconds. */
+const SHARE = 64
+
+/** The meta of who gives none. */
+const NO_META = { value: EMPTY }
+
+export interface TrackOptions {
+  readonly ttl?: Duration.DurationInput | undefined
+  readonly leaveDelay?: Duration.DurationInput | undefined
+}
+
+/** The service that the connections are for. */
+export interface Service {
+  /** The name of this process, if it has one already. */
+  readonly replica?: string
+  /** Told what a step changed: each change in order, then that the step is over. Neither may wait. */
+  readonly onChange: (change: Change<OwnedLease>) => void
+  readonly onStep: () => void
+  /** What happens when the layer closes, after the sweep has stopped. `close` ends all leases for good. */
+  readonly closing: (close: Effect.Effect<void>) => Effect.Effect<void>
+  /** Puts more around what leases do. */
+  readonly own?: (owner: Owner) => Owner
+}
+
+export interface Holdings {
+  /** The random name of this process: the first part of every ref. */
+  readonly replica: string
+  /** Everything that reads or changes the state is such a step, and so is what it tells. */
+  readonly step: <A>(f: (registry: Registry<OwnedLease>) => A) => Effect.Effect<A>
+  readonly track: (
+    topic: string,
+    key: string,
+    meta?: unknown,
+    options?: TrackOptions
+  ) => Effect.Effect<OwnedLease, TrackError, Scope.Scope>
+  readonly sweepExpired: Effect.Effect<number>
+}
+
+/** Makes them, and runs the sweep until the layer's scope closes. */
+export const makeHoldings = (settings: Settings, service: Service): Effect.Effect<Holdings, never, Scope.Scope> =>
+  Effect.gen(function* () {
+    const { limits } = settings
+    metrics.register()
+    const clock = yield* Effect.clock
+    const layerScope = yield* Effect.scope
+    const start = clock.unsafeCurrentTimeNanos()
+    const replica = service.replica ?? randomId()
+    const defaultTerms: Terms = { replica, ttl: settings.ttl, leaveDelay: 0 }
+
+    /** Nanoseconds since the start. They never go back. */
+    const now = (): number => Number(clock.unsafeCurrentTimeNanos() - start)
+
+    // The state
+
+    // What changed within a step. The array is used again: a new one for each step would cost as much as the step.
+    const told: Array<Change<OwnedLease> | undefined> = []
+    let tellable = 0
+    // Channels of the user's may call presence while they are told; what that changes is told after.
+    let telling = false
+    const registry = new Registry<OwnedLease>(replica, limits, (change) => {
+      told[tellable++] = change
+    })
+    const state = yield* Ref.make(registry)
+    const gauged = { connections: 0, topics: 0 }
+
+    const step = <A>(f: (registry: Registry<OwnedLease>) => A): Effect.Effect<A> =>
+      Ref.modify(state, (registry) => {
+        const result = f(registry)
+        if (tellable > 0 && !telling) tell()
+        return [result, registry]
+      })
+
+    const tell = (): void => {
+      telling = true
+      try {
+        for (let i = 0; i < tellable; i++) {
+          const change = told[i] as Change<OwnedLease>
+          count(change)
+          if (change.type === "leave" && change.reason !== "expired") end(change.connection, change.reason)
+          service.onChange(change)
+        }
+        service.onStep()
+      } finally {
+        told.fill(undefined, 0, tellable)
+        tellable = 0
+        telling = false
+      }
+      metrics.add(metrics.connections, registry.connections - gauged.connections)
+      metrics.add(metrics.topics, registry.topics - gauged.topics)
+      gauged.connections = registry.connections
+      gauged.topics = registry.topics
+    }
+
+    // Leases
+
+    const waiting = new Map<OwnedLease, Deferred.Deferred<LeaveReason>>()
+
+    /** What follows when a lease is over for good. */
+    const end = (lease: OwnedLease, reason: LeaveReason): void => {
+      lease.leases.delete(lease)
+      const deferred = waiting.size === 0 ? undefined : waiting.get(lease)
+      if (deferred === undefined) return
+      waiting.delete(lease)
+      Deferred.unsafeDone(deferred, Exit.succeed(reason))
+    }
+
+    const release = (registry: Registry<OwnedLease>, lease: OwnedLease): void => {
+      const expired = lease.status === "expired"
+      registry.release(lease)
+      // It left when it expired, so nothing is told; but now it will not come back.
+      if (expired) end(lease, "released")
+    }
+
+    const base: Owner = {
+      refresh: (lease) => step((registry) => registry.refresh(lease, now())),
+
+      update: (lease, next) =>
+        Effect.flatten(
+          step((registry): Effect.Effect<"updated" | "rejoined" | "evicted" | "released", TrackError> => {
+            if (lease.status === "evicted") return Effect.succeed("evicted")
+            if (lease.status !== "present" && lease.status !== "expired") return Effect.succeed("released")
+            const checked = next(lease.meta)
+            if ("_tag" in checked) return Effect.fail(checked)
+            return Effect.succeed(registry.update(lease, checked.value, now()))
+          })
+        ),
+
+      checkMeta: (topic, key, meta) => checkMeta(topic, key, meta, limits),
+
+      release: (lease) => step((registry) => release(registry, lease)),
+
+      ended: (lease) =>
+        Effect.suspend(() => {
+          if (lease.status === "evicted" || lease.status === "released") return Effect.succeed(lease.status)
+          if (registry.isClosed) return Effect.succeed("released" as const)
+          let deferred = waiting.get(lease)
+          if (deferred === undefined) {
+            deferred = Deferred.unsafeMake<LeaveReason>(FiberId.none)
+            waiting.set(lease, deferred)
+          }
+          return Deferred.await(deferred)
+        }),
+
+      closeScope: (leases) => {
+        let lingers = false
+        const some = step((registry) => {
+          leases.closed = true
+          for (let n = 0; n < SHARE && leases.last !== undefined; n++) {
+            const lease = leases.last
+            leases.delete(lease)
+            if (lease.status === "present" && lease.terms.leaveDelay > 0) {
+              registry.linger(lease, now())
+              lingers = true
+            } else release(registry, lease)
+          }
+          return leases.last !== undefined
+        })
+        return Effect.flatMap(inTurns(some), () => (lingers ? departLater : Effect.void))
+      }
+    }
+    const owner = service.own?.(base) ?? base
+
+    const scopes = new Scopes(owner)
+
+    /** The default terms, one object for all, unless a lease has its own. */
+    const termsOf = (options: TrackOptions | undefined): Terms =>
+      options?.ttl === undefined && options?.leaveDelay === undefined
+        ? defaultTerms
+        : {
+            replica,
+            ttl: options.ttl === undefined ? settings.ttl : nanos(options.ttl),
+            leaveDelay: options.leaveDelay === undefined ? 0 : nanos(options.leaveDelay)
+          }
+
+    const enter = (
+      topic: string,
+      key: string,
+      meta: OwnedLease["meta"],
+      terms: Terms,
+      leases: ScopeLeases
+    ): Effect.Effect<OwnedLease, LimitExceeded> =>
+      Effect.flatten(
+        step((registry) => {
+          const lease = new OwnedLease(topic, key, meta, terms, leases)
+          if (leases.closed) return Effect.succeed(lease)
+          const full = registry.track(lease, now())
+          if (full !== undefined) return Effect.fail(overFull(full, topic, key))
+          if (lease.status === "present") leases.add(lease)
+          return Effect.succeed(lease)
+        })
+      )
+
+    const track = (
+      topic: string,
+      key: string,
+      meta?: unknown,
+      options?: TrackOptions
+    ): Effect.Effect<OwnedLease, TrackError, Scope.Scope> =>
+      Effect.withFiberRuntime((fiber) => {
+        const refused = checkTopic(topic, limits) ?? checkKey(topic, key, limits)
+        if (refused !== undefined) return Effect.fail(refused)
+        const checked = meta === undefined ? NO_META : checkMeta(topic, key, meta, limits)
+        if ("_tag" in checked) return Effect.fail(checked)
+        const terms = termsOf(options)
+        // The scope is in the context, as the type says.
+        const scope = Context.unsafeGet(fiber.currentContext, Scope.Scope)
+        const leases = scopes.get(scope)
+        return leases !== undefined
+          ? enter(topic, key, checked.value, terms, leases)
+          : scopes.make(scope, (leases) => enter(topic, key, checked.value, terms, leases))
+      })
+
+    // Ends by time
+
+    /** Runs what ends up to {@link SHARE} connections until it finds no more, and counts them. */
+    const endAll = (some: (registry: Registry<OwnedLease>) => number): Effect.Effect<number> =>
+      Effect.suspend(() => {
+        let all = 0
+        const share = step((registry) => {
+          const ended = some(registry)
+          all += ended
+          return ended === SHARE
+        })
+        return Effect.map(inTurns(share), () => all)
+      })
+
+    const sweepExpired = Effect.suspend(() => {
+      const at = now()
+      return endAll((registry) => registry.expire(at, SHARE))
+    })
+
+    /** When somebody wakes because a leave delay is over, and who. */
+    let departure = Number.POSITIVE_INFINITY
+    let departing: Fiber.RuntimeFiber<void> | undefined
+
+    /** Makes sure that somebody wakes when the next leave delay is over, and nobody else later: one sleeper for all. */
+    const departLater: Effect.Effect<void> = Effect.suspend(() => {
+      const next = registry.nextDeparture
+      if (next >= departure) return Effect.void
+      departure = next
+      departing?.unsafeInterruptAsFork(FiberId.none)
+      return Effect.map(depart(next).pipe(Effect.interruptible, Effect.forkIn(layerScope)), (fiber) => {
+        departing = fiber
+      })
+    })
+
+    const depart = (at: number): Effect.Effect<void> =>
+      clock.sleep(Duration.millis(Math.max(0, Math.ceil((at - now()) / 1e6)))).pipe(
+        Effect.zipRight(
+          Effect.suspend(() => {
+            // Whatever the time: a timer may wake a little early, and then somebody has to sleep again.
+            departure = Number.POSITIVE_INFINITY
+            departing = undefined
+            return endAll((registry) => registry.depart(now(), SHARE))
+          })
+        ),
+        Effect.zipRight(departLater)
+      )
+
+    const close = step((registry) => registry.shutdown()).pipe(
+      Effect.zipRight(
+        endAll((registry) => {
+          const some = registry.some(SHARE)
+          for (const lease of some) release(registry, lease)
+          return some.length
+        })
+      ),
+      Effect.zipRight(
+        step((registry) => {
+          for (const lease of Array.from(waiting.keys())) release(registry, lease)
+        })
+      )
+    )
+
+    // Before the sweep, which is to stop first.
+    yield* Effect.addFinalizer(() => service.closing(close))
+
+    yield* sweepExpired.pipe(
+      Metric.trackDurationWith(metrics.sweepSeconds, Duration.toSeconds),
+      Effect.catchAllCause((cause) => Effect.logWarning("the sweep failed and will run again", cause)),
+      Effect.schedule(Schedule.spaced(settings.sweepInterval)),
+      Effect.annotateLogs({ package: "effect-presence", fiber: "sweep" }),
+      Effect.interruptible,
+      Effect.forkScoped
+    )
+
+    return { replica, step, track, sweepExpired }
+  })
+
+const count = ({ type, reason }: Change<OwnedLease>): void => {
+  if (type === "join") metrics.add(metrics.joins, 1)
+  else if (type === "update") metrics.add(metrics.updates, 1)
+  else {
+    metrics.add(metrics.leavesBy[reason], 1)
+    if (reason === "evicted") metrics.add(metrics.evictions, 1)
+  }
+}
+
+/** 80 random bits. */
+export const randomId = (): string =>
+  Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => (byte & 31).toString(32)).join("")

@@ -1,0 +1,350 @@
+/**
+ * The rules of presence, as a plain synchronous data structure.
+ *
+ * Time is an argument, in nanoseconds of any clock that never goes back. Every effective change is told once, at once
+ * and in order, to `onChange`. Nothing here waits, fails half-way or knows of Effect.
+ *
+ * A connection is `present` until its ttl is swept (`expired`: it may come back), until it is evicted or released (for
+ * good), or `lingering` after its scope closed, still listed, until its leave delay is over or its key is tracked again.
+ */
+
+import { equal, type Value } from "../input/json.js"
+import { Deadlines, type Slotted } from "./deadlines.js"
+import { type Entry, type Member, Roster } from "./roster.js"
+
+export type Status = "present" | "lingering" | "expired" | "evicted" | "released"
+
+export type Reason = "released" | "expired" | "evicted"
+
+/** What connections have in common. One object serves all that are tracked with the same options. */
+export interface Terms {
+  /** The process that owns the connection: the first part of its refs. */
+  readonly replica: string
+  /** Nanoseconds without a refresh. Infinity: for ever. */
+  readonly ttl: number
+  /** Nanoseconds that it stays after its scope has closed. */
+  readonly leaveDelay: number
+}
+
+export interface Limits {
+  readonly connectionsPerKey: number
+  readonly keysPerTopic: number
+}
+
+/** One tracked presence of a key. Leases are its subclass, so that a lease needs no lookup and no second object. */
+export class Connection implements Member, Slotted {
+  slot = -1
+  seq = 0
+  /** The seq it joined with: the smaller, the older. An update changes `seq` and keeps this. */
+  joined = 0
+  status: Status = "released"
+
+  constructor(
+    readonly topic: string,
+    readonly key: string,
+    public meta: Value,
+    readonly terms: Terms
+  ) {}
+
+  get ref(): string {
+    return refOf(this.terms.replica, this.joined, this.seq)
+  }
+}
+
+const refOf = (replica: string, joined: number, seq: number): string =>
+  `${replica}.${joined.toString(36)}.${seq.toString(36)}`
+
+/** One changed connection, as it was at that moment. */
+export class Change<C extends Connection> {
+  constructor(
+    readonly type: "join" | "leave" | "update",
+    readonly roster: Roster<C>,
+    readonly connection: C,
+    readonly meta: Value,
+    /** The smaller, the longer the connection is there. */
+    readonly age: number,
+    private readonly seq: number,
+    /** Of an update: what it replaced. */
+    readonly previousMeta: Value,
+    private readonly previousSeq: number,
+    /** Of a leave: why. */
+    readonly reason: Reason,
+    /** Whether the key has no other connection: of a leave, that the key is gone with it. */
+    readonly last: boolean
+  ) {}
+
+  get key(): string {
+    return this.connection.key
+  }
+
+  get ref(): string {
+    return refOf(this.connection.terms.replica, this.age, this.seq)
+  }
+
+  get previousRef(): string {
+    return refOf(this.connection.terms.replica, this.age, this.previousSeq)
+  }
+}
+
+/** A count that is at its limit. */
+export interface Full {
+  readonly limit: "connectionsPerKey" | "keysPerTopic"
+  readonly max: number
+}
+
+const NOBODY: ReadonlyArray<never> = Object.freeze([])
+
+export class Registry<C extends Connection> {
+  /** Connections and topics that have one. */
+  connections = 0
+  topics = 0
+  private closed = false
+  private seq = 0
+  private lives = 0
+  private readonly rosters = new Map<string, Roster<C>>()
+  private readonly expiring = new Deadlines<C>()
+  private readonly lingering = new Deadlines<C>()
+
+  constructor(
+    private readonly replica: string,
+    private readonly limits: Limits,
+    private readonly onChange: (change: Change<C>) => void
+  ) {}
+
+  // Reading
+
+  list(topic: string): ReadonlyArray<Entry> {
+    const roster = this.rosters.get(topic)
+    return roster === undefined || roster.connections === 0 ? NOBODY : roster.list()
+  }
+
+  get(topic: string, key: string): Entry | undefined {
+    return this.rosters.get(topic)?.entry(key)
+  }
+
+  count(topic: string): { readonly keys: number; readonly connections: number } {
+    const roster = this.rosters.get(topic)
+    return { keys: roster?.keys ?? 0, connections: roster?.connections ?? 0 }
+  }
+
+  topicNames(): ReadonlyArray<string> {
+    const names: Array<string> = []
+    for (const roster of this.rosters.values()) if (roster.connections > 0) names.push(roster.topic)
+    return names
+  }
+
+  /** The connections and where they stand. A topic without a life stands at version 0 of epoch 0. */
+  snapshot(topic: string): {
+    readonly epoch: string
+    readonly version: number
+    readonly connections: ReadonlyArray<Member>
+  } {
+    const roster = this.rosters.get(topic)
+    if (roster === undefined) return { epoch: this.epoch(0), version: 0, connections: NOBODY }
+    return { epoch: roster.epoch, version: roster.version, connections: roster.snapshot() }
+  }
+
+  // Changing
+
+  /** Adds a connection, or says which count forbids it. */
+  track(connection: C, now: number): Full | undefined {
+    if (this.closed) return undefined
+    const full = this.full(connection.topic, connection.key)
+    if (full === undefined) this.join(connection, now)
+    return full
+  }
+
+  /** Starts the ttl anew; an expired connection joins again. */
+  refresh(connection: C, now: number): "renewed" | "rejoined" | "evicted" | "released" {
+    if (connection.status === "present") {
+      if (connection.slot !== -1) this.expiring.set(connection, now + connection.terms.ttl)
+      return "renewed"
+    }
+    return this.rejoin(connection, now)
+  }
+
+  /** Replaces the meta; an expired connection joins again with it. */
+  update(connection: C, meta: Value, now: number): "updated" | "rejoined" | "evicted" | "released" {
+    if (connection.status === "present") {
+      if (equal(connection.meta, meta)) return "updated"
+      const previousSeq = connection.seq
+      const previousMeta = connection.meta
+      const roster = this.rosters.get(connection.topic) as Roster<C>
+      connection.meta = meta
+      connection.seq = ++this.seq
+      roster.touch(connection.key)
+      const alone = roster.size(connection.key) === 1
+      this.tell("update", roster, connection, previousMeta, previousSeq, "released", alone)
+      return "updated"
+    }
+    if (connection.status === "expired") connection.meta = meta
+    return this.rejoin(connection, now)
+  }
+
+  /** Ends it for good. Again: nothing. */
+  release(connection: C): void {
+    if (connection.status === "expired") connection.status = "released"
+    else this.leave(connection, "released")
+  }
+
+  /** Its scope has closed: it stays for its leave delay, and is no lease any more. */
+  linger(connection: C, now: number): void {
+    if (connection.status !== "present") return
+    this.expiring.delete(connection)
+    connection.status = "lingering"
+    this.lingering.set(connection, now + connection.terms.leaveDelay)
+  }
+
+  /** Ends every connection of a key and counts them. */
+  evict(topic: string, key: string): number {
+    const connections = Array.from(this.rosters.get(topic)?.of(key) ?? NOBODY)
+    for (const connection of connections) this.leave(connection, "evicted")
+    return connections.length
+  }
+
+  /** Ends up to `max` connections whose ttl is over and counts them. */
+  expire(now: number, max: number): number {
+    const due = this.expiring.takeDue(now, max)
+    for (const connection of due) this.leave(connection, "expired")
+    return due.length
+  }
+
+  /** Ends up to `max` connections whose leave delay is over and counts them. */
+  depart(now: number, max: number): number {
+    const due = this.lingering.takeDue(now, max)
+    for (const connection of due) this.leave(connection, "released")
+    return due.length
+  }
+
+  /** No leave delay is over before this. */
+  get nextDeparture(): number {
+    return this.lingering.bound
+  }
+
+  /** From now on nothing joins; what is still here is to be released. */
+  shutdown(): void {
+    this.closed = true
+  }
+
+  get isClosed(): boolean {
+    return this.closed
+  }
+
+  /** Any connections that are still here, up to `max`. */
+  some(max: number): ReadonlyArray<C> {
+    const some: Array<C> = []
+    for (const roster of this.rosters.values()) {
+      for (const connection of roster) {
+        if (some.length === max) return some
+        some.push(connection)
+      }
+    }
+    return some
+  }
+
+  // Following
+
+  /** Keeps the topic's life, and with it its epoch, until `unfollow`. */
+  follow(topic: string): void {
+    this.roster(topic).followed = true
+  }
+
+  unfollow(topic: string): void {
+    const roster = this.rosters.get(topic)
+    if (roster === undefined) return
+    roster.followed = false
+    this.collect(roster)
+  }
+
+  private full(topic: string, key: string): Full | undefined {
+    const roster = this.rosters.get(topic)
+    let size = roster?.size(key) ?? 0
+    if (size === 0) {
+      const max = this.limits.keysPerTopic
+      return (roster?.keys ?? 0) < max ? undefined : { limit: "keysPerTopic", max }
+    }
+    const max = this.limits.connectionsPerKey
+    if (size < max) return undefined
+    // Those that linger make room.
+    for (const connection of roster?.of(key) ?? NOBODY) if (connection.status === "lingering") size--
+    return size < max ? undefined : { limit: "connectionsPerKey", max }
+  }
+
+  private join(connection: C, now: number): void {
+    const roster = this.roster(connection.topic)
+    connection.seq = ++this.seq
+    connection.joined = connection.seq
+    connection.status = "present"
+    if (connection.terms.ttl !== Number.POSITIVE_INFINITY) this.expiring.set(connection, now + connection.terms.ttl)
+    this.connections++
+    if (roster.connections === 0) this.topics++
+    roster.add(connection)
+    this.tell("join", roster, connection, null, 0, "released", false)
+    if (this.lingering.size > 0) {
+      for (const other of Array.from(roster.of(connection.key))) {
+        if (other.status === "lingering") this.leave(other, "released")
+      }
+    }
+  }
+
+  private rejoin(connection: C, now: number): "rejoined" | "evicted" | "released" {
+    switch (connection.status) {
+      case "expired":
+        if (this.closed) {
+          connection.status = "released"
+          return "released"
+        }
+        this.join(connection, now)
+        return "rejoined"
+      case "evicted":
+        return "evicted"
+      default:
+        return "released"
+    }
+  }
+
+  /** Ends one connection, if it is here. */
+  leave(connection: C, reason: Reason): void {
+    if (connection.status === "present") this.expiring.delete(connection)
+    else if (connection.status === "lingering") this.lingering.delete(connection)
+    else return
+    connection.status = reason
+    const roster = this.rosters.get(connection.topic) as Roster<C>
+    this.connections--
+    const last = roster.remove(connection)
+    if (roster.connections === 0) this.topics--
+    this.tell("leave", roster, connection, null, 0, reason, last)
+    this.collect(roster)
+  }
+
+  private tell(
+    type: Change<C>["type"],
+    roster: Roster<C>,
+    connection: C,
+    previousMeta: Value,
+    previousSeq: number,
+    reason: Reason,
+    last: boolean
+  ): void {
+    const { meta, joined, seq } = connection
+    this.onChange(new Change(type, roster, connection, meta, joined, seq, previousMeta, previousSeq, reason, last))
+  }
+
+  private roster(topic: string): Roster<C> {
+    let roster = this.rosters.get(topic)
+    if (roster === undefined) {
+      roster = new Roster(topic, this.epoch(++this.lives))
+      this.rosters.set(topic, roster)
+    }
+    return roster
+  }
+
+  /** A topic's life ends when it has neither connections nor followers. */
+  private collect(roster: Roster<C>): void {
+    if (roster.connections === 0 && !roster.followed) this.rosters.delete(roster.topic)
+  }
+
+  private epoch(life: number): string {
+    return `${this.replica}-${life.toString(36)}`
+  }
+}

@@ -1,0 +1,43 @@
+/**
+ * All that this package asks of a Redis client, and nothing of which client it is.
+ *
+ * Two connections: one for commands, one for subscriptions. Nothing is queued while a connection is down, nothing is
+ * sent again by the client, and nothing is subscribed again behind our back: a call fails at once or after the
+ * timeout, and the replica, which knows what it wants, decides. A call that failed may still be carried out later.
+ */
+import type { Script } from "../protocol/scripts.js"
+
+/** What a call answers: RESP as plain values. */
+export type Reply = string | number | null | ReadonlyArray<Reply>
+
+export interface Handlers {
+  /** A message on a channel that was subscribed to. */
+  readonly onMessage: (channel: string, text: string) => void
+  /** The connection for commands is there (again); in a cluster: to one node. */
+  readonly onReady: () => void
+  /** The subscriber is there (again) and subscribed to nothing. */
+  readonly onSubscriberReady: () => void
+  /** The connection for commands was lost, or the subscriber was. They come back by themselves. */
+  readonly onDown: (reason: string) => void
+  readonly onSubscriberDown: () => void
+}
+
+export interface Port {
+  readonly mode: "standalone" | "sentinel" | "cluster"
+  /** 1, or 16 in a cluster. */
+  readonly partitions: number
+  /** What may need somebody's attention about the server's settings. */
+  readonly warnings: ReadonlyArray<string>
+  /** A command whose first argument is its key. */
+  readonly command: (name: string, args: ReadonlyArray<string | number>) => Promise<Reply>
+  /** A script by its hash, and with its text when the server does not know it. */
+  readonly run: (script: Script, keys: ReadonlyArray<string>, args: ReadonlyArray<string | number>) => Promise<Reply>
+  /** Resolves with the server's acknowledgement. */
+  readonly subscribe: (channels: ReadonlyArray<string>) => Promise<void>
+  readonly unsubscribe: (channels: ReadonlyArray<string>) => Promise<void>
+  readonly publish: (channel: string, text: string) => Promise<void>
+  /** Whether the connection for commands is there, as far as known. */
+  readonly isReady: () => boolean
+  readonly isSubscriberReady: () => boolean
+  readonly close: () => void
+}

@@ -1,0 +1,82 @@
+/**
+ * A port for as long as a scope is open, and who listens to it.
+ */
+import { Cause, Effect, type Metric, Runtime, type Scope } from "effect"
+import { PresenceUnavailable } from "../../PresenceError.js"
+import * as metrics from "../metrics.js"
+import { connect } from "./ioredis.js"
+import type { Handlers, Port } from "./port.js"
+
+/** Hears of the connections. None of these may fail. */
+export interface Listener extends Omit<Handlers, "onMessage"> {
+  /** Whether the channel is one of the listener's. */
+  readonly onMessage: (channel: string, text: string) => boolean
+}
+
+export interface Opened {
+  readonly port: Port
+  /** From now on the listener is told; what is ready already is told at once. */
+  readonly listen: (listener: Listener) => void
+}
+
+export const open = (options: {
+  readonly url: string
+  readonly timeout: number
+}): Effect.Effect<Opened, PresenceUnavailable, Scope.Scope> =>
+  Effect.gen(function* () {
+    const run = Runtime.runFork(yield* Effect.runtime())
+    const listeners: Array<Listener> = []
+    const all = (tell: (listener: Listener) => void): void => {
+      for (const listener of listeners) tell(listener)
+    }
+    const handlers: Handlers = {
+      onMessage: (channel, text) => {
+        try {
+          listeners.some((listener) => listener.onMessage(channel, text))
+        } catch (cause) {
+          // Anybody may publish anything; what is not ours cannot be read.
+          run(Effect.logDebug(`a message on ${channel} is dropped`, Cause.fail(cause)))
+        }
+      },
+      onReady: () => all((listener) => listener.onReady()),
+      onSubscriberReady: () => all((listener) => listener.onSubscriberReady()),
+      onDown: (reason) => all((listener) => listener.onDown(reason)),
+      onSubscriberDown: () => all((listener) => listener.onSubscriberDown())
+    }
+    const port = yield* Effect.acquireRelease(
+      Effect.tryPromise({
+        try: () => connect({ ...options, name: "effect-presence" }, handlers),
+        catch: (cause) =>
+          new PresenceUnavailable({ reason: cause instanceof Error ? cause.message : String(cause), cause })
+      }),
+      (port) => Effect.sync(() => port.close())
+    )
+    for (const warning of port.warnings) yield* Effect.logWarning(warning)
+    return {
+      port: measured(port),
+      listen: (listener) => {
+        listeners.push(listener)
+        if (port.isReady()) listener.onReady()
+        if (port.isSubscriberReady()) listener.onSubscriberReady()
+      }
+    }
+  })
+
+/** The port with its metrics. */
+const measured = (port: Port): Port => {
+  const measure = <A>(counter: Metric.Metric.Counter<number>, promise: Promise<A>): Promise<A> => {
+    metrics.add(counter, 1)
+    const start = performance.now()
+    promise.then(
+      () => metrics.observe(metrics.callSeconds, (performance.now() - start) / 1_000),
+      () => metrics.add(metrics.failedCalls, 1)
+    )
+    return promise
+  }
+  const scripts: Readonly<Record<string, Metric.Metric.Counter<number>>> = metrics.callsBy
+  return {
+    ...port,
+    command: (name, args) => measure(metrics.callsBy.command, port.command(name, args)),
+    run: (script, keys, args) => measure(scripts[script.name] ?? metrics.callsBy.command, port.run(script, keys, args))
+  }
+}

@@ -1,0 +1,312 @@
+/**
+ * The calls that cross the network, as values: what a script is given, what it answers, what it publishes.
+ *
+ * The replica decides over these values only, so its decisions can be tried without a Redis.
+ */
+import type { Value } from "../../internal/input/json.js"
+import type { LeaveReason } from "../../PresenceChange.js"
+import type { Port, Reply } from "../client/port.js"
+import type { Keys } from "./keys.js"
+import * as scripts from "./scripts.js"
+
+/** One operation on a connection. */
+export type Operation =
+  | {
+      readonly type: "put"
+      readonly topic: string
+      readonly seq: number
+      readonly revision: number
+      readonly key: string
+      /** JSON text. */
+      readonly meta: string
+    }
+  | { readonly type: "remove"; readonly topic: string; readonly seq: number; readonly reason: LeaveReason }
+
+export interface ApplyCall {
+  readonly mode: "own" | "reap" | "evict"
+  /** Whose connections these are. */
+  readonly replica: string
+  readonly number: number
+  readonly tag: string
+  readonly operations: ReadonlyArray<Operation>
+}
+
+export type ApplyAnswer =
+  | { readonly status: "LEASE" }
+  | { readonly status: "STALE" }
+  | { readonly status: "ALIVE" }
+  | {
+      readonly status: "OK"
+      readonly epoch: string
+      readonly changed: number
+      /** Whether a reaped replica has nothing left and is forgotten. */
+      readonly emptied: boolean
+      readonly versions: ReadonlyMap<string, number>
+      /** Indices of operations on connections that somebody evicted. */
+      readonly forbidden: ReadonlyArray<number>
+    }
+
+export interface BeatCall {
+  readonly mode: "beat" | "claim" | "leave"
+  readonly replica: string
+  readonly number: number
+  readonly tag: string
+  /** Places of connections whose eviction the owner has seen. */
+  readonly seen: ReadonlyArray<string>
+}
+
+export type BeatAnswer =
+  | { readonly status: "LEASE" }
+  | { readonly status: "STALE" }
+  | { readonly status: "SHARED"; readonly theirs: string }
+  | {
+      readonly status: "OK"
+      readonly epoch: string
+      /** Another after each restart and fail-over of Redis, which may have lost the last writes. */
+      readonly history: string
+      /** How many connections Redis has for this replica. */
+      readonly connections: number
+      readonly late: ReadonlyArray<string>
+      /** Places of connections that were evicted. */
+      readonly evicted: ReadonlyArray<string>
+    }
+
+/** A member of a topic, as Redis holds it. */
+export interface Held {
+  readonly connection: string
+  /** The topic's version at its join. */
+  readonly joined: number
+  readonly revision: number
+  readonly key: string
+  readonly meta: Value
+}
+
+/** Where a topic stands. `tag` is empty for a topic without members, whose version is the floor. */
+export interface Standing {
+  readonly epoch: string
+  readonly version: number
+  readonly tag: string
+}
+
+export interface ReadAnswer {
+  /** Another after each restart and fail-over of Redis; empty for who does not follow. */
+  readonly history: string
+  /** `undefined` when nobody has written anything since Redis was empty. */
+  readonly standing: Standing | undefined
+  readonly replicas: ReadonlySet<string>
+  readonly size: number
+  /** `undefined` when there are more than were asked for. */
+  readonly members: ReadonlyArray<Held> | undefined
+}
+
+/** A topic at the end of a snapshot. */
+export interface End extends Pick<ReadAnswer, "history" | "replicas"> {
+  readonly standing: Standing
+}
+
+/** What one call changed in one topic. */
+export interface Message {
+  readonly epoch: string
+  readonly from: number
+  readonly fromTag: string
+  readonly to: number
+  readonly tag: string
+  /** The topic had no members before. */
+  readonly born: boolean
+  readonly operations: ReadonlyArray<MessageOperation>
+}
+
+export type MessageOperation =
+  | {
+      readonly type: "put"
+      readonly connection: string
+      readonly revision: number
+      readonly key: string
+      readonly meta: Value
+    }
+  | { readonly type: "remove"; readonly connection: string; readonly reason: LeaveReason }
+
+const letters = { released: "r", expired: "e", evicted: "v", replicaLost: "l" } as const
+
+const reasons: Readonly<Record<string, LeaveReason>> = { r: "released", e: "expired", v: "evicted", l: "replicaLost" }
+
+// Calling
+
+export const apply = async (port: Port, keys: Keys, call: ApplyCall): Promise<ApplyAnswer> => {
+  const topics = new Map<string, number>()
+  for (const { topic } of call.operations) if (!topics.has(topic)) topics.set(topic, topics.size + 1)
+  const names = [keys.leases, keys.versions, keys.index(call.replica), keys.evicted(call.replica)]
+  const args: Array<string | number> = [call.mode, call.replica, call.number, call.tag, keys.channel, topics.size]
+  for (const topic of topics.keys()) {
+    names.push(keys.members(topic), keys.keys(topic))
+    args.push(topic)
+  }
+  for (const operation of call.operations) {
+    const topic = topics.get(operation.topic) ?? 0
+    if (operation.type === "put") {
+      args.push("+", topic, operation.seq, operation.revision, operation.key, operation.meta)
+    } else args.push("-", topic, operation.seq, letters[operation.reason])
+  }
+  const leaves = call.operations.every(({ type }) => type === "remove")
+  const reply = list(await port.run(leaves ? scripts.applyLeaves : scripts.apply, names, args))
+  const status = String(reply[0])
+  if (status === "LEASE" || status === "STALE" || status === "ALIVE") return { status }
+  const versions = new Map<string, number>()
+  const numbers = list(reply[4])
+  for (const [topic, index] of topics) versions.set(topic, Number(numbers[index - 1]))
+  return {
+    status: "OK",
+    epoch: String(reply[1]),
+    changed: Number(reply[2]),
+    emptied: reply[3] === 1,
+    versions,
+    forbidden: list(reply[5]).map(Number)
+  }
+}
+
+export interface Times {
+  readonly lease: number
+  readonly heartbeat: number
+  /** What all replicas must have in common, as text. */
+  readonly shared: string
+}
+
+export const beat = async (port: Port, keys: Keys, times: Times, call: BeatCall): Promise<BeatAnswer> => {
+  const { replica } = call
+  const names = [keys.leases, keys.versions, keys.index(replica), keys.evicted(replica), keys.shared]
+  const args = [call.mode, replica, call.number, call.tag, times.lease, times.heartbeat, times.shared, ...call.seen]
+  const reply = list(await port.run(scripts.beat, names, args))
+  const status = String(reply[0])
+  if (status === "LEASE" || status === "STALE") return { status }
+  if (status === "SHARED") return { status, theirs: String(reply[1]) }
+  return {
+    status: "OK",
+    epoch: String(reply[1]),
+    history: String(reply[2]),
+    connections: Number(reply[3]),
+    late: list(reply[4]).map(String),
+    evicted: list(reply[5]).map(String)
+  }
+}
+
+/** Reads a topic, with its members if they are at most `limit`. */
+export const read = async (
+  port: Port,
+  keys: Keys,
+  topic: string,
+  limit: number,
+  purpose: "follow" | "list" = "list"
+): Promise<ReadAnswer> => {
+  const names = [keys.leases, keys.versions, keys.members(topic)]
+  const reply = list(await port.run(scripts.read, names, [topic, limit, purpose]))
+  return {
+    standing: standingOf(reply[0] ?? null, reply[1] ?? null),
+    history: String(reply[2]),
+    replicas: new Set(list(reply[3]).map(String)),
+    size: Number(reply[4]),
+    members: Array.isArray(reply[5]) ? membersOf(list(reply[5])) : undefined
+  }
+}
+
+/** The connections of one key, oldest first. */
+export const get = async (port: Port, keys: Keys, topic: string, key: string): Promise<ReadonlyArray<Held>> => {
+  const reply = await port.run(scripts.get, [keys.keys(topic), keys.members(topic)], [key])
+  return membersOf(list(reply)).sort(byAge)
+}
+
+/** One page of a hash: where to go on, and its fields and values by turns. */
+export const scan = async (
+  port: Port,
+  key: string,
+  cursor: string,
+  count: number
+): Promise<{ readonly cursor: string; readonly entries: ReadonlyArray<string> }> => {
+  const reply = list(await port.command("HSCAN", [key, cursor, "COUNT", count]))
+  return { cursor: String(reply[0]), entries: list(reply[1]).map(String) }
+}
+
+/** Where topics of one partition stand; a `standing` of `undefined` as in {@link ReadAnswer}. */
+export const standings = async (
+  port: Port,
+  keys: Keys,
+  topics: ReadonlyArray<string>
+): Promise<ReadonlyArray<Standing | undefined>> => {
+  const [head, ...rest] = list(await port.command("HMGET", [keys.versions, "", ...topics]))
+  return rest.map((version) => standingOf(head ?? null, version))
+}
+
+// Decoding
+
+export const standingOf = (head: Reply, version: Reply): Standing | undefined => {
+  if (typeof head !== "string") return undefined
+  const [epoch = "", floor] = head.split(" ")
+  if (typeof version !== "string") return { epoch, version: Number(floor), tag: "" }
+  const [number, tag = ""] = version.split(" ")
+  return { epoch, version: Number(number), tag }
+}
+
+/** Connections and members by turns. */
+export const membersOf = (entries: ReadonlyArray<Reply>): Array<Held> => {
+  const members: Array<Held> = []
+  for (let i = 0; i + 1 < entries.length; i += 2) members.push(heldOf(String(entries[i]), String(entries[i + 1])))
+  return members
+}
+
+/** "joined revision meta\nkey": the meta is JSON text, which has no line break of its own; the key may. */
+const heldOf = (connection: string, text: string): Held => {
+  const a = text.indexOf(" ")
+  const b = text.indexOf(" ", a + 1)
+  const end = text.indexOf("\n", b)
+  return {
+    connection,
+    joined: Number(text.slice(0, a)),
+    revision: Number(text.slice(a + 1, b)),
+    meta: parse(text.slice(b + 1, end)),
+    key: text.slice(end + 1)
+  }
+}
+
+/** Older first: by the version of the join, then, within one call, by the replica's own order. */
+export const byAge = (a: { joined: number; connection: string }, b: { joined: number; connection: string }): number => {
+  if (a.joined !== b.joined) return a.joined - b.joined
+  return seqOf(a.connection) - seqOf(b.connection) || (a.connection < b.connection ? -1 : 1)
+}
+
+const seqOf = (connection: string): number => Number(connection.slice(connection.lastIndexOf(".") + 1))
+
+export const messageOf = (text: string): Message => {
+  const parts = JSON.parse(text) as ReadonlyArray<Value>
+  const operations: Array<MessageOperation> = []
+  for (let i = 6; i < parts.length; ) {
+    const connection = String(parts[i + 1])
+    if (parts[i] === "+") {
+      const meta = freeze(parts[i + 4] as Value)
+      operations.push({ type: "put", connection, revision: Number(parts[i + 2]), key: String(parts[i + 3]), meta })
+      i += 5
+    } else {
+      operations.push({ type: "remove", connection, reason: reasons[String(parts[i + 2])] ?? "released" })
+      i += 3
+    }
+  }
+  return {
+    epoch: String(parts[0]),
+    from: Number(parts[1]),
+    fromTag: String(parts[2]),
+    to: Number(parts[3]),
+    tag: String(parts[4]),
+    born: parts[5] === 1,
+    operations
+  }
+}
+
+const parse = (text: string): Value => freeze(JSON.parse(text) as Value)
+
+const freeze = (value: Value): Value => {
+  if (typeof value === "object" && value !== null) {
+    for (const inner of Object.values(value)) freeze(inner as Value)
+    Object.freeze(value)
+  }
+  return value
+}
+
+const list = (reply: Reply | undefined): ReadonlyArray<Reply> => (Array.isArray(reply) ? reply : [])

@@ -1,0 +1,89 @@
+/**
+ * Reads of topics that nobody follows here.
+ *
+ * A small topic is one call; a large one is followed for the read, by pages, and for a while after it, as who lists
+ * it once will list it again. Of small topics the last are remembered, so that a list is the same array until the
+ * topic changes.
+ */
+import { type Member, Roster } from "../../internal/state/roster.js"
+import type { Port } from "../client/port.js"
+import * as calls from "../protocol/calls.js"
+import type { Keys } from "../protocol/keys.js"
+import { ModelMember } from "./topicCopy.js"
+
+/** Members that are remembered, of all topics. */
+const BUDGET = 20_000
+
+export interface Read {
+  readonly standing: calls.Standing
+  readonly roster: Roster<ModelMember>
+}
+
+export class Reader {
+  /** The last used is the last. */
+  private readonly recent = new Map<string, Read>()
+  private size = 0
+
+  constructor(private readonly port: Port) {}
+
+  /** A topic as it stands; `undefined` when it is too large for this. */
+  async read(keys: Keys, topic: string, limit: number): Promise<Read | undefined> {
+    const { standing, members } = await calls.read(this.port, keys, topic, limit)
+    if (members === undefined) return undefined
+    const known = this.recent.get(topic)
+    if (known !== undefined) {
+      this.forget(topic, known)
+      if (standing !== undefined && isSame(known.standing, standing)) return this.remember(topic, known)
+    }
+    const read = { standing: standing ?? { epoch: "", version: 0, tag: "" }, roster: rosterOf(topic, members) }
+    return members.length === 0 ? read : this.remember(topic, read)
+  }
+
+  async count(keys: Keys, topic: string): Promise<{ readonly keys: number; readonly connections: number }> {
+    const [byKey, connections] = await Promise.all([
+      this.port.command("HLEN", [keys.keys(topic)]),
+      this.port.command("HLEN", [keys.members(topic)])
+    ])
+    return { keys: Number(byKey), connections: Number(connections) }
+  }
+
+  /** The connections of a key, oldest first. */
+  async get(keys: Keys, topic: string, key: string): Promise<ReadonlyArray<Member>> {
+    return (await calls.get(this.port, keys, topic, key)).map((held) => new ModelMember(held, 0))
+  }
+
+  /** The topics of a partition, a page after the other. */
+  async topics(keys: Keys): Promise<ReadonlySet<string>> {
+    const found = new Set<string>()
+    for (let cursor = "0"; ; ) {
+      const page = await calls.scan(this.port, keys.versions, cursor, 500)
+      for (const [index, field] of page.entries.entries()) if (index % 2 === 0 && field !== "") found.add(field)
+      cursor = page.cursor
+      if (cursor === "0") return found
+    }
+  }
+
+  private remember(topic: string, read: Read): Read {
+    this.recent.set(topic, read)
+    this.size += read.roster.connections
+    for (const [other, oldest] of this.recent) {
+      if (this.size <= BUDGET) break
+      this.forget(other, oldest)
+    }
+    return read
+  }
+
+  private forget(topic: string, read: Read): void {
+    this.recent.delete(topic)
+    this.size -= read.roster.connections
+  }
+}
+
+const isSame = (a: calls.Standing, b: calls.Standing): boolean =>
+  a.epoch === b.epoch && a.version === b.version && a.tag === b.tag
+
+const rosterOf = (topic: string, members: ReadonlyArray<calls.Held>): Roster<ModelMember> => {
+  const roster = new Roster<ModelMember>(topic, "")
+  for (const held of Array.from(members).sort(calls.byAge)) roster.add(new ModelMember(held, 0))
+  return roster
+}

@@ -1,0 +1,335 @@
+/**
+ * The reading side of one followed topic: a copy at one version, kept by messages, mended by snapshots.
+ *
+ * A message that continues the copy is applied; anything else says that something was missed, and a snapshot is read.
+ * Of a snapshot the net difference is told: joins and updates, then leaves. When the snapshot shows that Redis has lost
+ * part of its history, members that it lacks are held for a while, as their replicas will write them again; so are those
+ * that further snapshots lack meanwhile, as late messages may tell of the history that was lost. Those whom a snapshot
+ * lacks after that leave.
+ *
+ * Nothing here waits or knows of a clock: time is an argument, in any unit of a clock that never goes back.
+ */
+
+import { type Changed, Step } from "../../internal/feed/delta.js"
+import type { Value } from "../../internal/input/json.js"
+import { type Member, Roster } from "../../internal/state/roster.js"
+import type { LeaveReason } from "../../PresenceChange.js"
+import { byAge, type End, type Held, type Message, type Standing } from "../protocol/calls.js"
+import { ownerOf, refOf } from "../protocol/keys.js"
+import { Draft, type Finished } from "./snapshotDraft.js"
+
+export class ModelMember implements Member {
+  readonly connection: string
+  readonly key: string
+  revision: number
+  meta: Value
+  joined: number
+  /** The draft that last saw it. */
+  seen = 0
+
+  constructor(held: Held, seen: number) {
+    this.connection = held.connection
+    this.key = held.key
+    this.revision = held.revision
+    this.meta = held.meta
+    this.joined = held.joined
+    this.seen = seen
+  }
+
+  get ref(): string {
+    return refOf(this.connection, this.revision)
+  }
+}
+
+/** What a message meant. */
+export type Received =
+  | { readonly type: "applied"; readonly step: Step }
+  /** It is old, or waits for the snapshot that is being read. */
+  | { readonly type: "nothing" }
+  /** Something was missed: read a snapshot. */
+  | { readonly type: "resync"; readonly reason: "gap" | "epoch" }
+
+export class Model {
+  standing: Standing = { epoch: "", version: 0, tag: "" }
+  /** Whether a snapshot was ever finished: before, nobody may read. */
+  isLive = false
+  readonly roster: Roster<ModelMember>
+  private readonly members = new Map<string, ModelMember>()
+  private readonly held = new Set<ModelMember>()
+  /** Until when nobody leaves whom a snapshot lacks, and no message told to have left. */
+  private heldUntil = Number.NEGATIVE_INFINITY
+  private history = ""
+  private drafts = 0
+  /** How often Redis went back within this epoch. */
+  private lapses = 0
+  private draft: Draft<ModelMember> | undefined
+  /** Messages that came since a snapshot was begun. */
+  private buffer: Array<Message> | undefined
+
+  constructor(
+    readonly topic: string,
+    /** How long members are held. */
+    private readonly hold: number
+  ) {
+    this.roster = new Roster(topic, "")
+  }
+
+  /**
+   * The epoch as followers are told. Versions must count one history: when Redis goes back it is another, and a copy
+   * that holds members is not what Redis has at that version, until they are written again or let go.
+   */
+  get epoch(): string {
+    const { epoch } = this.standing
+    return `${epoch}${this.lapses === 0 ? "" : `~${this.lapses}`}${this.held.size === 0 ? "" : "+"}`
+  }
+
+  /** When a snapshot is to be read that lets go of held members whom it lacks; Infinity when there are none. */
+  get holdEnds(): number {
+    return this.held.size === 0 ? Number.POSITIVE_INFINITY : this.heldUntil
+  }
+
+  /** Whether the copy has reached a version, or lives in another epoch. */
+  hasReached(epoch: string, version: number): boolean {
+    return this.isLive && (this.standing.epoch !== epoch || this.standing.version >= version)
+  }
+
+  /** Whether Redis says that the topic stands elsewhere. */
+  differsFrom(standing: Standing | undefined): boolean {
+    if (standing === undefined || standing.epoch !== this.standing.epoch) return true
+    // The floor of an empty topic rises with others, and falls only when Redis has lost something.
+    if (standing.tag === "") return !this.isEmpty || standing.version < this.standing.version
+    return standing.version !== this.standing.version || standing.tag !== this.standing.tag
+  }
+
+  // Messages
+
+  receive(message: Message): Received {
+    if (this.buffer !== undefined) {
+      this.buffer.push(message)
+      return { type: "nothing" }
+    }
+    return this.follow(message)
+  }
+
+  // Snapshots: `begin`, `start`, any number of `page`, `finish`
+
+  /** From now on messages are kept for the snapshot. Call it before the first read. */
+  begin(): void {
+    // What came before is in the snapshot. It may have to be begun very often.
+    this.buffer = []
+    this.draft = undefined
+  }
+
+  /** Where the topic stood before the first page. */
+  start(standing: Standing): void {
+    this.draft = new Draft(++this.drafts, standing, this.members)
+  }
+
+  page(members: ReadonlyArray<Held>): void {
+    const { draft } = this
+    if (draft === undefined) return
+    for (const held of members) {
+      if (!this.isLive) this.fill(held, draft)
+      draft.see(held)
+    }
+  }
+
+  /** Where it stood after the last page. */
+  finish(end: End, now: number): Finished & { readonly steps: ReadonlyArray<Step>; readonly resync: boolean } {
+    const { draft, buffer } = this
+    if (draft === undefined || buffer === undefined) return { type: "again", steps: [], resync: false }
+    const finished = draft.finish(end.standing, buffer)
+    if (finished.type !== "done") return { ...finished, steps: [], resync: false }
+    this.draft = undefined
+    this.buffer = undefined
+    const steps: Array<Step> = []
+    const step = this.adopt(draft, end, now)
+    if (step !== undefined) steps.push(step)
+    // What came after the snapshot goes on from it.
+    for (const [index, message] of buffer.entries()) {
+      const received = this.follow(message)
+      if (received.type === "applied") steps.push(received.step)
+      if (received.type === "resync") {
+        this.buffer = buffer.slice(index)
+        return { ...finished, steps, resync: true }
+      }
+    }
+    return { ...finished, steps, resync: false }
+  }
+
+  private get isEmpty(): boolean {
+    return this.members.size === this.held.size
+  }
+
+  private follow(message: Message): Received {
+    const { epoch, version, tag } = this.standing
+    if (message.epoch !== epoch) return { type: "resync", reason: "epoch" }
+    if (message.to <= version) return { type: "nothing" }
+    const continues = message.from === version && message.fromTag === tag
+    // Before a birth the topic was empty, so where this copy stood does not matter if it is empty too.
+    if (!continues && !(message.born && this.isEmpty)) return { type: "resync", reason: "gap" }
+
+    const standing = { epoch, version: message.to, tag: message.tag }
+    const joins: Array<Held> = []
+    const updates: Array<Held> = []
+    const leaves: Array<Leaving> = []
+    for (const operation of message.operations) {
+      const member = this.members.get(operation.connection)
+      if (operation.type === "remove") {
+        if (member !== undefined) leaves.push({ member, reason: operation.reason })
+        continue
+      }
+      const { connection, revision, key, meta } = operation
+      const joined = member === undefined || this.held.has(member) ? message.to : member.joined
+      const held = { connection, joined, revision, key, meta }
+      if (member === undefined) joins.push(held)
+      else if (revision > member.revision) updates.push(held)
+      else this.renew(member, held)
+    }
+    return { type: "applied", step: this.step(standing, joins, updates, leaves) }
+  }
+
+  /** Makes the draft the copy, and tells what that changed. */
+  private adopt(draft: Draft<ModelMember>, { standing: end, history, replicas }: End, now: number): Step | undefined {
+    const before = this.standing
+    const toldEpoch = this.epoch
+    const wasLive = this.isLive
+    // Where Redis is another, or went back, it has lost what was written last.
+    const wentBack =
+      end.version < before.version || (end.version === before.version && end.tag !== "" && end.tag !== before.tag)
+    const lost = wasLive && (end.epoch !== before.epoch || history !== this.history || wentBack)
+    this.isLive = true
+    this.history = history
+
+    const joins: Array<Held> = []
+    const updates: Array<Held> = []
+    for (const held of draft.differing.values()) {
+      if (this.members.has(held.connection)) updates.push(held)
+      else joins.push(held)
+    }
+    if (lost) {
+      this.heldUntil = now + this.hold
+      if (end.epoch !== before.epoch) this.lapses = 0
+      else if (wentBack) this.lapses++
+    }
+    const leaves: Array<Leaving> = []
+    for (const member of this.members.values()) {
+      if (draft.isSeen(member)) {
+        this.held.delete(member)
+        continue
+      }
+      if (draft.differing.has(member.connection)) continue
+      const reason = draft.reasons.get(member.connection)
+      if (reason === undefined && now < this.heldUntil) this.held.add(member)
+      else leaves.push({ member, reason: reason ?? reasonOf(member, replicas) })
+    }
+    const step = this.step(end, joins, updates, leaves)
+    this.putAllInOrder()
+    const moved = this.epoch !== toldEpoch || end.version !== before.version
+    return wasLive && (moved || step.changes.length > 0) ? step : undefined
+  }
+
+  /** Changes the copy: joins and updates, then leaves, so that a key that stays is never seen to go. */
+  private step(
+    standing: Standing,
+    joins: Array<Held>,
+    updates: ReadonlyArray<Held>,
+    leaves: ReadonlyArray<Leaving>
+  ): Step {
+    const from = this.standing.version
+    this.standing = standing
+    const changes: Array<Changed> = []
+    if (joins.length > 1) joins.sort(byAge)
+    for (const held of joins) {
+      const member = this.add(held, this.drafts)
+      changes.push(changed("join", member, null, "", "released", false))
+    }
+    for (const held of updates) {
+      const member = this.members.get(held.connection)
+      if (member === undefined) continue
+      const { meta, ref } = member
+      member.revision = held.revision
+      member.meta = held.meta
+      this.renew(member, held)
+      changes.push(changed("update", member, meta, ref, "released", this.roster.size(member.key) === 1))
+    }
+    for (const { member, reason } of leaves) {
+      this.members.delete(member.connection)
+      this.held.delete(member)
+      changes.push(changed("leave", member, null, "", reason, this.roster.remove(member)))
+    }
+    return new Step(this.topic, this.epoch, from, standing.version, changes)
+  }
+
+  /** Redis has it, whether or not that is news. */
+  private renew(member: ModelMember, held: Held): void {
+    this.held.delete(member)
+    this.roster.touch(member.key)
+    if (member.joined === held.joined) return
+    member.joined = held.joined
+    this.putInOrder(member.key)
+  }
+
+  private add(held: Held, seen: number): ModelMember {
+    const member = new ModelMember(held, seen)
+    this.members.set(member.connection, member)
+    this.roster.add(member)
+    return member
+  }
+
+  /** Before anybody reads, pages go into the copy as they come: taken up at once they would stall the process. */
+  private fill(held: Held, draft: Draft<ModelMember>): void {
+    const member = this.members.get(held.connection)
+    if (member === undefined) this.add(held, draft.stamp)
+    else if (member.revision !== held.revision) {
+      member.revision = held.revision
+      member.meta = held.meta
+      this.renew(member, held)
+    }
+  }
+
+  /** A snapshot comes in any order, and may show older members than were here: a key's metas are oldest first. */
+  private putAllInOrder(): void {
+    if (this.roster.keys === this.roster.connections) return
+    const keys = new Set<string>()
+    for (const { key } of this.members.values()) if (this.roster.size(key) > 1) keys.add(key)
+    for (const key of keys) this.putInOrder(key)
+  }
+
+  private putInOrder(key: string): void {
+    if (this.roster.size(key) < 2) return
+    const members = Array.from(this.roster.of(key))
+    const sorted = Array.from(members).sort(byAge)
+    if (sorted.every((member, index) => member === members[index])) return
+    for (const member of members) this.roster.remove(member)
+    for (const member of sorted) this.roster.add(member)
+  }
+}
+
+interface Leaving {
+  readonly member: ModelMember
+  readonly reason: LeaveReason
+}
+
+/** Why a member is gone that nobody told about: its replica died, or it left while we did not listen. */
+const reasonOf = (member: ModelMember, replicas: ReadonlySet<string>): LeaveReason =>
+  replicas.has(ownerOf(member.connection).replica) ? "released" : "replicaLost"
+
+const changed = (
+  type: Changed["type"],
+  member: ModelMember,
+  previousMeta: Value,
+  previousRef: string,
+  reason: LeaveReason,
+  last: boolean
+): Changed => ({
+  type,
+  key: member.key,
+  ref: member.ref,
+  meta: member.meta,
+  age: member.joined,
+  previousRef,
+  previousMeta,
+  reason,
+  last
+})

@@ -1,0 +1,144 @@
+/**
+ * A replica in one partition: its lease, its heartbeat, and the one way back when it has lost something.
+ *
+ * Being in `l`, and in time, is the right to write. Whoever is told `LEASE` (after a pause, a reap, a flush, an empty
+ * restart, a fail-over that lost it) claims, writes everything it holds, and removes what Redis has of it and it has
+ * not. The same when Redis may have forgotten something: it counts other connections than are held, or it restarted or
+ * failed over, which each may lose the last writes.
+ *
+ * Decisions only: calls come out, answers (or their loss) go in, and what is to be done comes back. A beat that gets
+ * no answer holds nothing up.
+ */
+import type { ApplyAnswer, ApplyCall, BeatAnswer, BeatCall } from "../protocol/calls.js"
+import { Writer } from "./outbox.js"
+
+/** What an answer asks for. */
+export interface Todo {
+  /** Beat now: to claim, or because more waits than one answer carries. */
+  readonly beat: boolean
+  /** Page through what Redis has of this replica and `disown` what is not held. */
+  readonly recover: boolean
+  /** Replicas whose lease is over. */
+  readonly late: ReadonlyArray<string>
+  /** The data set is another one than before. */
+  readonly epochChanged: boolean
+  /** Others live by other settings: this is what they say. */
+  readonly refused: string | undefined
+}
+
+const nothing: Todo = { beat: false, recover: false, late: [], epochChanged: false, refused: undefined }
+
+export class Replica<O = unknown> {
+  readonly writer = new Writer<O>()
+  /** Whether it may write, as far as is known. */
+  isIn = false
+  epoch: string | undefined
+  private number = 0
+  private lastBeat = 0
+  /** The number of the claim that made it so. */
+  private claimed = 0
+  private wasIn = false
+  private history: string | undefined
+  /** Places whose eviction the owner knows; Redis may forget them. */
+  private readonly seen = new Set<string>()
+
+  constructor(readonly id: string) {}
+
+  // Calls
+
+  /** The next heartbeat, which claims when there is no lease. */
+  beat(): BeatCall {
+    return this.beatAs(this.isIn ? "beat" : "claim")
+  }
+
+  /** Gives the lease back, if Redis has nothing of this replica any more. */
+  leave(): BeatCall {
+    return this.beatAs("leave")
+  }
+
+  /** The next write, if there is one and it may be sent. */
+  write(only?: "leaves"): ApplyCall | undefined {
+    if (!this.isIn) return undefined
+    const batch = this.writer.take(this.next, only)
+    if (batch === undefined) return undefined
+    const { number, operations } = batch
+    return { mode: "own", replica: this.id, number, tag: this.tag(number), operations }
+  }
+
+  /** A write about another replica: to reap it, or to evict its connections. */
+  about(mode: "reap" | "evict", replica: string, operations: ApplyCall["operations"]): ApplyCall {
+    const number = this.next()
+    return { mode, replica, number, tag: this.tag(number), operations }
+  }
+
+  // Answers. `undefined`: there was none in time, or an error; the call may still be carried out.
+
+  beatAnswered(call: BeatCall, answer: BeatAnswer | undefined): Todo {
+    if (answer === undefined) return nothing
+    // A later call overtook it, so it did not keep the lease. If no later beat is on its way, another must.
+    if (answer.status === "STALE") return { ...nothing, beat: call.number === this.lastBeat }
+    if (answer.status === "SHARED") return { ...nothing, refused: answer.theirs }
+    if (answer.status === "LEASE") return this.lost(call.number)
+
+    for (const place of call.seen) this.seen.delete(place)
+    for (const place of answer.evicted) this.seen.add(place)
+    this.writer.evictedAt(answer.evicted)
+
+    const epochChanged = this.sees(answer.epoch)
+    let recover = this.history !== undefined && this.history !== answer.history
+    this.history = answer.history
+    if (call.mode === "claim") {
+      // The first claim finds nothing to recover.
+      recover = this.wasIn
+      this.isIn = true
+      this.wasIn = true
+      this.claimed = call.number
+    } else if (call.number === this.number && this.writer.idle) {
+      // Nothing was said since, so what Redis counts must be what is held.
+      recover ||= answer.connections !== this.writer.present
+    }
+    if (recover) this.writer.rewrite()
+    const late = answer.late.filter((replica) => replica !== this.id)
+    return { beat: answer.evicted.length >= 1_000, recover, late, epochChanged, refused: undefined }
+  }
+
+  written(call: ApplyCall, answer: ApplyAnswer | undefined): Todo {
+    if (answer === undefined || answer.status !== "OK") {
+      this.writer.failed(call.number)
+      return answer?.status === "LEASE" ? this.lost(call.number) : nothing
+    }
+    for (const index of answer.forbidden) {
+      const operation = call.operations[index]
+      if (operation !== undefined) this.seen.add(`${operation.seq}:${operation.topic}`)
+    }
+    this.writer.succeeded(call.number, answer)
+    return { ...nothing, epochChanged: this.sees(answer.epoch) }
+  }
+
+  private beatAs(mode: BeatCall["mode"]): BeatCall {
+    const number = this.next()
+    this.lastBeat = number
+    return { mode, replica: this.id, number, tag: this.tag(number), seen: Array.from(this.seen).slice(0, 1_000) }
+  }
+
+  private readonly next = (): number => ++this.number
+
+  /** Unique for each call of each replica. */
+  private tag(number: number): string {
+    return `${this.id}.${number.toString(36)}`
+  }
+
+  private lost(number: number): Todo {
+    // What was sent before the last claim says nothing about it.
+    if (!this.isIn || number < this.claimed) return nothing
+    this.isIn = false
+    return { ...nothing, beat: true }
+  }
+
+  private sees(epoch: string): boolean {
+    if (this.epoch === epoch) return false
+    const first = this.epoch === undefined
+    this.epoch = epoch
+    return !first
+  }
+}

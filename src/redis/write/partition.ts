@@ -1,0 +1,335 @@
+/**
+ * A replica at work in one partition: sends what its decisions say, and tells them what became of it.
+ *
+ * Own connections are written in the turn in which they changed, or at once when a call is full; at most 16 calls are
+ * on their way, so that a heartbeat never queues behind more than that. What fails is said again when the connection
+ * is back, or after a pause that grows. Nobody's beat waits for another's answer.
+ */
+import type { Value } from "../../internal/input/json.js"
+import type { LeaveReason } from "../../PresenceChange.js"
+import type { Port } from "../client/port.js"
+import * as calls from "../protocol/calls.js"
+import { type Keys, ownerOf, placeOf } from "../protocol/keys.js"
+import { Replica, type Todo } from "./lease.js"
+import { BATCH, type Cell, type Writer } from "./outbox.js"
+
+/** Calls on their way at the most. */
+const WINDOW = 16
+
+/** Fields of a page of the index; each call removes as many as it may. */
+const PAGE = BATCH
+
+export interface PartitionOptions {
+  readonly port: Port
+  readonly keys: Keys
+  readonly times: calls.Times
+  readonly replica: string
+}
+
+/** What a partition tells. None may wait. */
+export interface Listener<O> {
+  /** Connections that somebody else evicted. */
+  readonly onEvicted: (cells: ReadonlyArray<Cell<O>>) => void
+  /** Redis has new versions of topics by our own doing. */
+  readonly onWritten: (epoch: string, versions: ReadonlyMap<string, number>) => void
+  readonly onEpochChanged: () => void
+  /** Others live by other settings. */
+  readonly onRefused: (theirs: string) => void
+  readonly onHealthChanged: () => void
+  /** A heartbeat was answered, and the lease is kept. */
+  readonly onBeaten: () => void
+  readonly onReaped: (replica: string, connections: number) => void
+  readonly onFailure: (what: string, cause: unknown) => void
+}
+
+export class Partition<O> {
+  /** Whether the last heartbeat was answered; `undefined` before any could be. */
+  isHealthy: boolean | undefined
+  private inUse = false
+  private stopped = false
+  private flushing: NodeJS.Immediate | undefined
+  private retry: NodeJS.Timeout | undefined
+  private failures = 0
+  private nudged = false
+  private recovering = false
+  private recoverAgain = false
+  private readonly reaping = new Set<string>()
+  private readonly replica: Replica<O>
+
+  constructor(
+    private readonly options: PartitionOptions,
+    private readonly listener: Listener<O>
+  ) {
+    this.replica = new Replica(options.replica)
+  }
+
+  get keys(): Keys {
+    return this.options.keys
+  }
+
+  get isUsed(): boolean {
+    return this.inUse
+  }
+
+  get isClaimed(): boolean {
+    return this.replica.isIn
+  }
+
+  get writer(): Writer<O> {
+    return this.replica.writer
+  }
+
+  /** From now on it keeps a lease here, and with it sees who is late. */
+  use(): void {
+    if (this.inUse) return
+    this.inUse = true
+    this.beat()
+  }
+
+  // Own connections
+
+  join(topic: string, key: string, seq: number, meta: Value, owner: O): Cell<O> {
+    this.use()
+    const cell = this.writer.join(topic, key, seq, meta, owner)
+    this.flushSoon()
+    return cell
+  }
+
+  update(cell: Cell<O>, revision: number, meta: Value): void {
+    this.writer.update(cell, revision, meta)
+    this.flushSoon()
+  }
+
+  leave(cell: Cell<O>, reason: LeaveReason): void {
+    this.writer.leave(cell, reason)
+    this.flushSoon()
+  }
+
+  /** Sends what is to be said, as far as may be on its way at once. */
+  flush(only?: "leaves"): void {
+    clearImmediate(this.flushing)
+    this.flushing = undefined
+    if (this.stopped || !this.options.port.isReady()) return
+    while (this.writer.flying < WINDOW) {
+      const call = this.replica.write(only)
+      if (call === undefined) return
+      this.write(call)
+    }
+  }
+
+  // The lease
+
+  /** Beats, or claims. Run it every heartbeat, and whenever there is news of the connection. */
+  beat(): void {
+    if (!this.inUse || this.stopped) return
+    this.sendBeat(this.replica.beat())
+  }
+
+  /** The connection is there again. */
+  onReady(): void {
+    clearTimeout(this.retry)
+    this.failures = 0
+    this.beat()
+    this.flush()
+  }
+
+  /** A connection was lost; of a cluster there may be others, and a beat tells. */
+  onDown(): void {
+    if (!this.inUse) return
+    if (this.options.port.isReady()) this.beat()
+    else this.setHealthy(false)
+  }
+
+  /** Somebody evicted something of ours. However often, one beat finds it all. */
+  nudge(): void {
+    if (this.nudged) return
+    this.nudged = true
+    setImmediate(() => {
+      this.nudged = false
+      this.beat()
+    })
+  }
+
+  /** No beat and no write from here on. */
+  stop(): void {
+    this.stopped = true
+    clearImmediate(this.flushing)
+    clearTimeout(this.retry)
+  }
+
+  /** Gives the lease back. */
+  async giveBack(): Promise<void> {
+    if (!this.inUse) return
+    const { port, keys, times } = this.options
+    await calls.beat(port, keys, times, this.replica.leave())
+  }
+
+  // Others' connections
+
+  /** Ends the connections of a key that others own, and counts them. */
+  async evict(topic: string, key: string): Promise<number> {
+    this.use()
+    const { port, keys, replica: self } = this.options
+    const found = await port.command("HGET", [keys.keys(topic), key])
+    const byOwner = new Map<string, Array<calls.Operation>>()
+    for (const connection of String(found ?? "").split(" ")) {
+      const { replica, seq } = ownerOf(connection)
+      if (replica === "" || replica === self) continue
+      const operations = byOwner.get(replica) ?? []
+      operations.push({ type: "remove", topic, seq, reason: "evicted" })
+      byOwner.set(replica, operations)
+    }
+    let count = 0
+    for (const [replica, operations] of byOwner) {
+      for (let i = 0; i < operations.length; i += BATCH) {
+        const call = this.replica.about("evict", replica, operations.slice(i, i + BATCH))
+        const answer = await calls.apply(port, keys, call)
+        if (answer.status !== "OK") continue
+        count += answer.changed
+        if (answer.changed > 0) this.listener.onWritten(answer.epoch, answer.versions)
+      }
+      // Lost, it is found by the owner's next heartbeat.
+      port.publish(keys.inbox(replica), "").catch(() => {})
+    }
+    return count
+  }
+
+  // Machinery
+
+  private flushSoon(): void {
+    if (this.writer.dirty >= BATCH) this.flush()
+    else this.flushing ??= setImmediate(() => this.flush())
+  }
+
+  private write(call: calls.ApplyCall): void {
+    const { port, keys } = this.options
+    calls.apply(port, keys, call).then(
+      (answer) => {
+        const todo = this.replica.written(call, answer)
+        if (answer.status === "OK") {
+          this.failures = 0
+          this.listener.onWritten(answer.epoch, answer.versions)
+        }
+        this.do(todo)
+      },
+      (cause) => {
+        this.replica.written(call, undefined)
+        this.listener.onFailure("writing", cause)
+        this.flushLater()
+        // A Redis that is full takes no join and no update, nor what is in one call with them.
+        if (cause instanceof Error && cause.message.startsWith("OOM")) this.flush("leaves")
+      }
+    )
+  }
+
+  private flushLater(): void {
+    clearTimeout(this.retry)
+    if (this.stopped) return
+    const pause = Math.min(100 * 2 ** this.failures++, 1_000)
+    this.retry = setTimeout(() => this.flush(), pause)
+  }
+
+  private sendBeat(call: calls.BeatCall): void {
+    const { port, keys, times } = this.options
+    calls.beat(port, keys, times, call).then(
+      (answer) => {
+        if (this.stopped) return
+        const todo = this.replica.beatAnswered(call, answer)
+        if (answer.status === "OK") {
+          this.setHealthy(true)
+          this.listener.onBeaten()
+        }
+        this.do(todo)
+      },
+      (cause) => {
+        this.replica.beatAnswered(call, undefined)
+        this.listener.onFailure("the heartbeat", cause)
+        this.setHealthy(false)
+      }
+    )
+  }
+
+  private do(todo: Todo): void {
+    const evicted = this.writer.evicted.splice(0)
+    if (evicted.length > 0) this.listener.onEvicted(evicted)
+    if (todo.refused !== undefined) {
+      this.setHealthy(false)
+      this.listener.onRefused(todo.refused)
+    }
+    if (todo.beat) this.beat()
+    if (todo.recover) this.recover()
+    if (todo.epochChanged) this.listener.onEpochChanged()
+    for (const late of todo.late) this.reap(late)
+    this.flush()
+  }
+
+  private setHealthy(isHealthy: boolean): void {
+    if (this.isHealthy === isHealthy) return
+    this.isHealthy = isHealthy
+    this.listener.onHealthChanged()
+  }
+
+  /** Finds what Redis has of this replica that it does not hold. What it holds is being written meanwhile. */
+  private recover(): void {
+    this.recoverAgain = true
+    if (this.recovering) return
+    this.recovering = true
+    const run = async (): Promise<void> => {
+      const { port, keys, replica } = this.options
+      while (this.recoverAgain && !this.stopped) {
+        this.recoverAgain = false
+        try {
+          for (let cursor = "0"; ; ) {
+            const page = await calls.scan(port, keys.index(replica), cursor, 500)
+            this.writer.disown(page.entries.filter((_, index) => index % 2 === 0))
+            this.flush()
+            cursor = page.cursor
+            if (cursor === "0") break
+          }
+        } catch (cause) {
+          this.listener.onFailure("recovering", cause)
+          this.recoverAgain = true
+          await pause(1_000)
+        }
+      }
+      this.recovering = false
+    }
+    void run()
+  }
+
+  /** Ends the connections of a replica whose lease is over, a call after the other, as long as it is we who end them. */
+  private reap(late: string): void {
+    if (this.reaping.has(late) || this.stopped) return
+    this.reaping.add(late)
+    const { port, keys } = this.options
+    let reaped = 0
+    /** Whether there may be more for us to do. */
+    const end = async (operations: ReadonlyArray<calls.Operation>): Promise<boolean> => {
+      const answer = await calls.apply(port, keys, this.replica.about("reap", late, operations))
+      if (answer.status !== "OK") return false
+      reaped += answer.changed
+      // Where nothing changed somebody else was: two would do everything twice.
+      return answer.changed > 0 && !answer.emptied
+    }
+    const run = async (): Promise<void> => {
+      for (let cursor = "0", goesOn = true; goesOn && !this.stopped; ) {
+        const page = await calls.scan(port, keys.index(late), cursor, PAGE)
+        cursor = page.cursor
+        const operations: Array<calls.Operation> = []
+        for (const [index, field] of page.entries.entries()) {
+          const place = index % 2 === 0 ? placeOf(field) : undefined
+          if (place !== undefined) operations.push({ type: "remove", ...place, reason: "replicaLost" })
+        }
+        for (let i = 0; i < operations.length && goesOn; i += BATCH) goesOn = await end(operations.slice(i, i + BATCH))
+        // An empty page at the end: a call without operations forgets a replica that has nothing.
+        if (operations.length === 0 && cursor === "0") goesOn = await end([])
+      }
+      if (reaped > 0) this.listener.onReaped(late, reaped)
+    }
+    run()
+      .catch((cause) => this.listener.onFailure("reaping", cause))
+      .finally(() => this.reaping.delete(late))
+  }
+}
+
+const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms))

@@ -1,0 +1,313 @@
+/**
+ * One open socket: what the client says, one message after the other, each to its end before the next.
+ *
+ * It drives the machine of `session.ts`: does what it says, and answers what it asks. A slow answer (a join that waits
+ * for a database) holds up this socket's messages and nobody else's. A defect ends this socket only. When the socket
+ * ends, its work is interrupted, its topics are left, and its scope ends its leases.
+ */
+import { Effect, Option, Scope } from "effect"
+import { nextTurn } from "../../internal/leases/turns.js"
+import type { Lease } from "../../Lease.js"
+import type { TrackError } from "../../PresenceError.js"
+import { decode, encodeReply, encodeText, type Ref, type Version } from "../protocol/codec.js"
+import * as session from "../protocol/session.js"
+import type {
+  Action,
+  Channel,
+  Outcome,
+  Payload,
+  Permission,
+  Question,
+  Reply,
+  Rules,
+  Step
+} from "../protocol/sessionStep.js"
+import type { Frame, Message } from "../topic/audience.js"
+import type { Member, Topic, Topics } from "../topic/topics.js"
+import type { Flow, Input } from "./flowControl.js"
+
+/** Milliseconds that sockets may keep the process busy before the event loop goes on: all of a route together. */
+const TURN = 5
+
+/** But each this long at least. */
+const SHARE = 0.25
+
+/** Milliseconds to wait at least for the next message of one that is too fast, so that not each has a timer. */
+const BREATH = 10
+
+/** What all sockets of a route have in common. */
+export interface Host<R> {
+  readonly rules: Rules
+  /** How many sockets have more to do than fits into a turn. */
+  readonly load: { busy: number }
+  /** Milliseconds since the epoch. */
+  readonly now: () => number
+  readonly topics: Topics
+  readonly track: (topic: string, key: string, meta: unknown) => Effect.Effect<Lease, TrackError, Scope.Scope>
+  readonly authorize: (topic: string, payload: Payload) => Effect.Effect<Permission, never, R>
+  readonly onMessage: ((message: Asked) => Effect.Effect<Reply, never, R>) | undefined
+}
+
+type Asked = Question & { readonly _tag: "Ask" }
+
+/** What others want of a channel. It stands in line with what the client says. */
+export interface Order {
+  readonly wire: string
+  readonly joinRef: Ref
+  readonly end: "phx_close" | "phx_error" | "if evicted" | "if expired"
+}
+
+export class Connection<R> {
+  private state = session.initial
+  /** By the client's topic: who follows, and what is tracked. */
+  private readonly members = new Map<string, ChannelMember>()
+  private readonly leases = new Map<string, Lease>()
+  /** The channels that are to end for what they were granted has ended. */
+  private readonly expired = new WeakSet<Channel>()
+
+  constructor(
+    private readonly flow: Flow<Order>,
+    private readonly version: Version,
+    private readonly scope: Scope.Scope,
+    private readonly host: Host<R>
+  ) {}
+
+  /** Until the socket ends. */
+  readonly work: Effect.Effect<void, never, R> = Effect.suspend(() => {
+    this.turnEnds = performance.now() + Math.max(SHARE, TURN / (1 + this.host.load.busy))
+    return this.turn
+  })
+
+  private turnEnds = 0
+
+  private readonly turn: Effect.Effect<void, never, R> = Effect.suspend(() => {
+    while (performance.now() < this.turnEnds) {
+      const next = this.flow.take()
+      if (next === "ended") return Effect.void
+      if (typeof next === "number") {
+        const wait = Number.isFinite(next) ? Effect.sleep(Math.max(next, BREATH)) : this.flow.changed
+        return Effect.zipRight(wait, this.work)
+      }
+      const rest = this.handle(next)
+      if (rest !== undefined) return Effect.zipRight(rest, this.turn)
+    }
+    this.host.load.busy++
+    return Effect.zipRight(
+      Effect.ensuring(
+        nextTurn,
+        Effect.sync(() => this.host.load.busy--)
+      ),
+      this.work
+    )
+  })
+
+  /** Leaves all topics. The leases are the scope's. */
+  leave(): void {
+    for (const member of this.members.values()) member.leave()
+    this.members.clear()
+  }
+
+  /** Brings channels up to date that missed something while the socket was full. */
+  catchUp(): void {
+    for (const member of this.members.values()) member.catchUp()
+  }
+
+  /** Ends channels whose grant has ended. To be called now and then. */
+  expire(): void {
+    for (const channel of this.state.channels.values()) {
+      if (!this.isExpired(channel) || this.expired.has(channel)) continue
+      this.expired.add(channel)
+      this.flow.order({ wire: channel.wire, joinRef: channel.joinRef, end: "if expired" })
+    }
+  }
+
+  private isExpired({ expires }: Channel): boolean {
+    return expires !== undefined && expires <= this.host.now()
+  }
+
+  /** What is left to do, if it could not be done at once. */
+  private handle(input: Input<Order>): Effect.Effect<void, never, R> | undefined {
+    if (input._tag === "Order") return this.obey(input.order)
+    if (input._tag === "Ping") {
+      this.flow.pong(input.data)
+      return undefined
+    }
+    if (input._tag === "Pong") return undefined
+    const decoded = decode(this.version, input._tag === "Text" ? input.data.toString() : input.data)
+    if (decoded._tag === "Malformed") this.flow.close(1007, decoded.reason)
+    return decoded._tag === "Message"
+      ? this.perform(session.receive(this.host.rules, this.state, decoded.message))
+      : undefined
+  }
+
+  private obey({ wire, joinRef, end }: Order): Effect.Effect<void, never, R> | undefined {
+    if (end === "if expired") {
+      // What came before in the line may have brought a newer token.
+      const channel = this.state.channels.get(wire)
+      return channel !== undefined && this.isExpired(channel)
+        ? this.perform(session.end(this.state, wire, joinRef, "phx_close"))
+        : undefined
+    }
+    if (end !== "if evicted") return this.perform(session.end(this.state, wire, joinRef, end))
+    const lease = this.leases.get(wire)
+    if (lease === undefined) return undefined
+    return Effect.flatMap(Effect.option(lease.refresh), (result) =>
+      Option.contains(result, "evicted") ? (this.obey({ wire, joinRef, end: "phx_close" }) ?? Effect.void) : Effect.void
+    )
+  }
+
+  private perform(first: Step): Effect.Effect<void, never, R> | undefined {
+    let step = first
+    for (;;) {
+      this.state = step.state
+      for (const action of step.actions) this.act(action)
+      if (step.question === undefined) return undefined
+      const next = this.answer(step.question)
+      if (Effect.isEffect(next)) return Effect.flatMap(next, (step) => this.perform(step) ?? Effect.void)
+      step = next
+    }
+  }
+
+  private act(action: Action): void {
+    if (action._tag === "Follow") {
+      const { channel } = action
+      const old = this.members.get(channel.wire)
+      const member = new ChannelMember(this.flow, this.version, channel, this.leases)
+      this.members.set(channel.wire, member)
+      member.join(this.host.topics)
+      // Only now, so that the topic is followed all the while.
+      old?.leave()
+      return
+    }
+    const { joinRef, ref, topic } = action
+    if (action._tag === "SendBytes") {
+      const bytes = this.version === 1 ? undefined : encodeReply(joinRef, ref, topic, action.status, action.payload)
+      if (bytes !== undefined) {
+        this.flow.write({ bytes, binary: true })
+        return
+      }
+    }
+    // Version 1 has no frame for bytes, so it is told only that it was done.
+    const { event, payload } =
+      action._tag === "Send" ? action : { event: "phx_reply", payload: { status: action.status, response: {} } }
+    const text = encodeText(this.version, { joinRef, ref, topic, event, payload: JSON.stringify(payload) })
+    this.flow.write({ bytes: Buffer.from(text), binary: false })
+  }
+
+  private answer(question: Question): Step | Effect.Effect<Step, never, R> {
+    switch (question._tag) {
+      case "Authorize":
+        return Effect.map(this.host.authorize(question.topic, question.payload), question.next)
+      case "Ask":
+        return this.host.onMessage === undefined
+          ? question.next(undefined)
+          : Effect.map(this.host.onMessage(question), question.next)
+      case "Relay": {
+        const member = this.members.get(question.channel.wire)
+        if (member === undefined) return question.next()
+        const { event, payload, inner, self } = question
+        const message = { event, inner, payload: payload instanceof Uint8Array ? payload : JSON.stringify(payload) }
+        return Effect.map(member.pass(message, self), question.next)
+      }
+      case "Track":
+        return Effect.map(this.track(question.channel, question.key, question.meta), question.next)
+      case "Update":
+        return Effect.map(this.update(question.channel, question.meta), question.next)
+      case "Leave":
+        this.members.get(question.wire)?.leave()
+        this.members.delete(question.wire)
+        return this.untrack(question.wire, question.next)
+      case "Untrack":
+        return this.untrack(question.wire, question.next)
+    }
+  }
+
+  private track({ topic, wire, joinRef }: Channel, key: string, meta: unknown): Effect.Effect<Outcome> {
+    return this.host.track(topic, key, meta).pipe(
+      Scope.extend(this.scope),
+      Effect.flatMap((lease) => {
+        const old = this.leases.get(wire)
+        this.leases.set(wire, lease)
+        // An eviction may have come before the topic could know whose lease it is.
+        this.flow.order({ wire, joinRef, end: "if evicted" })
+        return old === undefined ? Effect.succeed(done) : Effect.as(old.release, done)
+      }),
+      Effect.catchAll((error) => Effect.succeed(failed(error)))
+    )
+  }
+
+  private update({ wire }: Channel, meta: unknown): Effect.Effect<Outcome> {
+    const lease = this.leases.get(wire)
+    if (lease === undefined) return Effect.succeed({ _tag: "Failed", reason: "released" })
+    return lease.update(meta).pipe(
+      Effect.map(
+        (result): Outcome => (result === "updated" || result === "rejoined" ? done : { _tag: "Failed", reason: result })
+      ),
+      Effect.catchAll((error) => Effect.succeed(failed(error)))
+    )
+  }
+
+  private untrack(wire: string, next: () => Step): Step | Effect.Effect<Step> {
+    const lease = this.leases.get(wire)
+    if (lease === undefined) return next()
+    this.leases.delete(wire)
+    return Effect.map(lease.release, next)
+  }
+}
+
+/** A channel of a socket, as its topic knows it. */
+class ChannelMember implements Member {
+  stale = false
+  private topic: Topic | undefined
+
+  constructor(
+    private readonly flow: Flow<Order>,
+    readonly version: Version,
+    private readonly channel: Channel,
+    private readonly leases: ReadonlyMap<string, Lease>
+  ) {}
+
+  get joinRef(): Ref {
+    return this.channel.joinRef
+  }
+
+  get open(): boolean {
+    return this.flow.open
+  }
+
+  get ref(): string | undefined {
+    return this.leases.get(this.channel.wire)?.ref
+  }
+
+  write(frame: Frame): void {
+    this.flow.write(frame)
+  }
+
+  end(end: Order["end"]): void {
+    this.flow.order({ wire: this.channel.wire, joinRef: this.channel.joinRef, end })
+  }
+
+  join(topics: Topics): void {
+    this.topic = topics.join(this.channel.topic, this.channel.wire, this)
+  }
+
+  leave(): void {
+    this.topic?.leave(this)
+  }
+
+  catchUp(): void {
+    if (this.stale) this.topic?.greet(this)
+  }
+
+  pass(message: Message, self: boolean): Effect.Effect<void> {
+    return this.topic === undefined ? Effect.void : this.topic.pass(message, this, self)
+  }
+}
+
+const done: Outcome = { _tag: "Done" }
+
+/** What the client is told. What a backend said is none of its business. */
+const failed = (error: TrackError): Outcome => ({
+  _tag: "Failed",
+  reason: error._tag === "PresenceUnavailable" ? "presence is unavailable" : error.message
+})

@@ -1,0 +1,209 @@
+/**
+ * The bytes of one open socket, both ways.
+ *
+ * - **In.** What the client sends waits in a line for whoever takes it. While the line is long, or the socket is full, no
+ *   more is read, and TCP slows the client down.
+ * - **Out.** A client that does not read is written nothing more once `unsentBytes` wait for it; answers and echoes
+ *   neither, since what it sends is not taken either. When it has drained it catches up; when it does not drain in time it
+ *   is cut off.
+ * - **The end**, whichever it is (the client goes, is silent, sends what is no frame, is cut off, the server closes),
+ *   opens `ending`, and `closed` once nothing is left of it.
+ */
+import type { Socket } from "node:net"
+import { Effect } from "effect"
+import type { RawData, WebSocket } from "ws"
+import type { Frame } from "../topic/audience.js"
+import * as pace from "./rateLimit.js"
+
+/** How many inputs, or bytes of them, may wait before no more are read. */
+const LINE_LENGTH = 16
+const LINE_BYTES = 65_536
+
+/** What came from the client, or an order from inside for the same line. */
+export type Input<Order> =
+  | { readonly _tag: "Text" | "Binary" | "Ping" | "Pong"; readonly data: Buffer }
+  | { readonly _tag: "Order"; readonly order: Order }
+
+export interface Limits {
+  readonly rate: pace.Rate
+  readonly allowance: pace.Allowance & { readonly unsentBytesMax: number }
+  /** Milliseconds that a client may be silent. */
+  readonly idleTimeout: number
+}
+
+export class Flow<Order> {
+  /** Open from the moment that the socket is closed, or being closed. */
+  readonly ending = Effect.unsafeMakeLatch(false)
+  readonly closed = Effect.unsafeMakeLatch(false)
+  private ended = false
+  private readonly line: Array<Input<Order>> = []
+  private lineBytes = 0
+  private wake: (() => void) | undefined
+  private reading = true
+  private heardAt: number
+  private bucket: pace.Bucket
+  private fullSince: pace.FullSince
+
+  constructor(
+    private readonly ws: WebSocket,
+    raw: Socket,
+    private readonly limits: Limits,
+    /** Milliseconds. */
+    private readonly now: () => number,
+    /** Called when a full socket has drained. */
+    private readonly onDrain: () => void
+  ) {
+    this.heardAt = now()
+    this.bucket = pace.full(limits.rate, this.heardAt)
+    ws.on("message", (data: RawData, isBinary) => {
+      // With the default `binaryType` a message is one Buffer.
+      this.hear({ _tag: isBinary ? "Binary" : "Text", data: data as Buffer })
+    })
+    ws.on("ping", (data) => this.hear({ _tag: "Ping", data }))
+    // Nobody asked for one, but reading it costs as much.
+    ws.on("pong", (data) => this.hear({ _tag: "Pong", data }))
+    // `ws` has told the client what is wrong, and closes.
+    ws.on("error", () => this.end())
+    ws.on("close", () => {
+      this.end()
+      this.closed.unsafeOpen()
+    })
+    raw.on("drain", () => this.measure())
+  }
+
+  // The end
+
+  get isEnding(): boolean {
+    return this.ended
+  }
+
+  /** Tells the client why, and closes. */
+  close(code: number, reason: string): void {
+    if (this.ended) return
+    this.end()
+    // A client that is not read could not be heard to close either.
+    this.ws.resume()
+    this.ws.close(code, reason)
+  }
+
+  private cut(): void {
+    this.end()
+    this.ws.terminate()
+  }
+
+  private end(): void {
+    this.ended = true
+    this.ending.unsafeOpen()
+    this.wake?.()
+  }
+
+  /** To be called now and then. */
+  tick(): void {
+    this.measure()
+    // One that is full has a time of its own.
+    if (this.ended || this.fullSince !== undefined) return
+    if (this.now() - this.heardAt >= this.limits.idleTimeout) this.close(1000, "silent for too long")
+  }
+
+  // Out
+
+  /** Whether more may be written. */
+  get open(): boolean {
+    return this.fullSince === undefined && !this.ended
+  }
+
+  write({ bytes, binary }: Frame): void {
+    if (this.ended) return
+    if (this.fullSince !== undefined && this.ws.bufferedAmount > this.limits.allowance.unsentBytesMax) {
+      this.cut()
+    } else {
+      this.ws.send(bytes, { binary })
+      this.measure()
+    }
+  }
+
+  pong(data: Buffer): void {
+    if (this.ended) return
+    this.ws.pong(data)
+    this.measure()
+  }
+
+  private measure(): void {
+    if (this.ended) return
+    const before = this.fullSince
+    const unsent = this.ws.bufferedAmount
+    // As nearly always, and without a look at the clock.
+    if (before === undefined && unsent <= this.limits.allowance.unsentBytes) return
+    const { fullSince, cut } = pace.press(this.limits.allowance, before, unsent, this.now())
+    this.fullSince = fullSince
+    if (cut) this.cut()
+    if (this.ended || (fullSince === undefined) === (before === undefined)) return
+    if (fullSince === undefined) this.onDrain()
+    this.regulate()
+    this.wake?.()
+  }
+
+  // In
+
+  private hear(input: Input<Order> & { readonly data: Buffer }): void {
+    if (this.ended) return
+    this.heardAt = this.now()
+    this.lineBytes += input.data.length
+    this.put(input)
+    this.regulate()
+  }
+
+  order(order: Order): void {
+    this.put({ _tag: "Order", order })
+  }
+
+  private put(input: Input<Order>): void {
+    this.line.push(input)
+    this.wake?.()
+  }
+
+  /** Reads, or stops reading, as there is room. */
+  private regulate(): void {
+    if (this.ended) return
+    const room = this.line.length < LINE_LENGTH && this.lineBytes < LINE_BYTES
+    const reading = this.fullSince === undefined && room
+    if (reading === this.reading) return
+    this.reading = reading
+    if (reading) {
+      // While nothing was read, nothing could be heard.
+      this.heardAt = this.now()
+      this.ws.resume()
+    } else {
+      this.ws.pause()
+    }
+  }
+
+  /** The next input, or how long to wait for it (milliseconds; `Infinity` is for `changed`), or that there is none. */
+  take(): Input<Order> | number | "ended" {
+    if (this.ended) return "ended"
+    const input = this.fullSince === undefined ? this.line[0] : undefined
+    if (input === undefined) return Number.POSITIVE_INFINITY
+    if (input._tag !== "Order") {
+      const now = this.now()
+      const { bucket, wait } = pace.take(this.limits.rate, this.bucket, now)
+      this.bucket = bucket
+      if (wait > 0) return wait
+      // While it is not read, what is taken shows that it is waited for; when neither goes on it may be long gone.
+      if (!this.reading) this.heardAt = now
+      this.lineBytes -= input.data.length
+    }
+    this.line.shift()
+    this.regulate()
+    return input
+  }
+
+  /** Until `take` may have another answer. */
+  readonly changed = Effect.async<void>((resume) => {
+    // Something may have come since `take` was asked: a fiber can be made to let others run at any point.
+    if (this.ended || (this.fullSince === undefined && this.line.length > 0)) return resume(Effect.void)
+    this.wake = () => {
+      this.wake = undefined
+      resume(Effect.void)
+    }
+  })
+}

@@ -1,0 +1,333 @@
+/**
+ * What one socket may say, and what it hears back: the Phoenix and Supabase channel protocols as a pure machine.
+ *
+ * A message and a state go in, a {@link Step} comes out: the next state, what to do in order, and at most one question
+ * that only the world can answer (may they join? is it tracked?). Its `next` takes the answer and gives the next step.
+ * Whoever drives the machine puts one message in after the other and answers each question first, so a socket's
+ * messages take effect in their order. Nothing here waits, throws, or knows of sockets and effects.
+ */
+import { checkName } from "../../internal/input/names.js"
+import { isDeeper, isRecord, type Message, type Ref } from "./codec.js"
+import type { Action, Channel, Outcome, Payload, Question, Reply, Rules, State, Step } from "./sessionStep.js"
+
+/** Nothing joined. */
+export const initial: State = { channels: new Map() }
+
+/** What a message from the client leads to. */
+export const receive = (rules: Rules, state: State, message: Message): Step => {
+  const { topic, event } = message
+  const payload = message.payload
+  if (payload instanceof Uint8Array) {
+    if (isReserved(event) || topic === "phoenix") return stay(state, refuse(message, "payload must be an object"))
+  } else {
+    if (!isRecord(payload)) return stay(state, refuse(message, "payload must be an object"))
+    // The meta stands one level down. What is nested too deep can be read but not written again.
+    if (isDeeper(payload, rules.metaDepth + 1)) {
+      return stay(state, refuse(message, `payload is nested deeper than ${rules.metaDepth}`))
+    }
+    if (topic === "phoenix") {
+      return stay(state, event === "heartbeat" ? accept(message, null) : refuse(message, "unmatched topic", null))
+    }
+    if (event === "phx_join") return join(rules, state, message, payload)
+  }
+  const channel = state.channels.get(topic)
+  if (channel === undefined) {
+    return stay(state, event === "phx_leave" ? accept(message) : refuse(message, "unmatched topic", null))
+  }
+  if (message.joinRef !== null && message.joinRef !== channel.joinRef) return stay(state)
+  if (event === "phx_leave") return leave(state, channel, message)
+  if (event === "access_token") return renew(state, channel, payload)
+  if (event === "presence" && isRecord(payload)) return presence(rules, state, channel, message, payload)
+  if (isReserved(event)) return stay(state, refuse(message, "reserved event"))
+  return push(rules, state, channel, message, payload as Payload | Uint8Array)
+}
+
+/**
+ * The server ends a channel: `phx_close` puts the client out for good, `phx_error` makes it join again. A channel that
+ * has been left, or joined anew since, is left alone.
+ */
+export const end = (state: State, wire: string, joinRef: Ref, event: "phx_close" | "phx_error"): Step => {
+  const channel = state.channels.get(wire)
+  if (channel === undefined || channel.joinRef !== joinRef) return stay(state)
+  const ref = event === "phx_close" ? null : joinRef
+  return leaving(state, wire, () => [{ _tag: "Send", joinRef, ref, topic: wire, event, payload: {} }])
+}
+
+const join = (rules: Rules, state: State, message: Message, payload: Payload): Step => {
+  const wire = message.topic
+  const topic = presenceTopic(rules, wire)
+  if (topic === undefined) return stay(state, refuse(message, "unmatched topic"))
+  const wrong = nameError("topic", topic, rules.topicBytes)
+  if (wrong !== undefined) return stay(state, refuse(message, wrong))
+  const joinRef = message.joinRef ?? message.ref
+  if (typeof joinRef === "string" && checkName(joinRef, 255)?._tag === "TooLong") {
+    return stay(state, refuse(message, "join_ref has more than 255 bytes"))
+  }
+  const old = state.channels.get(wire)
+  if (old === undefined && state.channels.size >= rules.channels) {
+    return stay(state, refuse(message, "too many channels joined"))
+  }
+  const config = rules.protocol === "supabase" ? readConfig(payload, rules.makeKey) : plain(payload)
+  const wrongKey = config.key === undefined ? undefined : nameError("key", config.key, rules.keyBytes)
+  if (wrongKey !== undefined) return stay(state, refuse(message, wrongKey))
+  // Supabase names the key inside its config. authorize finds it where a Phoenix client puts it.
+  const asked = rules.protocol === "supabase" ? { ...payload, key: config.key } : payload
+
+  /** The old join ends whatever becomes of the new one, and says so after the answer. */
+  const closed: ReadonlyArray<Action> =
+    old === undefined || old.joinRef === joinRef
+      ? []
+      : [{ _tag: "Send", joinRef: old.joinRef, ref: old.joinRef, topic: wire, event: "phx_close", payload: {} }]
+  const refused = (reason: string): Step =>
+    old === undefined
+      ? stay(state, refuse(message, reason))
+      : leaving(state, wire, () => [refuse(message, reason), ...closed])
+  const joined = (channel: Channel): Step => ({
+    state: withChannel(state, channel),
+    actions: [
+      accept(message, channel.joinRef, rules.protocol === "supabase" ? { postgres_changes: [] } : {}),
+      ...closed,
+      { _tag: "Follow", channel }
+    ]
+  })
+  return ask(state, {
+    _tag: "Authorize",
+    topic,
+    payload: asked,
+    next: (answer) => {
+      if (answer._tag === "Refused") return refused(answer.reason)
+      const clientMeta = answer.clientMeta !== false
+      const meta = answer.meta === undefined ? {} : answer.meta
+      const channel: Channel = {
+        wire,
+        topic,
+        joinRef,
+        key: answer.key,
+        meta: clientMeta ? {} : meta,
+        clientMeta,
+        tracked: false,
+        asked: credentials(asked),
+        expires: answer.expires,
+        self: config.self,
+        ack: config.ack
+      }
+      // Who says track later is not tracked by joining.
+      if (channel.key !== undefined && rules.protocol === "phoenix") {
+        return ask(state, {
+          _tag: "Track",
+          channel,
+          key: channel.key,
+          meta,
+          next: (outcome) =>
+            outcome._tag === "Failed" ? refused(outcome.reason) : joined({ ...channel, tracked: true })
+        })
+      }
+      return old?.tracked ? ask(state, { _tag: "Untrack", wire, next: () => joined(channel) }) : joined(channel)
+    }
+  })
+}
+
+const leave = (state: State, channel: Channel, message: Message): Step =>
+  leaving(state, channel.wire, () => [
+    accept(message, channel.joinRef),
+    {
+      _tag: "Send",
+      joinRef: channel.joinRef,
+      ref: channel.joinRef,
+      topic: channel.wire,
+      event: "phx_close",
+      payload: {}
+    }
+  ])
+
+/** `track`, `update` and `untrack`, as Supabase's client pushes them. One who names a key asks to join under it. */
+const presence = (rules: Rules, state: State, channel: Channel, message: Message, payload: Payload): Step => {
+  const event = payload.event ?? "track"
+  if (event === "untrack") {
+    if (!channel.tracked) return stay(state, ...answer(message, channel))
+    return ask(state, {
+      _tag: "Untrack",
+      wire: channel.wire,
+      next: () => stay(withChannel(state, { ...channel, tracked: false }), ...answer(message, channel))
+    })
+  }
+  if (event !== "track") return stay(state, refuse(message, "event is neither track nor untrack"))
+  const given = "payload" in payload ? payload.payload : payload.meta
+  if (payload.key !== undefined) {
+    const wrong = nameError("key", payload.key, rules.keyBytes)
+    if (wrong !== undefined) return stay(state, refuse(message, wrong))
+    return ask(state, {
+      _tag: "Authorize",
+      topic: channel.topic,
+      payload: { ...channel.asked, ...payload },
+      next: (permission) => {
+        if (permission._tag === "Refused") return stay(state, refuse(message, permission.reason))
+        const clientMeta = permission.clientMeta !== false
+        const meta = permission.meta === undefined ? {} : permission.meta
+        const asked = { ...channel.asked, ...credentials(payload) }
+        const kept = clientMeta ? {} : meta
+        const granted = { ...channel, key: permission.key, meta: kept, clientMeta, asked, expires: permission.expires }
+        return track(state, granted, message, clientMeta && given !== undefined ? given : meta)
+      }
+    })
+  }
+  if (channel.tracked && !channel.clientMeta) return stay(state, refuse(message, "meta may not be replaced"))
+  if (!channel.clientMeta) return track(state, channel, message, channel.meta)
+  return track(state, channel, message, given === undefined ? {} : given)
+}
+
+const track = (state: State, channel: Channel, message: Message, meta: unknown): Step => {
+  if (channel.key === undefined) return stay(state, refuse(message, "no key to track"))
+  const next = (outcome: Outcome): Step =>
+    outcome._tag === "Failed"
+      ? stay(state, refuse(message, outcome.reason))
+      : stay(withChannel(state, { ...channel, tracked: true }), ...answer(message, channel))
+  const same = state.channels.get(channel.wire)
+  return same?.tracked && same.key === channel.key
+    ? ask(state, { _tag: "Update", channel, meta, next })
+    : ask(state, { _tag: "Track", channel, key: channel.key, meta, next })
+}
+
+/**
+ * A newer token. One that is refused, or is somebody else's, is none: the channel goes on with what it has. Whoever holds
+ * two may stay as long as the later one lets them.
+ */
+const renew = (state: State, channel: Channel, payload: unknown): Step => {
+  if (!isRecord(payload) || typeof payload.access_token !== "string") return stay(state)
+  return ask(state, {
+    _tag: "Authorize",
+    topic: channel.topic,
+    payload: { ...channel.asked, ...payload },
+    next: (answer) => {
+      if (answer._tag === "Refused" || answer.key !== channel.key) return stay(state)
+      const asked = { ...channel.asked, ...credentials(payload) }
+      const [before, after] = [channel.expires, answer.expires]
+      const expires = before === undefined || after === undefined ? undefined : Math.max(before, after)
+      return stay(withChannel(state, { ...channel, asked, expires }))
+    }
+  })
+}
+
+/** Characters of a token that is kept. A real one has hundreds. */
+const TOKEN_LENGTH = 8_192
+
+const credentials = (payload: Payload): Payload => {
+  const kept: Record<string, unknown> = payload.key === undefined ? {} : { key: payload.key }
+  for (const name of ["access_token", "token"]) {
+    const token = payload[name]
+    if (typeof token === "string" && token.length <= TOKEN_LENGTH) kept[name] = token
+  }
+  return kept
+}
+
+/** Any other event: the application's, or else for the other members. */
+const push = (rules: Rules, state: State, channel: Channel, message: Message, payload: Payload | Uint8Array): Step => {
+  const { event, inner } = message
+  const broadcast = event === "broadcast" && rules.protocol === "supabase"
+  return ask(state, {
+    _tag: "Ask",
+    channel,
+    event,
+    payload,
+    next: (reply) => {
+      const silent = message.ref === null || (broadcast && !channel.ack)
+      if (reply !== undefined) return stay(state, ...(silent ? [] : [replyWith(message, channel, reply)]))
+      return ask(state, {
+        _tag: "Relay",
+        channel,
+        event,
+        payload,
+        ...(inner === undefined ? {} : { inner }),
+        self: broadcast && channel.self,
+        next: () => stay(state, ...(silent ? [] : [accept(message, channel.joinRef)]))
+      })
+    }
+  })
+}
+
+/**
+ * Nobody may speak for the server. `chan_reply_` and a ref is what Phoenix's client raises within itself for the answer
+ * to a push; some clients compare names in lower case.
+ */
+export const isReserved = (event: string): boolean => {
+  const name = event.toLowerCase()
+  return (
+    name === "" ||
+    RESERVED_PREFIXES.some((prefix) => name.startsWith(prefix)) ||
+    RESERVED.has(name) ||
+    checkName(event, 255)?._tag === "TooLong"
+  )
+}
+
+const RESERVED_PREFIXES = ["phx_", "presence", "chan_reply_"]
+const RESERVED = new Set(["access_token", "system", "postgres_changes"])
+
+const PREFIX = "realtime:"
+
+const presenceTopic = (rules: Rules, wire: string): string | undefined => {
+  if (rules.protocol === "phoenix") return wire
+  return wire.startsWith(PREFIX) ? wire.slice(PREFIX.length) : undefined
+}
+
+interface Config {
+  readonly key: unknown
+  readonly self: boolean
+  readonly ack: boolean
+}
+
+const plain = (payload: Payload): Config => ({ key: payload.key, self: false, ack: false })
+
+const readConfig = (payload: Payload, makeKey: () => string): Config => {
+  const config = isRecord(payload.config) ? payload.config : {}
+  const broadcast = isRecord(config.broadcast) ? config.broadcast : {}
+  const presence = isRecord(config.presence) ? config.presence : {}
+  const key = presence.key === undefined || presence.key === "" ? makeKey() : presence.key
+  return { key, self: broadcast.self === true, ack: broadcast.ack === true }
+}
+
+/** What is wrong with a name that a client chose, if anything. */
+const nameError = (what: "topic" | "key", name: unknown, maxBytes: number): string | undefined => {
+  const refusal = checkName(name, maxBytes)
+  if (refusal === undefined) return undefined
+  return refusal._tag === "Invalid" ? `${what} ${refusal.reason}` : `${what} has more than ${maxBytes} bytes`
+}
+
+const stay = (state: State, ...actions: ReadonlyArray<Action>): Step => ({ state, actions })
+
+const ask = (state: State, question: Question): Step => ({ state, actions: [], question })
+
+const leaving = (state: State, wire: string, actions: () => ReadonlyArray<Action>): Step =>
+  ask(state, { _tag: "Leave", wire, next: () => stay(withoutChannel(state, wire), ...actions()) })
+
+const withChannel = (state: State, channel: Channel): State => ({
+  channels: new Map(state.channels).set(channel.wire, channel)
+})
+
+const withoutChannel = (state: State, wire: string): State => {
+  const channels = new Map(state.channels)
+  channels.delete(wire)
+  return { channels }
+}
+
+const reply = (message: Message, joinRef: Ref, status: "ok" | "error", response: Payload): Action => ({
+  _tag: "Send",
+  joinRef,
+  ref: message.ref,
+  topic: message.topic,
+  event: "phx_reply",
+  payload: { status, response }
+})
+
+const accept = (message: Message, joinRef: Ref = message.joinRef, response: Payload = {}): Action =>
+  reply(message, joinRef, "ok", response)
+
+const refuse = (message: Message, reason: string, joinRef: Ref = message.joinRef): Action =>
+  reply(message, joinRef, "error", { reason })
+
+const answer = (message: Message, channel: Channel): ReadonlyArray<Action> =>
+  message.ref === null ? [] : [accept(message, channel.joinRef)]
+
+const replyWith = (message: Message, channel: Channel, { status, response }: NonNullable<Reply>): Action =>
+  response instanceof Uint8Array
+    ? { _tag: "SendBytes", joinRef: channel.joinRef, ref: message.ref, topic: message.topic, status, payload: response }
+    : reply(message, channel.joinRef, status, response)

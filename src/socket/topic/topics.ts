@@ -1,0 +1,198 @@
+/**
+ * The topics that sockets of this route are on. Each is followed once, however many sockets have joined it, from its
+ * first listener to its last: one fiber takes the changes, one the messages of members elsewhere, none is a member's.
+ *
+ * Changes wait in the window for `diffInterval` from the first of them. When following fails (the backend is away)
+ * every listener is told, and the topic begins anew with the next that joins.
+ */
+import { Cause, Duration, Effect, type Fiber, FiberId, Stream } from "effect"
+import type { Channels } from "../../Channels.js"
+import type { Presence } from "../../Presence.js"
+import type { PresenceChange } from "../../PresenceChange.js"
+import { Window } from "../../web/netDiff.js"
+import { Audience, type Listener, type Message, pack, unpack } from "./audience.js"
+
+/** Messages of members elsewhere that may come in one go: what a busy topic hears while the process does something else. */
+const BURST = 4_096
+
+/** A listener who may be tracked. */
+export interface Member extends Listener {
+  /** The ref of what is tracked on its channel. */
+  readonly ref: string | undefined
+  /** Puts it out, always or if it turns out to be evicted, or makes it come back. */
+  readonly end: (end: "phx_close" | "phx_error" | "if evicted") => void
+}
+
+export interface Settings {
+  readonly protocol: "phoenix" | "supabase"
+  readonly diffInterval: Duration.Duration
+  readonly presence: Presence.Service
+  readonly channels: Channels.Service
+  /** Whether all sockets are told to come back. */
+  readonly stopping: () => boolean
+  /** Runs it until the route's end. */
+  readonly run: (effect: Effect.Effect<void>) => Fiber.RuntimeFiber<void>
+}
+
+export class Topics {
+  private readonly topics = new Map<string, Topic>()
+  /** Names this route among all that pass messages on. */
+  private readonly origin = crypto.randomUUID()
+
+  constructor(private readonly settings: Settings) {}
+
+  /** The topic with one more listener. */
+  join(name: string, wire: string, member: Member): Topic {
+    let topic = this.topics.get(name)
+    if (topic === undefined) {
+      topic = new Topic(name, wire, this.origin, this.settings, () => this.topics.delete(name))
+      this.topics.set(name, topic)
+    }
+    topic.join(member)
+    return topic
+  }
+
+  get size(): number {
+    return this.topics.size
+  }
+}
+
+export class Topic {
+  private readonly audience: Audience<Member>
+  private readonly window = new Window()
+  private readonly channel: string
+  private fibers: ReadonlyArray<Fiber.RuntimeFiber<void>> = []
+  private waiting = false
+  private begun = false
+  private ended = false
+
+  constructor(
+    private readonly name: string,
+    wire: string,
+    private readonly origin: string,
+    private readonly settings: Settings,
+    private readonly onEnd: () => void
+  ) {
+    this.audience = new Audience(settings.protocol, wire)
+    this.channel = `socket:${name}`
+  }
+
+  join(member: Member): void {
+    this.audience.add(member)
+    if (this.fibers.length > 0) return
+    this.fibers = [this.settings.run(this.hearing), this.settings.run(this.following)]
+    // A fiber runs at once, and may have found that there is nothing to follow.
+    if (this.ended) this.interrupt()
+  }
+
+  leave(member: Member): void {
+    this.audience.listeners.delete(member)
+    if (this.audience.listeners.size === 0) this.end()
+  }
+
+  /** Sends a member the state again. */
+  greet(member: Member): void {
+    this.audience.greet(member)
+  }
+
+  /** Passes a message on: to the members here at once, and to those elsewhere. */
+  pass(message: Message, from: Member | undefined, self: boolean): Effect.Effect<void> {
+    this.audience.pass(message, self ? undefined : from)
+    // A channel's name is not empty.
+    return Effect.orDie(this.settings.channels.publish(this.channel, pack(this.origin, message)))
+  }
+
+  private end(): void {
+    if (this.ended) return
+    this.ended = true
+    this.onEnd()
+    this.interrupt()
+  }
+
+  private interrupt(): void {
+    for (const fiber of this.fibers) fiber.unsafeInterruptAsFork(FiberId.none)
+  }
+
+  private readonly following = Effect.suspend(() =>
+    Stream.runForEachChunk(this.settings.presence.changes(this.name), (changes) =>
+      Effect.sync(() => {
+        for (const change of changes) this.hear(change)
+      })
+    )
+  ).pipe(
+    Effect.catchAllCause((cause) =>
+      Cause.isInterruptedOnly(cause)
+        ? Effect.void
+        : Effect.logDebug("a topic cannot be followed; its clients will join again", cause).pipe(
+            Effect.zipRight(Effect.sync(() => this.fail()))
+          )
+    ),
+    Effect.annotateLogs({ package: "effect-presence", fiber: "socket topic" })
+  )
+
+  private readonly hearing = Effect.suspend(() =>
+    Effect.flatMap(Effect.orDie(this.settings.channels.subscribe(this.channel, { capacity: BURST })), ({ take }) =>
+      take.pipe(
+        Effect.flatMap((packed) =>
+          Effect.sync(() => {
+            for (const text of packed) {
+              const message = unpack(this.origin, text)
+              if (message !== undefined) this.audience.pass(message, undefined)
+            }
+          })
+        ),
+        // What was lost is counted by the channels.
+        Effect.catchTag("Lagged", () => Effect.void),
+        Effect.forever
+      )
+    )
+  ).pipe(Effect.scoped)
+
+  private hear(change: PresenceChange): void {
+    const first = !this.begun
+    this.begun = true
+    // While all are told to come back, that some went first is no news: whoever comes back is sent the state.
+    if (first || !this.settings.stopping()) {
+      this.window.add(change)
+      if (first || Duration.toMillis(this.settings.diffInterval) === 0) this.flush()
+      else if (!this.waiting) {
+        this.waiting = true
+        this.settings.run(Effect.zipRight(Effect.sleep(this.settings.diffInterval), this.flushing))
+      }
+    }
+    this.putOut(change)
+  }
+
+  private readonly flushing = Effect.sync(() => {
+    this.waiting = false
+    this.flush()
+  })
+
+  private flush(): void {
+    if (this.ended) return
+    for (const change of this.window.take()) this.audience.tell(change)
+  }
+
+  /** Who was evicted is told to stay away. */
+  private putOut(change: PresenceChange): void {
+    if (change._tag === "Snapshot") {
+      const refs = new Set(change.connections.map(({ ref }) => ref))
+      for (const member of this.audience.listeners) {
+        if (member.ref !== undefined && !refs.has(member.ref)) member.end("if evicted")
+      }
+      return
+    }
+    const evicted = new Set<string>()
+    for (const { ref, reason } of change.leaves) if (reason === "evicted") evicted.add(ref)
+    if (evicted.size === 0) return
+    for (const member of this.audience.listeners) {
+      if (member.ref !== undefined && evicted.has(member.ref)) member.end("phx_close")
+    }
+  }
+
+  private fail(): void {
+    const members = Array.from(this.audience.listeners)
+    this.end()
+    for (const member of members) member.end("phx_error")
+  }
+}

@@ -1,0 +1,323 @@
+/**
+ * The registry against the naive list, with its journal replayed.
+ *
+ * What it tells is kept and replayed twice: after each command, and at the end, when a change that was not told as it
+ * was at that moment would show.
+ */
+import { describe, expect, it } from "@effect/vitest"
+import fc from "fast-check"
+import { type Change, Connection, Registry, type Terms } from "../../../src/internal/state/registry.js"
+import { type Tracked, World } from "../../model/world.js"
+import { seedOf } from "../../support/seed.js"
+
+const topics = ["lobby", "room", "__proto__"] as const
+const keys = ["alice", "bob", "constructor", "z"] as const
+const metas = [{}, { a: 1, b: [2] }, { b: [2], a: 1 }, "away", null] as const
+const limits = { connectionsPerKey: 3, keysPerTopic: 3 }
+
+type Command =
+  | { readonly do: "nothing" | "expire" | "depart" | "tick" }
+  | {
+      readonly do: "track"
+      readonly topic: number
+      readonly key: number
+      readonly meta: number
+      readonly ttl: number
+      readonly delay: number
+    }
+  | { readonly do: "release" | "refresh" | "linger"; readonly who: number }
+  | { readonly do: "update"; readonly who: number; readonly meta: number }
+  | { readonly do: "evict"; readonly topic: number; readonly key: number }
+  | { readonly do: "follow" | "unfollow" | "list"; readonly topic: number }
+
+const index = (length: number) => fc.nat({ max: length - 1 })
+const who = fc.nat({ max: 1_000 })
+
+const command: fc.Arbitrary<Command> = fc.oneof(
+  { withCrossShrink: true },
+  { weight: 1, arbitrary: fc.constant<Command>({ do: "nothing" }) },
+  {
+    weight: 30,
+    arbitrary: fc.record({
+      do: fc.constant("track" as const),
+      topic: index(topics.length),
+      key: index(keys.length),
+      meta: index(metas.length),
+      ttl: fc.constantFrom(3, 0, 1, 8, Number.POSITIVE_INFINITY),
+      delay: fc.constantFrom(2, 0, 6, Number.POSITIVE_INFINITY)
+    })
+  },
+  {
+    weight: 24,
+    arbitrary: fc.record({
+      do: fc.constantFrom("refresh" as const, "refresh" as const, "release" as const, "linger" as const),
+      who
+    })
+  },
+  { weight: 14, arbitrary: fc.record({ do: fc.constant("update" as const), who, meta: index(metas.length) }) },
+  {
+    weight: 3,
+    arbitrary: fc.record({ do: fc.constant("evict" as const), topic: index(topics.length), key: index(keys.length) })
+  },
+  {
+    weight: 16,
+    arbitrary: fc.constantFrom<Command>({ do: "tick" }, { do: "tick" }, { do: "expire" }, { do: "depart" })
+  },
+  {
+    weight: 12,
+    arbitrary: fc.record({
+      do: fc.constantFrom("list" as const, "list" as const, "follow" as const, "unfollow" as const),
+      topic: index(topics.length)
+    })
+  }
+)
+
+const pick = <A>(from: ReadonlyArray<A>, i: number): A => from[i % from.length] as A
+
+const same = <A extends string | number | boolean | undefined>(what: string, actual: A, expected: A): void => {
+  if (actual !== expected) throw new Error(`${what} is ${actual}, and should be ${expected}`)
+}
+
+interface Row {
+  readonly key: string
+  readonly ref: string
+  readonly meta: unknown
+  readonly age: number
+}
+
+/** What a journal says is there now, by topic. It throws when it contradicts itself. */
+const replay = (journal: ReadonlyArray<Change<Connection>>): Map<string, Array<Row>> => {
+  const rows = new Map<string, Array<Row>>(topics.map((topic) => [topic, []]))
+  for (const { type, roster, key, ref, meta, age, previousRef, previousMeta, last } of journal) {
+    const there = rows.get(roster.topic) ?? []
+    const others = there.filter((row) => row.key === key)
+    const at = there.findIndex((row) => row.ref === (type === "update" ? previousRef : ref))
+    if (type === "join") {
+      if (at !== -1) throw new Error(`${ref} joins twice`)
+      if (others.some((other) => other.age >= age)) throw new Error(`${ref} joins, and is not the youngest`)
+      there.push({ key, ref, meta, age })
+      continue
+    }
+    if (at === -1) throw new Error(`a ${type} of ${ref}, which is not there`)
+    same(`whether a ${type} is the key's last`, last, others.length === 1)
+    same("the age", age, there[at]?.age)
+    if (type === "leave") there.splice(at, 1)
+    else {
+      same("the meta before", JSON.stringify(previousMeta), JSON.stringify(there[at]?.meta))
+      there[at] = { key, ref, meta, age }
+    }
+  }
+  return rows
+}
+
+const shape = (rows: ReadonlyArray<{ readonly key: string; readonly ref: string; readonly meta: unknown }>): string =>
+  JSON.stringify(rows.map(({ key, ref, meta }) => [key, ref, meta]))
+
+const byKeyThenAge = (a: Row, b: Row): number => (a.key < b.key ? -1 : a.key > b.key ? 1 : a.age - b.age)
+
+/** What was met, to see that the test does look at something. */
+const met = { full: 0, rejoined: 0, replaced: 0, patched: 0, batches: 0 }
+
+const play = (commands: ReadonlyArray<Command>): void => {
+  const journal: Array<Change<Connection>> = []
+  const registry = new Registry<Connection>("replica", limits, (change) => journal.push(change))
+  const world = new World<Connection>()
+  const followed = new Set<string>()
+  const listed = new Map<string, { readonly list: unknown; readonly changes: number }>()
+  const epochs = new Map<string, string>()
+  const past = new Set<string>()
+  const refs = new Set<string>()
+
+  const perform = (command: Command): void => {
+    switch (command.do) {
+      case "nothing":
+        return
+      case "tick":
+        world.now += 1
+        return
+      case "track": {
+        const topic = pick(topics, command.topic)
+        const key = pick(keys, command.key)
+        const { ttl, delay } = command
+        const terms: Terms = { replica: "replica", ttl, leaveDelay: delay }
+        const connection = new Connection(topic, key, pick(metas, command.meta), terms)
+        const members = world.of(topic)
+        const others = members.filter((other) => other.key === key)
+        const staying = others.filter((other) => other.status === "lingering").length
+        const full =
+          others.length === 0
+            ? new Set(members.map((member) => member.key)).size >= limits.keysPerTopic
+              ? "keysPerTopic"
+              : undefined
+            : others.length - staying >= limits.connectionsPerKey
+              ? "connectionsPerKey"
+              : undefined
+        same("what is full", registry.track(connection, world.now)?.limit, full)
+        if (full !== undefined) {
+          met.full++
+          return
+        }
+        if (staying > 0) met.replaced++
+        world.track({
+          lease: connection,
+          topic,
+          key,
+          meta: pick(metas, command.meta),
+          scope: 0,
+          ttl,
+          delay,
+          status: "released",
+          deadline: 0
+        })
+        return
+      }
+      case "evict": {
+        const topic = pick(topics, command.topic)
+        const key = pick(keys, command.key)
+        same("what was evicted", registry.evict(topic, key), world.evict(topic, key))
+        return
+      }
+      case "expire":
+      case "depart": {
+        // In batches of two, whichever come first.
+        let ended = 0
+        for (;;) {
+          const some = command.do === "expire" ? registry.expire(world.now, 2) : registry.depart(world.now, 2)
+          ended += some
+          if (some < 2) break
+          met.batches++
+        }
+        same("how many ended", ended, command.do === "expire" ? world.sweep() : world.depart())
+        same("whether more is due", registry.nextDeparture > world.now || command.do === "expire", true)
+        return
+      }
+      case "follow": {
+        const topic = pick(topics, command.topic)
+        if (followed.has(topic)) return
+        followed.add(topic)
+        registry.follow(topic)
+        world.follow(topic)
+        return
+      }
+      case "unfollow": {
+        const topic = pick(topics, command.topic)
+        if (!followed.delete(topic)) return
+        registry.unfollow(topic)
+        world.unfollow(topic)
+        return
+      }
+      case "list": {
+        const topic = pick(topics, command.topic)
+        const { changes } = world.topic(topic)
+        const list = registry.list(topic)
+        same("the list", JSON.stringify(list), JSON.stringify(world.list(topic)))
+        const before = listed.get(topic)
+        if (before !== undefined && before.changes === changes && before.list !== list) {
+          throw new Error("nothing changed, and the list is another")
+        }
+        if (before !== undefined && before.changes !== changes && list.length > 0) met.patched++
+        listed.set(topic, { list, changes })
+        return
+      }
+    }
+    if (world.all.length === 0) return
+    const tracked = pick<Tracked<Connection>>(world.all, command.who)
+    const connection = tracked.lease
+    switch (command.do) {
+      case "release":
+        registry.release(connection)
+        world.release(tracked)
+        return
+      case "linger":
+        registry.linger(connection, world.now)
+        if (tracked.status === "present") {
+          tracked.status = "lingering"
+          tracked.deadline = world.now + tracked.delay
+        }
+        return
+      case "refresh": {
+        const answer = registry.refresh(connection, world.now)
+        if (answer === "rejoined") met.rejoined++
+        same("the answer to refresh", answer, world.refresh(tracked))
+        return
+      }
+      case "update": {
+        const meta = pick(metas, command.meta)
+        same("the answer to update", registry.update(connection, meta, world.now), world.update(tracked, meta))
+        return
+      }
+    }
+  }
+
+  let told = 0
+  for (const command of commands) {
+    perform(command)
+    let connections = 0
+    let alive = 0
+    for (; told < journal.length; told++) {
+      const { type, ref } = journal[told] as Change<Connection>
+      if (type === "leave") continue
+      if (refs.has(ref)) throw new Error(`${ref} was there before`)
+      refs.add(ref)
+    }
+    for (const name of topics) {
+      const topic = world.topic(name)
+      const members = world.of(name)
+      const { epoch, version, connections: there } = registry.snapshot(name)
+      same("the snapshot", shape(there), world.state(name))
+      const count = registry.count(name)
+      same("the keys", count.keys, new Set(members.map((member) => member.key)).size)
+      same("the connections", count.connections, members.length)
+      for (const key of keys) {
+        const metas = members.filter((member) => member.key === key).map((member) => member.meta)
+        same(
+          "an entry",
+          JSON.stringify(registry.get(name, key)),
+          metas.length === 0 ? undefined : JSON.stringify({ key, metas })
+        )
+      }
+      connections += members.length
+      if (members.length > 0) alive++
+      if (topic.ended) {
+        const over = epochs.get(name)
+        if (over !== undefined) past.add(over)
+        epochs.delete(name)
+        topic.ended = false
+      }
+      if (topic.followers === 0 && members.length === 0) continue
+      if (past.has(epoch)) throw new Error("the epoch of a life that was over")
+      same("the epoch", epoch, epochs.get(name) ?? epoch)
+      epochs.set(name, epoch)
+      same("the version", version, topic.version)
+    }
+    same("all connections", registry.connections, connections)
+    same("all topics", registry.topics, alive)
+    same("the topics", [...registry.topicNames()].sort().join(), world.topicNames().join())
+  }
+
+  const rows = replay(journal)
+  for (const name of topics) {
+    same("the journal", shape([...(rows.get(name) ?? [])].sort(byKeyThenAge)), world.state(name))
+  }
+  registry.shutdown()
+  for (let some = registry.some(2); some.length > 0; some = registry.some(2)) {
+    for (const connection of some) registry.release(connection)
+  }
+  for (const { lease, status } of world.all) {
+    same("a refresh afterwards", registry.refresh(lease, world.now), status === "evicted" ? "evicted" : "released")
+  }
+  same("what is left", registry.connections + registry.topics, 0)
+  for (const name of topics) same("a journal to its end", replay(journal).get(name)?.length, 0)
+}
+
+const runs = 500
+
+describe("the registry against a naive list", () => {
+  it("500 runs of 100 commands: every read, every answer, and the journal replayed", () => {
+    fc.assert(fc.property(fc.array(command, { minLength: 100, maxLength: 100 }), play), {
+      seed: seedOf("registry model", runs),
+      numRuns: runs
+    })
+    for (const [what, times] of Object.entries(met)) expect(times, what).toBeGreaterThan(100)
+  })
+})

@@ -1,0 +1,302 @@
+import { afterEach, beforeEach, describe, expect, it, vi } from "@effect/vitest"
+import type { Step } from "../../../src/internal/feed/delta.js"
+import type { Reply } from "../../../src/redis/client/port.js"
+import { Keys } from "../../../src/redis/protocol/keys.js"
+import { type Followed, Followers } from "../../../src/redis/read/copies.js"
+import { type Asked, FakePort, turn } from "../../support/port.js"
+
+const HOLD = 20_000
+
+const connections = (...names: ReadonlyArray<string>): ReadonlyArray<Reply> =>
+  names.flatMap((name) => [name, `1 1 {}\n${name}`])
+
+/** What `read` answers of a topic with one member at a version; its members by pages when `history` is asked for so. */
+const standing = (version: number, members: Reply = connections("r.1"), history = "h", epoch = "e"): Reply => [
+  `${epoch} 0`,
+  `${version} t${version}`,
+  history,
+  ["r"],
+  1,
+  members
+]
+
+/** Another joins. */
+const message = (to: number): string =>
+  JSON.stringify(["e", to - 1, `t${to - 1}`, to, `t${to}`, 0, "+", `r.${to}`, 1, `r.${to}`, {}])
+
+describe("the topics that are followed", () => {
+  let port: FakePort
+  let followers: Followers
+  let steps: Array<Step>
+  let resyncs: Array<string>
+  let now: number
+
+  beforeEach(() => {
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] })
+    port = new FakePort()
+    steps = []
+    resyncs = []
+    now = 0
+    followers = new Followers({
+      port,
+      partitions: [new Keys("presence", 0)],
+      hold: HOLD,
+      now: () => now,
+      onStep: (step) => steps.push(step),
+      onEmpty: () => resyncs.push("empty"),
+      onResync: (reason) => resyncs.push(reason),
+      onFailure: () => {}
+    })
+  })
+  afterEach(() => {
+    followers.close()
+    vi.useRealTimers()
+  })
+
+  const pass = async (ms: number): Promise<void> => {
+    now += ms
+    vi.advanceTimersByTime(ms)
+    await turn()
+  }
+
+  /** A topic that is read and stands at version 5. */
+  const followed = async (topic = "room"): Promise<Followed> => {
+    const followed = followers.hold(topic)
+    port.take("subscribe").answer()
+    await turn()
+    port.take("read").answer(standing(5))
+    await turn()
+    expect(followers.live(topic)).toBe(followed)
+    return followed
+  }
+
+  const hear = (text: string, topic = "room"): boolean => followers.onMessage(`presence:{0}:t:${topic}`, text)
+
+  const answered = async (asked: Asked, reply?: Reply): Promise<void> => {
+    asked.answer(reply)
+    await turn()
+  }
+
+  it("are read once the subscription is acknowledged, so that nothing between is missed", async () => {
+    const room = followers.hold("room")
+    await turn()
+    expect(port.names).toEqual(["subscribe"])
+    await answered(port.take("subscribe"))
+    expect(port.names).toEqual(["read"])
+    hear(message(6))
+    await answered(port.take("read"), standing(5))
+    expect(room.model.standing.version).toBe(6)
+    expect(port.names).toEqual([])
+  })
+
+  it("are read again, after a pause that grows, until a read succeeds", async () => {
+    followers.hold("room")
+    port.take("subscribe").fail()
+    await turn()
+    await pass(20)
+    await answered(port.take("subscribe"))
+    port.take("read").fail()
+    await turn()
+    await pass(39)
+    expect(port.names).toEqual([])
+    await pass(1)
+    await answered(port.take("read"), standing(5))
+    expect(followers.live("room")).toBeDefined()
+  })
+
+  it("ask for a claim of a partition that has no data at all, and are read again", async () => {
+    followers.hold("room")
+    await answered(port.take("subscribe"))
+    await answered(port.take("read"), [null, null, "h", [], 0, []])
+    expect(resyncs).toEqual(["empty"])
+    await pass(20)
+    await answered(port.take("read"), standing(5))
+    expect(followers.live("room")).toBeDefined()
+  })
+
+  it("that are large are read by pages, from the start again when the pages came from two Redis", async () => {
+    const room = followers.hold("room")
+    await answered(port.take("subscribe"))
+    const first = port.take("read")
+    expect(first.args).toEqual(["room", 1_000, "follow"])
+    await answered(first, standing(5, null))
+    expect(port.asked.map(({ args }) => args)).toEqual([["presence:{0}:m:room", "0", "COUNT", 500]])
+    await answered(port.take("HSCAN"), ["8", connections("r.1", "r.2")])
+    expect(port.asked.map(({ args }) => args[1])).toEqual(["8"])
+    await answered(port.take("HSCAN"), ["0", connections("r.3")])
+    await answered(port.take("read"), standing(5, null, "another"))
+    expect(room.model.isLive).toBe(false)
+    await pass(20)
+    await answered(port.take("read"), standing(5, null, "another"))
+    await answered(port.take("HSCAN"), ["0", connections("r.1", "r.3")])
+    await answered(port.take("read"), standing(5, null, "another"))
+    expect(room.model.isLive).toBe(true)
+  })
+
+  it("wait at the end of a read for messages that are on their way, and are read again when these do not come", async () => {
+    const room = await followed()
+    room.again = undefined
+    hear(message(8))
+    await turn()
+    const read = async (): Promise<void> => {
+      await answered(port.take("read"), standing(8, null))
+      await answered(port.take("HSCAN"), ["0", connections("r.1")])
+      await answered(port.take("read"), standing(9, null))
+    }
+    await read()
+    await pass(200)
+    hear(message(9))
+    await turn()
+    expect(room.model.standing.version).toBe(9)
+    hear(message(11))
+    await turn()
+    await answered(port.take("read"), standing(11, null))
+    await answered(port.take("HSCAN"), ["0", connections("r.1")])
+    await answered(port.take("read"), standing(12, null))
+    await pass(299)
+    expect(port.names).toEqual([])
+    await pass(1)
+    await pass(20)
+    expect(port.names).toEqual(["read"])
+  })
+
+  it("are read again 300 ms after our own write if its message has not come", async () => {
+    const room = await followed()
+    followers.onWritten("e", new Map([["room", 6]]))
+    expect(room.hasReached).toBe(false)
+    hear(message(6))
+    await pass(300)
+    expect([room.hasReached, port.names]).toEqual([true, []])
+    followers.onWritten("e", new Map([["room", 7]]))
+    // An older write's answer comes late.
+    followers.onWritten("e", new Map([["room", 6]]))
+    await pass(299)
+    expect([room.hasReached, port.names]).toEqual([false, []])
+    await pass(1)
+    expect(port.names).toEqual(["read"])
+    expect(resyncs).toEqual(["late message"])
+  })
+
+  it("are compared with Redis every ten seconds, and read again if they still differ 300 ms later", async () => {
+    await followed("a")
+    await followed("b")
+    await followed("c")
+    await pass(9_999)
+    await followers.patrol()
+    expect(port.names).toEqual([])
+    await pass(1)
+    void followers.patrol()
+    await answered(port.take("subscribe"))
+    const digest = port.take("HMGET")
+    expect(digest.args).toEqual(["presence:{0}:v", "", "a", "b", "c"])
+    await answered(digest, ["e 0", "5 t5", "6 t6", "6 t6"])
+    await pass(299)
+    hear(message(6), "b")
+    expect(port.names).toEqual([])
+    await pass(1)
+    const again = port.take("HMGET")
+    expect(again.args).toEqual(["presence:{0}:v", "", "b", "c"])
+    await answered(again, ["e 0", "6 t6", "6 t6"])
+    expect(port.asked.map(({ args }) => args[0])).toEqual(["c"])
+    expect(resyncs).toEqual(["digest"])
+  })
+
+  it("are all subscribed to again when the subscriber is back, and then compared, 500 with a command", async () => {
+    for (let i = 0; i < 1_200; i++) followers.hold(`room ${i}`)
+    for (let i = 0; i < 1_200; i++) port.take("subscribe").answer()
+    await turn()
+    for (let i = 0; i < 1_200; i++) port.take("read").answer(standing(5))
+    await turn()
+    followers.onSubscriberDown()
+    void followers.onSubscriberReady()
+    await turn()
+    expect(port.names).toEqual(["subscribe"])
+    const subscribe = port.take("subscribe")
+    expect(subscribe.args).toHaveLength(1_200)
+    await answered(subscribe)
+    for (const topics of [500, 500, 200]) {
+      expect(port.names).toEqual(["HMGET"])
+      const digest = port.take("HMGET")
+      expect(digest.args).toHaveLength(topics + 2)
+      await answered(digest, ["e 0", ...Array.from({ length: topics }, () => "5 t5")])
+    }
+    expect(port.names).toEqual([])
+  })
+
+  it("are subscribed to again by the next digest when that failed", async () => {
+    await followed()
+    followers.onSubscriberDown()
+    const failed = followers.onSubscriberReady().catch(() => "failed")
+    port.take("subscribe").fail()
+    expect(await failed).toBe("failed")
+    await pass(10_000)
+    void followers.patrol()
+    expect(port.take("subscribe").args).toEqual(["presence:{0}:t:room"])
+  })
+
+  it("are looked at once more before those leave whom Redis has lost", async () => {
+    await followed()
+    followers.onSubscriberDown()
+    void followers.onSubscriberReady()
+    await answered(port.take("subscribe"))
+    await answered(port.take("HMGET"), ["f 0", null])
+    await pass(300)
+    await answered(port.take("HMGET"), ["f 0", null])
+    await answered(port.take("read"), ["f 0", null, "h", ["r"], 0, []])
+    expect(steps.map(({ changes }) => changes)).toEqual([[]])
+    now += HOLD - 1
+    void followers.patrol()
+    await turn()
+    if (port.names.includes("subscribe")) await answered(port.take("subscribe"))
+    if (port.names.includes("HMGET")) await answered(port.take("HMGET"), ["f 0", null])
+    expect(port.names).toEqual([])
+    now += 1
+    void followers.patrol()
+    await turn()
+    await answered(port.take("read"), ["f 0", null, "h", ["r"], 0, []])
+    expect(steps.map(({ changes }) => changes.map(({ type, key }) => [type, key]))).toEqual([[], [["leave", "r.1"]]])
+  })
+
+  it("that go while they are read again tell nothing of what was read by then", async () => {
+    const room = await followed()
+    hear(message(8))
+    await answered(port.take("read"), standing(8, null))
+    followers.release(room)
+    // Who follows it anew has a copy of their own; the old one, half read, would tell them of leaves.
+    followers.hold("room")
+    await answered(port.take("HSCAN"), ["9", connections("r.2")])
+    while (port.names.includes("read")) await answered(port.take("read"), standing(8, null))
+    expect(steps).toEqual([])
+  })
+
+  it("are unsubscribed from when the last holder goes", async () => {
+    const room = await followed()
+    expect(followers.hold("room")).toBe(room)
+    followers.release(room)
+    expect(port.names).toEqual([])
+    followers.release(room)
+    expect(port.take("unsubscribe").args).toEqual(["presence:{0}:t:room"])
+    expect([followers.size, hear(message(6))]).toEqual([0, false])
+  })
+
+  it("that go while they are subscribed to are unsubscribed from, unless they are followed anew by then", async () => {
+    followers.release(followers.hold("gone"))
+    followers.release(followers.hold("back"))
+    const back = followers.hold("back")
+    await answered(port.take("subscribe"))
+    expect(port.take("unsubscribe").args).toEqual(["presence:{0}:t:gone"])
+    await answered(port.take("subscribe"))
+    expect(port.names).not.toContain("unsubscribe")
+    await answered(port.take("subscribe"))
+    await answered(port.take("read"), standing(5))
+    await answered(port.take("read"), standing(5))
+    await answered(port.take("read"), standing(5))
+    expect(followers.live("back")).toBe(back)
+    // The same when the subscriber comes back.
+    followers.onSubscriberDown()
+    void followers.onSubscriberReady()
+    followers.release(back)
+    await answered(port.take("subscribe"))
+    expect(port.take("unsubscribe").args).toEqual(["presence:{0}:t:back"])
+  })
+})

@@ -1,0 +1,165 @@
+import { describe, expect, it } from "@effect/vitest"
+import type { ApplyCall, BeatAnswer, BeatCall } from "../../../src/redis/protocol/calls.js"
+import { Replica } from "../../../src/redis/write/lease.js"
+
+const beaten = (more: Partial<BeatAnswer & { readonly status: "OK" }> = {}): BeatAnswer => ({
+  status: "OK",
+  epoch: "e",
+  history: "h",
+  connections: 0,
+  late: [],
+  evicted: [],
+  ...more
+})
+
+const written = (call: ApplyCall) => ({
+  status: "OK" as const,
+  epoch: "e",
+  changed: call.operations.length,
+  emptied: false,
+  versions: new Map<string, number>(),
+  forbidden: []
+})
+
+/** A replica that has its lease, and one connection that Redis has. */
+const settled = (): Replica => {
+  const replica = new Replica("r")
+  const claim = replica.beat()
+  expect(claim.mode).toBe("claim")
+  replica.beatAnswered(claim, beaten())
+  replica.writer.join("t", "alice", 1, {})
+  const call = write(replica)
+  replica.written(call, written(call))
+  return replica
+}
+
+const write = (replica: Replica): ApplyCall => {
+  const call = replica.write()
+  if (call === undefined) throw new Error("there is nothing to write")
+  return call
+}
+
+const quiet = { beat: false, recover: false, late: [], epochChanged: false, refused: undefined }
+
+describe("a replica", () => {
+  it("writes nothing before it has claimed its lease", () => {
+    const replica = new Replica("r")
+    replica.writer.join("t", "alice", 1, {})
+    expect(replica.write()).toBeUndefined()
+    replica.beatAnswered(replica.beat(), undefined)
+    expect(replica.write()).toBeUndefined()
+    expect(replica.beatAnswered(replica.beat(), beaten())).toEqual(quiet)
+    expect(write(replica).operations).toHaveLength(1)
+  })
+
+  it("numbers everything that it sends, each with a tag of its own", () => {
+    const replica = settled()
+    const calls: Array<BeatCall | ApplyCall> = [replica.beat(), replica.about("reap", "s", []), replica.beat()]
+    const numbers = calls.map(({ number }) => number)
+    expect(numbers).toEqual([...numbers].sort((a, b) => a - b))
+    expect(new Set(calls.map(({ tag }) => tag)).size).toBe(3)
+  })
+
+  it("beats again without waiting for an answer", () => {
+    const replica = settled()
+    const lost = replica.beat()
+    const next = replica.beat()
+    expect(next.mode).toBe("beat")
+    expect(replica.beatAnswered(next, beaten({ connections: 1 }))).toEqual(quiet)
+    expect(replica.beatAnswered(lost, undefined)).toEqual(quiet)
+  })
+
+  it.each(["beat", "write"])("that hears LEASE from a %s claims, writes everything and disowns the rest", (from) => {
+    const replica = settled()
+    if (from === "beat") {
+      expect(replica.beatAnswered(replica.beat(), { status: "LEASE" })).toEqual({ ...quiet, beat: true })
+    } else {
+      replica.writer.join("t", "bob", 2, {})
+      expect(replica.written(write(replica), { status: "LEASE" })).toEqual({ ...quiet, beat: true })
+    }
+    expect(replica.write()).toBeUndefined()
+    const claim = replica.beat()
+    expect(claim.mode).toBe("claim")
+    expect(replica.beatAnswered(claim, beaten())).toEqual({ ...quiet, recover: true })
+    expect(
+      write(replica)
+        .operations.map(({ seq }) => seq)
+        .sort()
+    ).toEqual(from === "beat" ? [1] : [1, 2])
+  })
+
+  it("claims once, however many calls were refused, and forgets what was refused before the claim", () => {
+    const replica = settled()
+    replica.writer.join("t", "bob", 2, {})
+    const first = write(replica)
+    replica.writer.join("t", "carol", 3, {})
+    const second = write(replica)
+    const late = replica.beat()
+    expect(replica.written(first, { status: "LEASE" }).beat).toBe(true)
+    expect(replica.written(second, { status: "LEASE" }).beat).toBe(false)
+    replica.beatAnswered(replica.beat(), beaten())
+    expect(replica.isIn).toBe(true)
+    expect(replica.beatAnswered(late, { status: "LEASE" })).toEqual(quiet)
+    expect(replica.isIn).toBe(true)
+  })
+
+  it("recovers when Redis counts other connections than it holds, but not while it writes", () => {
+    const replica = settled()
+    expect(replica.beatAnswered(replica.beat(), beaten({ connections: 1 })).recover).toBe(false)
+    expect(replica.beatAnswered(replica.beat(), beaten({ connections: 0 })).recover).toBe(true)
+    const call = write(replica)
+    expect(replica.beatAnswered(replica.beat(), beaten({ connections: 0 })).recover).toBe(false)
+    replica.written(call, written(call))
+    const before = replica.beat()
+    replica.writer.join("t", "bob", 2, {})
+    const meanwhile = write(replica)
+    replica.written(meanwhile, written(meanwhile))
+    expect(replica.beatAnswered(before, beaten({ connections: 1 })).recover).toBe(false)
+  })
+
+  it("recovers when Redis restarted or failed over, as the last writes may be lost", () => {
+    const replica = settled()
+    replica.beatAnswered(replica.beat(), beaten({ connections: 1 }))
+    expect(replica.beatAnswered(replica.beat(), beaten({ connections: 1, history: "other" })).recover).toBe(true)
+    expect(write(replica).operations).toHaveLength(1)
+  })
+
+  it("beats again when its beat was overtaken, unless another is on its way", () => {
+    const replica = settled()
+    const first = replica.beat()
+    const second = replica.beat()
+    expect(replica.beatAnswered(first, { status: "STALE" }).beat).toBe(false)
+    expect(replica.beatAnswered(second, { status: "STALE" }).beat).toBe(true)
+  })
+
+  it("says again what was refused as stale", () => {
+    const replica = settled()
+    replica.writer.join("t", "bob", 2, {})
+    const stale = write(replica)
+    expect(replica.written(stale, { status: "STALE" })).toEqual(quiet)
+    expect(write(replica).operations).toEqual(stale.operations)
+  })
+
+  it("hears of evictions, says that it has until Redis knows, and does not write them again", () => {
+    const replica = settled()
+    replica.beatAnswered(replica.beat(), beaten({ connections: 0, evicted: ["1:t"] }))
+    expect(replica.writer.evicted.map(({ key }) => key)).toEqual(["alice"])
+    const lost = replica.beat()
+    expect(lost.seen).toEqual(["1:t"])
+    replica.beatAnswered(lost, undefined)
+    const next = replica.beat()
+    expect(next.seen).toEqual(["1:t"])
+    replica.beatAnswered(next, beaten())
+    expect(replica.beat().seen).toEqual([])
+    expect(replica.write()).toBeUndefined()
+  })
+
+  it("says so when a new data set is there, and when others live by other settings; it never reaps itself", () => {
+    const replica = settled()
+    expect(replica.beatAnswered(replica.beat(), beaten({ connections: 1, epoch: "new" })).epochChanged).toBe(true)
+    expect(replica.beatAnswered(replica.beat(), { status: "SHARED", theirs: "x" }).refused).toBe("x")
+    expect(
+      replica.beatAnswered(replica.beat(), beaten({ connections: 1, epoch: "new", late: ["s", "r"] })).late
+    ).toEqual(["s"])
+  })
+})

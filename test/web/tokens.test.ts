@@ -1,0 +1,414 @@
+import { describe, expect, it, vi } from "@effect/vitest"
+import { REALTIME_SUBSCRIBE_STATES, RealtimeClient, type WebSocketLikeConstructor } from "@supabase/realtime-js"
+import { Duration, Effect, TestClock } from "effect"
+import { WebSocket } from "ws"
+import { serve, token, withSecret } from "../server/support/server.js"
+import { connect, phoenixUrl, supabaseUrl } from "../socket/support/client.js"
+import { join, phoenixSocket } from "../socket/support/phoenix.js"
+import { ask, follow, over } from "../support/http.js"
+
+// Real sockets, on machines that may be busy.
+vi.setConfig({ testTimeout: 20_000 })
+
+const everywhere = (sub: string, more: Record<string, unknown> = {}) => token({ sub, topics: ["*"], ...more })
+
+/** Who is on a topic, as somebody who may see everything reads it. */
+const list = (port: number, topic = "room") =>
+  Effect.map(ask(port, `/presence/${topic}?access_token=${everywhere("root")}`), ({ json }) => json)
+
+const start = Effect.map(serve({ ...withSecret, diffInterval: Duration.zero }), (port) => ({
+  port,
+  url: `ws://127.0.0.1:${port}`
+}))
+
+const authToken = (jwt: string) => ({
+  protocols: ["phoenix", `base64url.bearer.phx.${Buffer.from(jwt).toString("base64").replaceAll("=", "")}`]
+})
+
+const refused = (reason: string) => ({ status: "error", response: { reason } })
+const ok = { status: "ok", response: {} }
+
+/** Tokens that are bad, and why. */
+const bad: ReadonlyArray<readonly [string, string]> = [
+  ["no token at all", "abc"],
+  ["three parts that are none", "a.b.c"],
+  ["another secret", token({ sub: "alice", topics: ["*"] }, { secret: "guessed" })],
+  [
+    "another algorithm, with the right secret",
+    token({ sub: "alice", topics: ["*"] }, { alg: "HS512", hash: "sha512" })
+  ],
+  ["HS256 named as another algorithm", token({ sub: "alice", topics: ["*"] }, { alg: "RS256" })],
+  ["no algorithm", token({ sub: "alice", topics: ["*"] }, { alg: "none" })],
+  ["claims that were changed", everywhere("alice").replace(/\.[^.]+\./, `.${everywhere("bob").split(".")[1]}.`)],
+  ["expired", everywhere("alice", { exp: 100 })],
+  ["not valid yet", everywhere("alice", { nbf: 101 })],
+  ["exp is no number", everywhere("alice", { exp: "later" })],
+  ["nbf is no number", everywhere("alice", { nbf: "now" })],
+  ["no sub", token({ topics: ["*"] })],
+  ["an empty sub", everywhere("")],
+  ["a sub that is no string", token({ sub: 7, topics: ["*"] })],
+  ["topics that are no list", token({ sub: "alice", topics: "*" })],
+  ["topics that are not all strings", token({ sub: "alice", topics: ["*", 7] })]
+]
+
+describe("a bad token refuses", () => {
+  it.scoped("at the upgrade with 403, wherever in the request it stands, and on both routes", () =>
+    Effect.gen(function* () {
+      const { url } = yield* start
+      yield* TestClock.setTime(100_000)
+      for (const [why, jwt] of bad) {
+        expect([why, yield* Effect.flip(connect(phoenixUrl(url), authToken(jwt)))]).toEqual([why, 403])
+        expect([why, yield* Effect.flip(connect(phoenixUrl(url, `vsn=2.0.0&token=${jwt}`)))]).toEqual([why, 403])
+        expect([why, yield* Effect.flip(connect(phoenixUrl(url, `access_token=${jwt}`)))]).toEqual([why, 403])
+        expect([why, yield* Effect.flip(connect(supabaseUrl(url, `token=${jwt}`)))]).toEqual([why, 403])
+        if (jwt.split(".").length !== 3) continue
+        expect([why, yield* Effect.flip(connect(phoenixUrl(url, `apikey=${jwt}`)))]).toEqual([why, 403])
+      }
+    })
+  )
+
+  it.scoped("at the join with the reason unauthorized, and the socket goes on", () =>
+    Effect.gen(function* () {
+      const { url, port } = yield* start
+      yield* TestClock.setTime(100_000)
+      // Also where a good one stands behind it.
+      const phoenix = yield* connect(phoenixUrl(url, `vsn=2.0.0&token=${everywhere("alice")}`))
+      const supabase = yield* connect(supabaseUrl(url))
+      for (const [i, [why, jwt]] of [...bad, ["not even a text", { a: 1 }] as const].entries()) {
+        phoenix.say(`${i}`, `${i}`, "room", "phx_join", { key: "alice", access_token: jwt })
+        expect([why, yield* phoenix.reply(`${i}`)]).toEqual([why, refused("unauthorized")])
+        phoenix.say(`${i}`, `${i} token`, "room", "phx_join", { key: "alice", token: jwt })
+        expect([why, yield* phoenix.reply(`${i} token`)]).toEqual([why, refused("unauthorized")])
+        supabase.say(`${i}`, `${i}`, "realtime:room", "phx_join", { config: {}, access_token: jwt })
+        expect([why, yield* supabase.reply(`${i}`)]).toEqual([why, refused("unauthorized")])
+      }
+      phoenix.say("x", "x", "room", "phx_join", { key: "alice" })
+      expect(yield* phoenix.reply("x")).toEqual(ok)
+      expect(yield* list(port)).toEqual([{ key: "alice", metas: [{}] }])
+    })
+  )
+
+  it.scoped("over HTTP with 401, as does none", () =>
+    Effect.gen(function* () {
+      const { port } = yield* start
+      yield* TestClock.setTime(100_000)
+      for (const path of ["/presence/room", "/presence/room/count", "/presence/room/events"]) {
+        const none = yield* ask(port, path)
+        expect([none.status, none.json, none.headers["www-authenticate"]]).toEqual([
+          401,
+          { error: "unauthorized" },
+          "Bearer"
+        ])
+      }
+      for (const [why, jwt] of bad) {
+        const authorization = `Bearer ${jwt}`
+        expect([why, (yield* ask(port, "/presence/room", { headers: { authorization } })).status]).toEqual([why, 401])
+        expect([why, (yield* ask(port, `/presence/room?access_token=${jwt}`)).status]).toEqual([why, 401])
+        expect([why, (yield* ask(port, `/presence/room/events?key=a&access_token=${jwt}`)).status]).toEqual([why, 401])
+      }
+    })
+  )
+})
+
+describe("where a token comes from", () => {
+  /** All the places at once, the first one first; each says who it is. */
+  const places = ["access_token", "token", "authToken", "URL access_token", "URL token", "URL apikey"] as const
+
+  for (const [i, place] of places.entries()) {
+    it.scoped(`a socket: ${place}${i === places.length - 1 ? "" : ", before those behind it"}`, () =>
+      Effect.gen(function* () {
+        const { port, url } = yield* start
+        const there = new Set<string>(places.slice(i))
+        const given = (name: (typeof places)[number], as: string) =>
+          there.has(name) ? { [as]: everywhere(`by ${name}`) } : {}
+        const query = new URLSearchParams({
+          ...given("URL apikey", "apikey"),
+          ...given("URL token", "token"),
+          ...given("URL access_token", "access_token"),
+          vsn: "2.0.0"
+        })
+        const client = yield* connect(
+          phoenixUrl(url, query.toString()),
+          there.has("authToken") ? authToken(everywhere("by authToken")) : {}
+        )
+        expect(client.ws.protocol).toBe(there.has("authToken") ? "phoenix" : "")
+        client.say("1", "1", "room", "phx_join", {
+          key: "me",
+          ...given("token", "token"),
+          ...given("access_token", "access_token")
+        })
+        expect(yield* client.reply("1")).toEqual(ok)
+        expect(yield* list(port)).toEqual([{ key: `by ${place}`, metas: [{}] }])
+      })
+    )
+  }
+
+  it.scoped("an apikey without two dots is none, nor is what is empty: the socket opens and the join is refused", () =>
+    Effect.gen(function* () {
+      const { url } = yield* start
+      for (const query of ["", "apikey=anon", "apikey=a.b", "apikey=a.b.c.d", "token=&access_token=", "apikey=.."]) {
+        const opened = yield* Effect.either(connect(phoenixUrl(url, `${query}&vsn=2.0.0`)))
+        if (query === "apikey=..") {
+          expect(opened).toMatchObject({ _tag: "Left", left: 403 })
+        } else if (opened._tag === "Right") {
+          opened.right.say("1", "1", "room", "phx_join", { access_token: null, token: "" })
+          expect([query, yield* opened.right.reply("1")]).toEqual([query, refused("unauthorized")])
+        } else {
+          expect.fail(`${query} was refused`)
+        }
+      }
+    })
+  )
+
+  it.scoped("HTTP: the Authorization header, then access_token; no other scheme, no other parameter", () =>
+    Effect.gen(function* () {
+      const { port } = yield* start
+      const status = (path: string, authorization?: string) =>
+        Effect.map(ask(port, path, authorization === undefined ? {} : { headers: { authorization } }), (a) => a.status)
+      const good = everywhere("alice")
+      expect(yield* status("/presence/room", `Bearer ${good}`)).toBe(200)
+      expect(yield* status("/presence/room", `bearer ${good}`)).toBe(200)
+      expect(yield* status(`/presence/room?access_token=${good}`)).toBe(200)
+      expect(yield* status(`/presence/room?access_token=${good}`, "Basic YTpi")).toBe(200)
+      expect(yield* status(`/presence/room?access_token=${good}`, "Bearer bad")).toBe(401)
+      expect(yield* status("/presence/room?access_token=bad", `Bearer ${good}`)).toBe(200)
+      expect(yield* status(`/presence/room?token=${good}`)).toBe(401)
+      expect(yield* status(`/presence/room?apikey=${good}`)).toBe(401)
+    })
+  )
+
+  it.scoped("/, its script, /health and /metrics need none", () =>
+    Effect.gen(function* () {
+      const { port } = yield* start
+      const [, script] = /src="([^"]+)"/.exec((yield* ask(port, "/")).text) ?? []
+      for (const path of ["/", `/${script}`, "/health", "/metrics"]) {
+        expect([path, (yield* ask(port, path)).status]).toEqual([path, 200])
+      }
+    })
+  )
+})
+
+describe("topics", () => {
+  const cases: ReadonlyArray<readonly [ReadonlyArray<string> | undefined, string, boolean]> = [
+    [["room"], "room", true],
+    [["lobby", "room"], "room", true],
+    [["room"], "room:1", false],
+    [["room:*"], "room:1", true],
+    [["room:*"], "room:", true],
+    [["room:*"], "room", false],
+    [["room:*"], "a room:1", false],
+    [["*"], "anything", true],
+    [["*room"], "a room", false],
+    [["*room"], "*room", true],
+    [["r*m"], "room", false],
+    [["r**"], "r*", true],
+    [["r**"], "room", false],
+    [["r.om"], "room", false],
+    [["realtime:*"], "room", false],
+    [[], "room", false],
+    [undefined, "room", false]
+  ]
+  for (const [topics, topic, allowed] of cases) {
+    it.scoped(`${JSON.stringify(topics)} ${allowed ? "lets into" : "keeps out of"} ${topic}`, () =>
+      Effect.gen(function* () {
+        const { port, url } = yield* start
+        const jwt = token({ sub: "alice", ...(topics === undefined ? {} : { topics }) })
+        const phoenix = yield* connect(phoenixUrl(url, `vsn=2.0.0&token=${jwt}`))
+        phoenix.say("1", "1", topic, "phx_join", { key: "alice" })
+        expect(yield* phoenix.reply("1")).toEqual(allowed ? ok : refused("forbidden topic"))
+        // Its topic is the one without the prefix.
+        const supabase = yield* connect(supabaseUrl(url))
+        supabase.say("1", "1", `realtime:${topic}`, "phx_join", { config: {}, access_token: jwt })
+        expect(yield* supabase.reply("1")).toMatchObject({ status: allowed ? "ok" : "error" })
+        const headers = { authorization: `Bearer ${jwt}` }
+        const answer = yield* ask(port, `/presence/${encodeURIComponent(topic)}`, { headers })
+        expect([answer.status, answer.json]).toEqual(
+          allowed ? [200, [{ key: "alice", metas: [{}] }]] : [403, { error: "forbidden topic" }]
+        )
+      })
+    )
+  }
+})
+
+describe("sub", () => {
+  it.scoped("is the key whatever the client asks for: Phoenix, HTTP and Supabase, in pushes too", () =>
+    Effect.gen(function* () {
+      const { port, url } = yield* start
+      const query = (sub: string) => `vsn=2.0.0&token=${everywhere(sub)}`
+      const joined = yield* connect(phoenixUrl(url, query("joined")))
+      joined.say("1", "1", "room", "phx_join", { key: "mallory", meta: { a: 1 } })
+      yield* joined.reply("1")
+      const watcher = yield* connect(phoenixUrl(url, query("pushed")))
+      watcher.say("1", "1", "room", "phx_join", {})
+      yield* watcher.heard("presence_state")
+      watcher.say("1", "2", "room", "presence", { event: "track", key: "mallory", payload: { b: 2 } })
+      expect(yield* watcher.reply("2")).toEqual(ok)
+      const supabase = yield* connect(supabaseUrl(url, query("supabase")))
+      supabase.say("1", "1", "realtime:room", "phx_join", { config: { presence: { key: "mallory" } } })
+      yield* supabase.reply("1")
+      supabase.say("1", "2", "realtime:room", "presence", { event: "track", payload: { c: 3 }, key: "mallory" })
+      supabase.say("1", "3", "realtime:room", "presence", { event: "track", payload: { c: 4 } })
+      yield* supabase.reply("3")
+      const events = yield* follow(port, `/presence/room/events?key=mallory&access_token=${everywhere("followed")}`)
+      yield* events.next
+      yield* events.next
+      expect(yield* list(port)).toEqual([
+        { key: "followed", metas: [{}] },
+        { key: "joined", metas: [{ a: 1 }] },
+        { key: "pushed", metas: [{ b: 2 }] },
+        { key: "supabase", metas: [{ c: 4 }] }
+      ])
+    })
+  )
+
+  it.scoped("who asks for no key watches, and nobody is tracked", () =>
+    Effect.gen(function* () {
+      const { port, url } = yield* start
+      const client = yield* connect(phoenixUrl(url, `vsn=2.0.0&token=${everywhere("alice")}`))
+      client.say("1", "1", "room", "phx_join", {})
+      yield* client.heard("presence_state")
+      yield* follow(port, `/presence/room/events?access_token=${everywhere("alice")}`)
+      expect(yield* list(port)).toEqual([])
+    })
+  )
+})
+
+describe("a token that expires", () => {
+  it.scoped("closes its channels, unless an access_token push brought a newer one", () =>
+    Effect.gen(function* () {
+      const { port, url } = yield* start
+      const client = yield* connect(phoenixUrl(url, `vsn=2.0.0&token=${everywhere("alice", { exp: 10 })}`))
+      client.say("1", "1", "kept", "phx_join", { key: "alice" })
+      client.say("2", "2", "room", "phx_join", { key: "alice" })
+      yield* client.reply("2")
+      client.say("1", "3", "kept", "access_token", { access_token: everywhere("alice", { exp: 30 }) })
+      client.say(null, "4", "phoenix", "heartbeat", {})
+      yield* client.reply("4")
+      yield* TestClock.adjust("10 seconds")
+      expect(yield* client.heard("phx_close")).toEqual(["2", null, "room", "phx_close", {}])
+      expect(yield* list(port)).toEqual([])
+      expect(yield* list(port, "kept")).toEqual([{ key: "alice", metas: [{}] }])
+      // The token of the URL is bad by now.
+      client.say("5", "5", "room", "phx_join", { key: "alice" })
+      expect(yield* client.reply("5")).toEqual(refused("unauthorized"))
+      client.say("6", "6", "room", "phx_join", { key: "alice", access_token: everywhere("alice", { exp: 30 }) })
+      expect(yield* client.reply("6")).toEqual(ok)
+    })
+  )
+
+  it.scoped("keeps its channels with a push that brings somebody else's, a forbidden or a bad one, no longer", () =>
+    Effect.gen(function* () {
+      const { url } = yield* start
+      const client = yield* connect(phoenixUrl(url, `vsn=2.0.0&token=${everywhere("alice", { exp: 10 })}`))
+      client.say("1", "1", "room", "phx_join", { key: "alice" })
+      yield* client.reply("1")
+      const worthless = [
+        everywhere("bob", { exp: 30 }),
+        token({ sub: "alice", topics: ["lobby"], exp: 30 }),
+        token({ sub: "alice", topics: ["*"], exp: 30 }, { secret: "guessed" }),
+        "abc"
+      ]
+      for (const access_token of worthless) client.say("1", null, "room", "access_token", { access_token })
+      client.say(null, "2", "phoenix", "heartbeat", {})
+      yield* client.reply("2")
+      expect(client.frames.some(([, , , event]) => event === "phx_close")).toBe(false)
+      yield* TestClock.adjust("10 seconds")
+      yield* client.heard("phx_close")
+    })
+  )
+
+  it.scoped("ends the event streams that track or follow by it, and no other", () =>
+    Effect.gen(function* () {
+      const { port } = yield* start
+      const short = everywhere("short", { exp: 10 })
+      const stays = yield* follow(port, `/presence/room/events?access_token=${everywhere("root")}`)
+      const tracks = yield* follow(port, `/presence/room/events?key=x&access_token=${short}`)
+      const follows = yield* follow(port, "/presence/room/events", { authorization: `Bearer ${short}` })
+      expect(yield* list(port)).toEqual([{ key: "short", metas: [{}] }])
+      yield* TestClock.adjust("10 seconds")
+      expect([yield* over(tracks), yield* over(follows)]).toEqual(["end", "end"])
+      expect((yield* ask(port, `/presence/room/events?access_token=${short}`)).status).toBe(401)
+      expect(yield* stays.next).toMatchObject({ event: "snapshot" })
+      expect(yield* stays.next).toMatchObject({ data: { joins: [{ key: "short" }] } })
+      expect(yield* stays.next).toMatchObject({ data: { leaves: [{ key: "short" }] } })
+      expect(yield* list(port)).toEqual([])
+    })
+  )
+})
+
+describe("the clients, unmodified", () => {
+  it.scopedLive("Phoenix: authToken, params of the socket, params of the channel", () =>
+    Effect.gen(function* () {
+      const { port, url } = yield* start
+      const bySocket = yield* phoenixSocket(url, { authToken: everywhere("by authToken") })
+      expect((yield* join(bySocket, "room", { key: "x" })).response).toEqual({})
+      const byParams = yield* phoenixSocket(url, { params: { token: everywhere("by params") } })
+      yield* join(byParams, "room", { key: "x" })
+      const byJoin = yield* phoenixSocket(url)
+      const joined = yield* join(byJoin, "room", { key: "x", token: everywhere("by join") })
+      yield* joined.sees("by authToken:{}", "by join:{}", "by params:{}")
+      expect(yield* list(port)).toHaveLength(3)
+      expect(yield* Effect.flip(join(byJoin, "lobby", { token: token({ sub: "a", topics: ["room"] }) }))).toEqual({
+        reason: "forbidden topic"
+      })
+      expect(yield* Effect.flip(join(byJoin, "lobby"))).toEqual({ reason: "unauthorized" })
+    })
+  )
+
+  it.scopedLive("Phoenix: the channel of an expired token is closed for good, and not joined again", () =>
+    Effect.gen(function* () {
+      const { url } = yield* start
+      const exp = Math.ceil(Date.now() / 1_000) + 2
+      const socket = yield* phoenixSocket(url, { authToken: everywhere("alice", { exp }) })
+      const joined = yield* join(socket, "room", { key: "alice" })
+      yield* joined.isTold("closed")
+      expect(joined.channel.state).toBe("closed")
+      expect(Date.now()).toBeGreaterThanOrEqual(exp * 1_000)
+    })
+  )
+
+  it.scopedLive("Supabase: an apikey that is a token, and setAuth before and after the join", () =>
+    Effect.gen(function* () {
+      const { port, url } = yield* start
+      const client = (apikey: string) =>
+        Effect.acquireRelease(
+          Effect.sync(
+            () =>
+              new RealtimeClient(`${url}/realtime/v1`, {
+                params: { apikey },
+                // The client's type of a transport leaves out what `ws` calls its events.
+                transport: WebSocket as unknown as WebSocketLikeConstructor
+              })
+          ),
+          (client) => Effect.promise(() => client.removeAllChannels())
+        )
+      const subscribe = (client: RealtimeClient, key: string) =>
+        Effect.async<() => Effect.Effect<unknown>, string>((resume) => {
+          const channel = client.channel("room", { config: { presence: { key } } })
+          channel.subscribe((status) =>
+            resume(
+              status === REALTIME_SUBSCRIBE_STATES.SUBSCRIBED
+                ? Effect.succeed(() => Effect.promise(() => channel.track({ by: key })))
+                : Effect.fail(status)
+            )
+          )
+        })
+      const one = yield* client(everywhere("alice"))
+      const trackOne = yield* subscribe(one, "apikey")
+      yield* trackOne()
+      const two = yield* client("anon")
+      expect(yield* Effect.flip(subscribe(two, "none"))).toBe(REALTIME_SUBSCRIBE_STATES.CHANNEL_ERROR)
+      const exp = Math.ceil(Date.now() / 1_000) + 2
+      const three = yield* client("anon")
+      yield* Effect.promise(() => three.setAuth(everywhere("bob", { exp })))
+      const trackThree = yield* subscribe(three, "setAuth")
+      yield* trackThree()
+      yield* Effect.promise(() => three.setAuth(everywhere("bob", { exp: exp + 60 })))
+      yield* Effect.promise(() => vi.waitFor(() => expect(Date.now()).toBeGreaterThan(exp * 1_000 + 1_100), 5_000))
+      expect(yield* list(port)).toEqual([
+        { key: "alice", metas: [{ by: "apikey" }] },
+        { key: "bob", metas: [{ by: "setAuth" }] }
+      ])
+    })
+  )
+})
