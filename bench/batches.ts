@@ -37,7 +37,7 @@ class Batching {
         ...failed,
         onBeaten: () => this.idle(),
         onWritten: () => {
-          if (this.partition.writer.idle) this.idle()
+          if (this.partition.outbox.idle) this.idle()
         }
       }
     )

@@ -5,7 +5,7 @@
 import { Adapter } from "socket.io-adapter"
 import { Awareness, applyAwarenessUpdate, encodeAwarenessUpdate, removeAwarenessStates } from "y-protocols/awareness.js"
 import { Doc } from "yjs"
-import { Connection, Registry } from "../src/internal/state/registry.js"
+import { Registry, TrackedConnection } from "../src/internal/state/registry.js"
 import { check, type Row, type Run } from "./harness.js"
 import { names, nth, perOperation, stopwatch } from "./measure.js"
 
@@ -25,12 +25,12 @@ type Contender = (topics: ReadonlyArray<string>, keys: ReadonlyArray<string>) =>
 
 const registry: Contender = (topics, keys) => {
   let changes = 0
-  const registry = new Registry<Connection>("r", limits, () => {
+  const registry = new Registry<TrackedConnection>("r", limits, () => {
     changes++
   })
   let now = 0
   const track = (key: string, i: number) => {
-    const connection = new Connection(nth(topics, i), key, meta, terms)
+    const connection = new TrackedConnection(nth(topics, i), key, meta, terms)
     registry.track(connection, now++)
     return connection
   }

@@ -29,7 +29,7 @@ import type { PresenceEntry } from "../PresenceEntry.js"
 import type { TrackError, Unauthorized } from "../PresenceError.js"
 import type { Authorize } from "../web/Authorize.js"
 import * as origins from "../web/origins.js"
-import { Feeds, resumeFrom } from "./eventStream.js"
+import { EventStreams, resumeFrom } from "./eventStream.js"
 import { query, type Target, target } from "./target.js"
 
 /**
@@ -90,9 +90,9 @@ export const layerRouter = <R = never>(
       const isAllowed = yield* origins.make(options.allowedOrigins)
       const base = (options.path ?? "/presence").replace(/\/+$/, "")
       const leaveDelay = Duration.decode(options.leaveDelay ?? 0)
-      const feeds = yield* Effect.acquireRelease(
-        Effect.sync(() => new Feeds(Duration.decode(options.diffInterval ?? "50 millis"))),
-        (feeds) => Effect.sync(() => feeds.end())
+      const streams = yield* Effect.acquireRelease(
+        Effect.sync(() => new EventStreams(Duration.decode(options.diffInterval ?? "50 millis"))),
+        (streams) => Effect.sync(() => streams.end())
       )
 
       const list = rememberedJson<ReadonlyArray<PresenceEntry>>()
@@ -110,7 +110,7 @@ export const layerRouter = <R = never>(
           if (request.method === "HEAD") return HttpServerResponse.empty({ status: 200, headers: EVENT_STREAM })
 
           const since = resumeFrom(request.headers["last-event-id"])
-          const feed = yield* feeds.make(
+          const stream = yield* streams.make(
             request,
             presence.changes(topic, { since }),
             since !== undefined,
@@ -120,7 +120,7 @@ export const layerRouter = <R = never>(
           if (joins && grant.key !== undefined) {
             yield* presence.track(topic, grant.key, grant.meta, { ttl: Duration.infinity, leaveDelay })
           }
-          return HttpServerResponse.stream(feed.body, { headers: EVENT_STREAM })
+          return HttpServerResponse.stream(stream.body, { headers: EVENT_STREAM })
         }).pipe(Effect.catchAll((error) => Effect.succeed(refusal(error))))
 
       const route = (request: Request) => {

@@ -1,11 +1,11 @@
 /**
  * One response of server-sent events: a snapshot, then net diffs, as `changes` tells them.
  *
- * - **Pace.** Changes within `diffInterval` of the first travel as one diff ({@link Window}). A comment every 15 s keeps
+ * - **Pace.** Changes within `diffInterval` of the first travel as one diff ({@link NetDiff}). A comment every 15 s keeps
  *   proxies from closing the response.
  * - **A slow reader** is waited for: while its socket is full nothing is taken from `changes`, which holds a bounded
  *   number of changes and answers with a new snapshot when that was not enough.
- * - **Shutdown.** `Feeds.end` ends every response. What a client has not read a second later is cut off, so that one
+ * - **Shutdown.** `EventStreams.end` ends every response. What a client has not read a second later is cut off, so that one
  *   that reads nothing cannot hold the server back. The same when what was granted to one expires.
  */
 import { IncomingMessage } from "node:http"
@@ -13,7 +13,7 @@ import type { HttpServerRequest } from "@effect/platform"
 import { Chunk, Clock, Duration, Effect, Option, type Scope, Stream } from "effect"
 import type { PresenceChange } from "../PresenceChange.js"
 import type { PresenceUnavailable } from "../PresenceError.js"
-import { Window } from "../web/netDiff.js"
+import { NetDiff } from "../web/netDiff.js"
 
 const KEEP_ALIVE = Duration.seconds(15)
 
@@ -25,8 +25,8 @@ const DAY = 86_400_000
 type Changes = Stream.Stream<PresenceChange, PresenceUnavailable>
 
 /** The open responses of a route layer. */
-export class Feeds {
-  private readonly open = new Map<Feed, HttpServerRequest.HttpServerRequest>()
+export class EventStreams {
+  private readonly open = new Map<EventStream, HttpServerRequest.HttpServerRequest>()
   private ended = false
 
   constructor(private readonly diffInterval: Duration.Duration) {}
@@ -40,29 +40,29 @@ export class Feeds {
     changes: Changes,
     resumed: boolean,
     expires?: number | undefined
-  ): Effect.Effect<Feed, PresenceUnavailable, Scope.Scope> {
+  ): Effect.Effect<EventStream, PresenceUnavailable, Scope.Scope> {
     return Effect.gen(this, function* () {
-      const feed = new Feed(yield* Stream.toPull(changes), this.diffInterval)
+      const stream = new EventStream(yield* Stream.toPull(changes), this.diffInterval)
       yield* Effect.acquireRelease(
-        Effect.sync(() => this.open.set(feed, request)),
-        () => Effect.sync(() => this.open.delete(feed))
+        Effect.sync(() => this.open.set(stream, request)),
+        () => Effect.sync(() => this.open.delete(stream))
       )
-      if (this.ended) feed.end()
-      if (!resumed) yield* feed.receive
-      const over = Effect.sync(() => end(feed, request))
+      if (this.ended) stream.end()
+      if (!resumed) yield* stream.receive
+      const over = Effect.sync(() => end(stream, request))
       if (expires !== undefined) yield* Effect.forkScoped(at(expires, over))
-      return feed
+      return stream
     })
   }
 
   end(): void {
     this.ended = true
-    for (const [feed, request] of this.open) end(feed, request)
+    for (const [stream, request] of this.open) end(stream, request)
   }
 }
 
-const end = (feed: Feed, { source }: HttpServerRequest.HttpServerRequest): void => {
-  feed.end()
+const end = (stream: EventStream, { source }: HttpServerRequest.HttpServerRequest): void => {
+  stream.end()
   if (source instanceof IncomingMessage) setTimeout(() => source.socket.destroy(), LAST_READ).unref()
 }
 
@@ -73,7 +73,7 @@ const at = (time: number, then: Effect.Effect<void>): Effect.Effect<void> =>
   )
 
 /** One response. */
-export class Feed {
+export class EventStream {
   private readonly waiting: { add(change: PresenceChange): void; take(): ReadonlyArray<PresenceChange> }
   private commentDue = false
   private ended = false
@@ -88,7 +88,7 @@ export class Feed {
     diffInterval: Duration.Duration
   ) {
     const coalesces = Duration.toMillis(diffInterval) > 0
-    this.waiting = coalesces ? new Window() : new Line()
+    this.waiting = coalesces ? new NetDiff() : new Line()
     this.window = coalesces ? Effect.sleep(diffInterval) : Effect.void
   }
 

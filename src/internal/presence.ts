@@ -7,12 +7,12 @@
 import { Cause, Effect, Option, Runtime, Stream } from "effect"
 import type { Snapshot } from "../PresenceChange.js"
 import type { PresenceHealth } from "../PresenceHealth.js"
-import { eventOf, Step } from "./feed/delta.js"
-import { type Follow, Follows, type Position, stepsFrom } from "./feed/feed.js"
+import { Delta, eventOf } from "./feed/delta.js"
+import { deltasFrom, Feeds, type OpenFeed, type Position } from "./feed/feed.js"
 import { decode } from "./input/options.js"
 import { checkTopic } from "./input/validate.js"
 import type { OwnedLease } from "./leases/lease.js"
-import { type Holdings, makeHoldings } from "./leases/tracker.js"
+import { makeTracker, type Tracker } from "./leases/tracker.js"
 import type { Change, Registry } from "./state/registry.js"
 import { typed } from "./typed.js"
 
@@ -44,26 +44,26 @@ export const make = (mirror: Mirror, options?: Parameters<typeof decode>[0]) =>
       }
     }
 
-    const follows: Follows<Registry<OwnedLease>> = new Follows(settings.bufferSize, {
-      step: (f) => holdings.step(f),
-      open: (topic, registry) => registry.follow(topic),
-      close: (topic, registry) => registry.unfollow(topic)
+    const feeds: Feeds<Registry<OwnedLease>> = new Feeds(settings.bufferSize, {
+      step: (f) => tracker.step(f),
+      open: (topic, registry) => registry.keep(topic),
+      close: (topic, registry) => registry.letGo(topic)
     })
 
-    const holdings: Holdings = yield* makeHoldings(settings, {
+    const tracker: Tracker = yield* makeTracker(settings, {
       onChange: (change) => {
         if (change.type !== "leave" || change.last) mirrorChange(change)
-        follows.add(change)
+        feeds.add(change)
       },
-      onStep: () => follows.flush(),
+      onStepEnd: () => feeds.flush(),
       closing: (close) =>
         Effect.zipRight(
           close,
-          Effect.sync(() => follows.hubs.close())
+          Effect.sync(() => feeds.hubs.close())
         )
     })
 
-    const { step, track, sweepExpired } = holdings
+    const { step, track, sweepExpired } = tracker
 
     const isUsable = (topic: string): boolean => checkTopic(topic, settings.limits) === undefined
 
@@ -73,8 +73,8 @@ export const make = (mirror: Mirror, options?: Parameters<typeof decode>[0]) =>
     }
 
     /** An unusable topic is never offered anything, so all of them are one, the empty name. */
-    const follow: Follow<never> = (topic, pick) =>
-      Effect.map(follows.hubs.subscribe(isUsable(topic) ? topic : "", pick), (subscription) => ({
+    const openFeed: OpenFeed<never> = (topic, pick) =>
+      Effect.map(feeds.hubs.subscribe(isUsable(topic) ? topic : "", pick), (subscription) => ({
         subscription,
         snapshot: step((registry) => {
           subscription.skip()
@@ -84,7 +84,7 @@ export const make = (mirror: Mirror, options?: Parameters<typeof decode>[0]) =>
           step((registry) => {
             const { epoch, version } = registry.snapshot(topic)
             if (position.epoch !== epoch) return undefined
-            const steps = position.version === version ? [] : follows.since(topic, position.version)
+            const steps = position.version === version ? [] : feeds.since(topic, position.version)
             if (steps !== undefined) subscription.skip()
             return steps
           })
@@ -92,7 +92,7 @@ export const make = (mirror: Mirror, options?: Parameters<typeof decode>[0]) =>
 
     const subscribe = (topic: string) =>
       Effect.map(
-        follow(topic, (step) => step.events),
+        openFeed(topic, (delta) => delta.events),
         ({ subscription }) => subscription
       )
 
@@ -111,8 +111,8 @@ export const make = (mirror: Mirror, options?: Parameters<typeof decode>[0]) =>
       subscribe,
       events: (topic: string) => Stream.unwrapScoped(Effect.map(subscribe(topic), ({ stream }) => stream)),
       changes: (topic: string, options?: { readonly since?: Position | undefined }) =>
-        Stream.map(stepsFrom(follow, topic, options?.since), (change) =>
-          change instanceof Step ? change.diff : change
+        Stream.map(deltasFrom(openFeed, topic, options?.since), (change) =>
+          change instanceof Delta ? change.diff : change
         ),
       snapshot: (topic: string) => step((registry) => snapshotOf(registry, topic)),
       evict: (topic: string, key: string) => step((registry) => registry.evict(topic, key)),
@@ -120,5 +120,5 @@ export const make = (mirror: Mirror, options?: Parameters<typeof decode>[0]) =>
       health,
       limits: settings.limits
     }
-    return { ...service, track, forSchema: typed({ ...service, track, follow }) }
+    return { ...service, track, forSchema: typed({ ...service, track, openFeed: openFeed }) }
   })

@@ -10,8 +10,8 @@ import type { Connection, Diff, Leave, PresenceChange, Snapshot, Update } from "
 import type { PresenceEntry } from "../PresenceEntry.js"
 import { InvalidMeta, type TrackError } from "../PresenceError.js"
 import type { PresenceEvent } from "../PresenceEvent.js"
-import { Step } from "./feed/delta.js"
-import { type Follow, type Position, stepsFrom } from "./feed/feed.js"
+import { Delta } from "./feed/delta.js"
+import { deltasFrom, type OpenFeed, type Position } from "./feed/feed.js"
 import type { Value } from "./input/json.js"
 import { cut } from "./input/names.js"
 import type { CheckedMeta } from "./input/validate.js"
@@ -29,11 +29,18 @@ export interface Untyped<E, Options> {
   readonly list: (topic: string) => Effect.Effect<ReadonlyArray<PresenceEntry>, E>
   readonly get: (topic: string, key: string) => Effect.Effect<Option.Option<PresenceEntry>, E>
   readonly snapshot: (topic: string) => Effect.Effect<Snapshot, E>
-  readonly follow: Follow<E>
+  readonly openFeed: OpenFeed<E>
 }
 
 export const typed =
-  <E, Options, Rest extends object>({ track, follow, list, get, snapshot, ...rest }: Untyped<E, Options> & Rest) =>
+  <E, Options, Rest extends object>({
+    track,
+    openFeed: follow,
+    list,
+    get,
+    snapshot,
+    ...rest
+  }: Untyped<E, Options> & Rest) =>
   <A, I>(schema: Schema.Schema<A, I>) => {
     const encodeEither = Schema.encodeEither(schema)
     const decodeOption = Schema.decodeUnknownOption(schema)
@@ -98,11 +105,11 @@ export const typed =
 
     // Follows
 
-    const decodeDiff = (step: Step): Diff<A> => {
+    const decodeDiff = (delta: Delta): Diff<A> => {
       const joins: Array<Connection<A>> = []
       const leaves: Array<Leave<A>> = []
       const updates: Array<Update<A>> = []
-      for (const { type, key, ref, meta, previousRef, previousMeta, reason } of step.sorted) {
+      for (const { type, key, ref, meta, previousRef, previousMeta, reason } of delta.sorted) {
         const after = decode(meta)
         if (type === "update") {
           const before = decode(previousMeta)
@@ -115,13 +122,13 @@ export const typed =
           else leaves.push({ key, ref, meta: after.value, reason })
         }
       }
-      const { topic, epoch, from, version } = step
+      const { topic, epoch, from, version } = delta
       return { _tag: "Diff", topic, epoch, from, version, joins, leaves, updates }
     }
 
-    const decodeEvents = (step: Step): ReadonlyArray<PresenceEvent<A>> => {
+    const decodeEvents = (delta: Delta): ReadonlyArray<PresenceEvent<A>> => {
       const events: Array<PresenceEvent<A>> = []
-      for (const change of step.changes) {
+      for (const change of delta.changes) {
         const { type, key, last } = change
         if (type === "leave") {
           if (last) events.push({ type, key })
@@ -185,8 +192,8 @@ export const typed =
       events: (topic: string) => Stream.unwrapScoped(Effect.map(subscribe(topic), ({ stream }) => stream)),
       changes: (topic: string, options?: { readonly since?: Position | undefined }) =>
         Stream.map(
-          stepsFrom(follow, topic, options?.since),
-          (change): PresenceChange<A> => (change instanceof Step ? decodeDiff(change) : decodeSnapshot(change))
+          deltasFrom(follow, topic, options?.since),
+          (change): PresenceChange<A> => (change instanceof Delta ? decodeDiff(change) : decodeSnapshot(change))
         )
     }
   }

@@ -11,7 +11,7 @@ import { Channels } from "../Channels.js"
 import { randomId } from "../internal/leases/tracker.js"
 import type { PresenceUnavailable } from "../PresenceError.js"
 import { makeChannels } from "./channels.js"
-import { open } from "./client/scoped.js"
+import { openPort } from "./client/scoped.js"
 import { decodeRedis } from "./options.js"
 
 /**
@@ -34,7 +34,7 @@ export const layer = (options: ChannelsRedisOptions): Layer.Layer<Channels, Pres
     Channels,
     Effect.gen(function* () {
       const redis = yield* decodeRedis(options)
-      const { port, listen } = yield* open(redis)
+      const { port, listen } = yield* openPort(redis)
       const channels = yield* makeChannels({
         port,
         prefix: redis.prefix,

@@ -8,7 +8,7 @@
  * `presence:{topic}` is never sent: each replica makes these texts of what it sees of the topic.
  */
 import { Effect, type Scope } from "effect"
-import { make, type SubscribeOptions, type Topics } from "../internal/feed/channels.js"
+import { make, type SubscribeOptions, type TopicsWatcher } from "../internal/feed/channels.js"
 import type { Port } from "./client/port.js"
 import { noStop, within } from "./client/within.js"
 import * as metrics from "./metrics.js"
@@ -37,7 +37,7 @@ export const makeChannels = ({ port, prefix, timeout, origin, capacity, mirror }
     let onReady: Array<() => void> = []
     const whenReady = (): Promise<void> => new Promise((resolve) => onReady.push(resolve))
 
-    const topics: Topics = {
+    const topics: TopicsWatcher = {
       open: (topic) => {
         if (isMirror(topic)) return
         subscribed.set(topic, port.isSubscriberReady() ? settled(port.subscribe([base + topic])) : whenReady())

@@ -11,22 +11,22 @@
  * - **Shutdown**: what is held leaves, in batches; with `handover` it stays until the lease is over. Then streams end.
  */
 import { Effect, type Scope, Stream } from "effect"
-import { Step } from "../internal/feed/delta.js"
-import { type Position, stepsFrom } from "../internal/feed/feed.js"
+import { Delta } from "../internal/feed/delta.js"
+import { deltasFrom, type Position } from "../internal/feed/feed.js"
 import { decode } from "../internal/input/options.js"
 import { checkTopic } from "../internal/input/validate.js"
 import type { OwnedLease } from "../internal/leases/lease.js"
-import { type Holdings, makeHoldings, randomId, type TrackOptions } from "../internal/leases/tracker.js"
+import { makeTracker, randomId, type Tracker, type TrackOptions } from "../internal/leases/tracker.js"
 import { typed } from "../internal/typed.js"
 import type { PresenceUnavailable, TrackError } from "../PresenceError.js"
 import type { PresenceHealth } from "../PresenceHealth.js"
 import { MIRROR, makeChannels } from "./channels.js"
-import { open } from "./client/scoped.js"
+import { openPort } from "./client/scoped.js"
 import { noStop, within } from "./client/within.js"
 import { decodeRedis } from "./options.js"
-import { type Following, makeFollowing } from "./read/copyFeeds.js"
-import { makeReads, snapshotOf } from "./read/queries.js"
-import { ENDING, makeSettling } from "./write/confirmation.js"
+import { type CopyFeeds, makeCopyFeeds } from "./read/copyFeeds.js"
+import { makeQueries, snapshotOf } from "./read/queries.js"
+import { ENDING, makeConfirmation } from "./write/confirmation.js"
 import { type Membership, makeMembership } from "./write/membership.js"
 
 export type Options = NonNullable<Parameters<typeof decode>[0]> &
@@ -38,7 +38,7 @@ export const make = (options: Options) =>
     const settings = decode(options)
     const redis = yield* decodeRedis(options)
     const replica = randomId()
-    const opened = yield* open(redis)
+    const opened = yield* openPort(redis)
     const { port } = opened
     const isUsable = (topic: string): boolean => checkTopic(topic, settings.limits) === undefined
 
@@ -47,15 +47,15 @@ export const make = (options: Options) =>
     const membership: Membership = yield* makeMembership(opened, redis, replica, {
       onEvicted: (cells) =>
         Effect.runSync(
-          holdings.step((registry) => {
+          tracker.step((registry) => {
             for (const { owner, seq } of cells) if (owner?.joined === seq) registry.leave(owner, "evicted")
           })
         ),
-      onWritten: (epoch, versions) => following.followers.onWritten(epoch, versions),
-      onEpochChanged: (partition) => following.look("epoch", partition)
+      onWritten: (epoch, versions) => copyFeeds.copies.onWritten(epoch, versions),
+      onEpochChanged: (partition) => copyFeeds.look("epoch", partition)
     })
 
-    const following: Following = yield* makeFollowing({
+    const copyFeeds: CopyFeeds = yield* makeCopyFeeds({
       port,
       membership,
       redis,
@@ -64,7 +64,7 @@ export const make = (options: Options) =>
       snapshotOf,
       mirror: (topic, text) => channels.service.unsafePublish(MIRROR + topic, text)
     })
-    const { followers, hold, keep, reached, follow, isClosed } = following
+    const { copies, acquire, acquireLater, reached, openFeed, isClosed } = copyFeeds
 
     const channels = yield* makeChannels({
       port,
@@ -73,30 +73,30 @@ export const make = (options: Options) =>
       origin: replica,
       capacity: options.capacity,
       // A channel has no way to fail for this: it has nothing to say until Redis answers.
-      mirror: (topic) => (isUsable(topic) ? keep(topic) : Effect.void)
+      mirror: (topic) => (isUsable(topic) ? acquireLater(topic) : Effect.void)
     })
 
     opened.listen({
-      onReady: () => following.look("reconnect"),
+      onReady: () => copyFeeds.look("reconnect"),
       onDown: () => {},
-      onSubscriberDown: () => followers.onSubscriberDown(),
+      onSubscriberDown: () => copies.onSubscriberDown(),
       onSubscriberReady: () => {
-        for (const subscribing of [followers.onSubscriberReady(), channels.onSubscriberReady()]) {
+        for (const subscribing of [copies.onSubscriberReady(), channels.onSubscriberReady()]) {
           subscribing.catch((cause) => membership.onFailure("subscribing", cause))
         }
       },
-      onMessage: (channel, text) => followers.onMessage(channel, text) || channels.onMessage(channel, text)
+      onMessage: (channel, text) => copies.onMessage(channel, text) || channels.onMessage(channel, text)
     })
 
     const layerScope = yield* Effect.scope
-    const reads = makeReads({ port, membership, followers, hold, isUsable, isClosed, layerScope })
+    const queries = makeQueries({ port, membership, copies: copies, acquire: acquire, isUsable, isClosed, layerScope })
 
     // What is held here
 
-    const settling = makeSettling(membership, reached, redis)
+    const confirmation = makeConfirmation(membership, reached, redis)
     let handsOver = false
 
-    const holdings: Holdings = yield* makeHoldings(settings, {
+    const tracker: Tracker = yield* makeTracker(settings, {
       replica,
       onChange: (change) => {
         const lease = change.connection
@@ -105,18 +105,18 @@ export const make = (options: Options) =>
           partition.join(lease.topic, lease.key, change.age, change.meta, lease)
           return
         }
-        const cell = partition.writer.get(change.age)
+        const cell = partition.outbox.get(change.age)
         if (cell === undefined) return
         if (change.type === "update") partition.update(cell, lease.seq, lease.meta)
         else if (!handsOver) {
           partition.leave(cell, change.reason)
-          settling.onLeave(cell)
+          confirmation.onLeave(cell)
         }
       },
-      onStep: () => {},
+      onStepEnd: () => {},
       own: (owner) =>
-        settling.own(owner, (lease) =>
-          holdings.step((registry) =>
+        confirmation.own(owner, (lease) =>
+          tracker.step((registry) =>
             // One whose scope has closed meanwhile has nobody to try again for.
             registry.leave(lease, lease.status === "lingering" ? "released" : "expired")
           )
@@ -130,7 +130,7 @@ export const make = (options: Options) =>
       meta?: unknown,
       options?: TrackOptions
     ): Effect.Effect<OwnedLease, TrackError, Scope.Scope> =>
-      Effect.flatMap(holdings.track(topic, key, meta, options), settling.tracked)
+      Effect.flatMap(tracker.track(topic, key, meta, options), confirmation.tracked)
 
     const evict = (topic: string, key: string): Effect.Effect<number, PresenceUnavailable> =>
       Effect.suspend(() => {
@@ -142,7 +142,7 @@ export const make = (options: Options) =>
         // Others' first: if Redis does not answer, nothing has happened.
         return Effect.zipWith(
           others,
-          settling.end(holdings.step((registry) => registry.evict(topic, key))),
+          confirmation.end(tracker.step((registry) => registry.evict(topic, key))),
           (a, b) => a + b
         )
       }).pipe(Effect.zipLeft(reached(topic)))
@@ -150,13 +150,13 @@ export const make = (options: Options) =>
     const shutdown = (close: Effect.Effect<void>): Effect.Effect<void> =>
       Effect.suspend(() => {
         handsOver = redis.handover
-        return settling.end(close, redis.timeout)
+        return confirmation.end(close, redis.timeout)
       }).pipe(
         Effect.zipRight(Effect.suspend(() => (handsOver ? Effect.void : giveBack))),
         Effect.zipRight(
           Effect.sync(() => {
             for (const partition of membership.partitions) partition.stop()
-            following.close()
+            copyFeeds.close()
           })
         )
       )
@@ -173,11 +173,11 @@ export const make = (options: Options) =>
 
     const subscribe = (topic: string) =>
       Effect.map(
-        follow(topic, (step) => step.events),
+        openFeed(topic, (delta) => delta.events),
         ({ subscription }) => subscription
       )
 
-    const health: Effect.Effect<PresenceHealth> = holdings.step(({ connections, topics }) => ({
+    const health: Effect.Effect<PresenceHealth> = tracker.step(({ connections, topics }) => ({
       ...membership.health(),
       connections,
       topics
@@ -185,23 +185,23 @@ export const make = (options: Options) =>
 
     const service = {
       limits: settings.limits,
-      list: reads.list,
-      get: reads.get,
-      count: reads.count,
-      topics: reads.topics,
-      snapshot: reads.snapshot,
+      list: queries.list,
+      get: queries.get,
+      count: queries.count,
+      topics: queries.topics,
+      snapshot: queries.snapshot,
       subscribe,
       events: (topic: string) => Stream.unwrapScoped(Effect.map(subscribe(topic), ({ stream }) => stream)),
       changes: (topic: string, options?: { readonly since?: Position | undefined }) =>
-        Stream.map(stepsFrom(follow, topic, options?.since), (change) =>
-          change instanceof Step ? change.diff : change
+        Stream.map(deltasFrom(openFeed, topic, options?.since), (change) =>
+          change instanceof Delta ? change.diff : change
         ),
       evict,
-      sweepExpired: settling.end(holdings.sweepExpired),
+      sweepExpired: confirmation.end(tracker.sweepExpired),
       health
     }
     return {
-      presence: { ...service, track, forSchema: typed({ ...service, track, follow }) },
+      presence: { ...service, track, forSchema: typed({ ...service, track, openFeed: openFeed }) },
       channels: channels.service
     }
   })

@@ -30,8 +30,8 @@ import type { Json } from "../Json.js"
 import { Presence } from "../Presence.js"
 import type { Authorize } from "../web/Authorize.js"
 import * as origins from "../web/origins.js"
-import { Connection, type Host, type Order } from "./connection/connection.js"
-import { Flow } from "./connection/flowControl.js"
+import { type Order, SocketConnection, type SocketHost } from "./connection/connection.js"
+import { FlowControl } from "./connection/flowControl.js"
 import { makeUpgrade, type Open, Sockets, wantsUpgrade } from "./connection/upgrade.js"
 import { decode, type Limits } from "./Limits.js"
 import { parseVersion, type Version } from "./protocol/codec.js"
@@ -181,7 +181,7 @@ export const layerRouter = <R = never, R2 = never>(
         Effect.forkScoped
       )
 
-      const hostOf = (request: Request): Host<R | R2> => ({
+      const hostOf = (request: Request): SocketHost<R | R2> => ({
         ...shared,
         authorize: (topic, payload) =>
           options.authorize({ on: "join", request, topic, payload: payload as JsonObject }).pipe(
@@ -212,8 +212,10 @@ export const layerRouter = <R = never, R2 = never>(
             if (sockets.stopping) return stopping
             const ws = upgrade(incoming)
             if (typeof ws === "string") return refuse(400, ws)
-            const flow: Flow<Order> = new Flow(ws, incoming.socket, limits, now, () => connection.catchUp())
-            const connection: Connection<R | R2> = new Connection(flow, version, scope, hostOf(request))
+            const flow: FlowControl<Order> = new FlowControl(ws, incoming.socket, limits, now, () =>
+              connection.catchUp()
+            )
+            const connection: SocketConnection<R | R2> = new SocketConnection(flow, version, scope, hostOf(request))
             const socket: Open = {
               close: (code, reason) => flow.close(code, reason),
               tick: () => {

@@ -18,7 +18,7 @@ interface Fresh extends Connection {
   readonly order: number
 }
 
-export class Window {
+export class NetDiff {
   /** Where the receiver stands. `undefined` until the first change. */
   private sentVersion: number | undefined
   private snapshot: Snapshot | undefined

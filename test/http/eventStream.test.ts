@@ -1,7 +1,7 @@
 import type { HttpServerRequest } from "@effect/platform"
 import { describe, expect, it } from "@effect/vitest"
 import { Chunk, Deferred, Duration, Effect, Fiber, Queue, Stream, TestClock } from "effect"
-import { Feeds, resumeFrom } from "../../src/http/eventStream.js"
+import { EventStreams, resumeFrom } from "../../src/http/eventStream.js"
 import type { Diff, PresenceChange } from "../../src/PresenceChange.js"
 import { PresenceUnavailable } from "../../src/PresenceError.js"
 
@@ -22,7 +22,7 @@ const joined = (from: number): Diff => ({
 })
 
 /** What a feed writes, each write as a text in a queue, while it is read. */
-const written = (feeds: Feeds, changes: Stream.Stream<PresenceChange, PresenceUnavailable>, resumed = false) =>
+const written = (feeds: EventStreams, changes: Stream.Stream<PresenceChange, PresenceUnavailable>, resumed = false) =>
   Effect.gen(function* () {
     const feed = yield* feeds.make(request, changes, resumed)
     const writes = yield* Queue.unbounded<string>()
@@ -38,7 +38,7 @@ describe("Feed", () => {
   it.scoped("writes a comment every 15 s, however quiet the topic", () =>
     Effect.gen(function* () {
       const { writes } = yield* written(
-        new Feeds(Duration.millis(50)),
+        new EventStreams(Duration.millis(50)),
         Stream.concat(Stream.make(snapshot), Stream.never)
       )
       expect(yield* Queue.take(writes)).toContain("event: snapshot")
@@ -57,7 +57,7 @@ describe("Feed", () => {
     Effect.gen(function* () {
       const changes = yield* Queue.unbounded<PresenceChange>()
       yield* Queue.offer(changes, snapshot)
-      const { writes } = yield* written(new Feeds(Duration.millis(50)), Stream.fromQueue(changes))
+      const { writes } = yield* written(new EventStreams(Duration.millis(50)), Stream.fromQueue(changes))
       yield* Queue.take(writes)
       yield* Queue.offer(changes, joined(0))
       yield* TestClock.adjust("40 millis")
@@ -88,7 +88,7 @@ describe("Feed", () => {
             )
           )
         )
-        const feed = yield* new Feeds(Duration.millis(interval)).make(request, endless, false)
+        const feed = yield* new EventStreams(Duration.millis(interval)).make(request, endless, false)
         const stuck = yield* Deferred.make<void>()
         let writes = 0
         yield* feed.body.pipe(
@@ -110,14 +110,14 @@ describe("Feed", () => {
 
   it.scoped("begins with a comment for a client that knows where it stands", () =>
     Effect.gen(function* () {
-      const { writes } = yield* written(new Feeds(Duration.millis(50)), Stream.never, true)
+      const { writes } = yield* written(new EventStreams(Duration.millis(50)), Stream.never, true)
       expect(yield* Queue.take(writes)).toMatch(/^: .*\n\n$/)
     })
   )
 
   it.scoped("ends when the changes end, and after what was still to be sent", () =>
     Effect.gen(function* () {
-      const feeds = new Feeds(Duration.millis(50))
+      const feeds = new EventStreams(Duration.millis(50))
       const { writes, reading } = yield* written(feeds, Stream.make(snapshot, joined(0), joined(1)))
       yield* TestClock.adjust("1 second")
       yield* Fiber.join(reading)
@@ -130,7 +130,7 @@ describe("Feed", () => {
     Effect.gen(function* () {
       const gone = new PresenceUnavailable({ reason: "no answer" })
       const { reading } = yield* written(
-        new Feeds(Duration.millis(50)),
+        new EventStreams(Duration.millis(50)),
         Stream.concat(Stream.make(snapshot), Stream.fail(gone))
       )
       yield* TestClock.adjust("1 second")
@@ -140,7 +140,7 @@ describe("Feed", () => {
 
   it.scoped("ends when all are ended, and so does one that begins afterwards", () =>
     Effect.gen(function* () {
-      const feeds = new Feeds(Duration.millis(50))
+      const feeds = new EventStreams(Duration.millis(50))
       const changes = Stream.concat(Stream.make(snapshot), Stream.never)
       const { reading } = yield* written(feeds, changes)
       yield* Effect.yieldNow()

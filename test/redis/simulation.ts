@@ -3,11 +3,11 @@
  *
  * The decisions are the real ones; Redis is the partition in memory that is compared with the scripts elsewhere.
  */
-import type { Step } from "../../src/internal/feed/delta.js"
-import type { ApplyAnswer, ApplyCall, End, Message, Standing } from "../../src/redis/protocol/calls.js"
+import type { Delta } from "../../src/internal/feed/delta.js"
+import type { ApplyAnswer, ApplyCall, End, Standing, TopicMessage } from "../../src/redis/protocol/calls.js"
 import { connectionOf, ownerOf, placeOf } from "../../src/redis/protocol/keys.js"
-import { Model } from "../../src/redis/read/topicCopy.js"
-import { Replica, type Todo } from "../../src/redis/write/lease.js"
+import { TopicCopy } from "../../src/redis/read/topicCopy.js"
+import { ReplicaLease, type Todo } from "../../src/redis/write/lease.js"
 import type { Cell } from "../../src/redis/write/outbox.js"
 import { FakePartition } from "../support/partition.js"
 
@@ -111,8 +111,8 @@ export class World {
 }
 
 export class SimulatedReplica {
-  readonly replica: Replica
-  readonly models = new Map<string, Model>()
+  readonly replica: ReplicaLease
+  readonly models = new Map<string, TopicCopy>()
   /** What followers were told, folded: ref -> key. */
   readonly folded = new Map<string, Map<string, string>>()
   readonly cells = new Map<number, Cell>()
@@ -130,9 +130,9 @@ export class SimulatedReplica {
     readonly world: World,
     readonly id: string
   ) {
-    this.replica = new Replica(id)
+    this.replica = new ReplicaLease(id)
     for (const topic of world.topics) {
-      this.models.set(topic, new Model(topic, HOLD))
+      this.models.set(topic, new TopicCopy(topic, HOLD))
       this.folded.set(topic, new Map())
     }
   }
@@ -155,19 +155,19 @@ export class SimulatedReplica {
 
   track(topic: string, key: string): void {
     const seq = ++this.seq
-    this.cells.set(seq, this.replica.writer.join(topic, key, seq, { seq }))
+    this.cells.set(seq, this.replica.outbox.join(topic, key, seq, { seq }))
     this.flush()
   }
 
   update(cell: Cell): void {
     if (cell.leaving !== undefined) return
-    this.replica.writer.update(cell, ++this.seq, { seq: this.seq })
+    this.replica.outbox.update(cell, ++this.seq, { seq: this.seq })
     this.flush()
   }
 
   leave(cell: Cell): void {
     this.cells.delete(cell.seq)
-    this.replica.writer.leave(cell, "released")
+    this.replica.outbox.leave(cell, "released")
     this.flush()
   }
 
@@ -201,14 +201,14 @@ export class SimulatedReplica {
 
   // What comes from outside
 
-  deliver(topic: string, message: Message): void {
+  deliver(topic: string, message: TopicMessage): void {
     if (this.world.random() < this.world.network.messageLost) return
     this.arrival = Math.max(this.arrival, this.world.clock.now + this.world.random() * 30)
     this.world.at(this.arrival, () =>
       this.alive(() => {
-        const model = this.models.get(topic) as Model
+        const model = this.models.get(topic) as TopicCopy
         const received = model.receive(message)
-        if (received.type === "applied") this.tell(received.step)
+        if (received.type === "applied") this.tell(received.delta)
         if (received.type === "resync") this.resync(model)
       })
     )
@@ -248,7 +248,7 @@ export class SimulatedReplica {
   }
 
   private do(todo: Todo): void {
-    for (const cell of this.replica.writer.evicted.splice(0)) this.cells.delete(cell.seq)
+    for (const cell of this.replica.outbox.evicted.splice(0)) this.cells.delete(cell.seq)
     if (todo.refused !== undefined) this.problems.push(`refused: ${todo.refused}`)
     if (todo.beat) this.beat()
     if (todo.recover) this.recover()
@@ -264,7 +264,7 @@ export class SimulatedReplica {
       (places) =>
         this.alive(() => {
           if (places === undefined) return this.recover()
-          this.replica.writer.disown(places)
+          this.replica.outbox.disown(places)
           this.flush()
         })
     )
@@ -315,19 +315,19 @@ export class SimulatedReplica {
           if (model.differsFrom(standing)) ask((standing) => model.differsFrom(standing) && this.resync(model))
         })
       })
-      if (this.world.clock.now >= model.holdEnds) this.resync(model)
+      if (this.world.clock.now >= model.retentionEnds) this.resync(model)
     }
   }
 
-  private readonly reading = new Set<Model>()
+  private readonly reading = new Set<TopicCopy>()
 
-  private resync(model: Model): void {
+  private resync(model: TopicCopy): void {
     if (this.reading.has(model)) return
     this.reading.add(model)
     this.read(model)
   }
 
-  private read(model: Model): void {
+  private read(model: TopicCopy): void {
     const { redis, random } = this.world
     const again = (): void => this.later(50, () => this.read(model))
     model.begin()
@@ -378,7 +378,7 @@ export class SimulatedReplica {
     )
   }
 
-  private finish(model: Model, end: End, again: () => void, waited = false): void {
+  private finish(model: TopicCopy, end: End, again: () => void, waited = false): void {
     const wasLive = model.isLive
     const finished = model.finish(end, this.world.clock.now)
     if (finished.type === "wait" && !waited) {
@@ -394,14 +394,14 @@ export class SimulatedReplica {
       this.versions.set(model.topic, { epoch: end.standing.epoch, version: end.standing.version })
       const folded = this.folded.get(model.topic) as Map<string, string>
       for (const member of model.roster) folded.set(member.ref, member.key)
-      for (const step of [...finished.steps].reverse()) unfold(step, folded)
+      for (const step of [...finished.deltas].reverse()) unfold(step, folded)
     }
-    for (const step of finished.steps) this.tell(step)
+    for (const step of finished.deltas) this.tell(step)
     this.reading.delete(model)
     if (finished.resync) this.resync(model)
   }
 
-  private tell(step: Step): void {
+  private tell(step: Delta): void {
     const problem = (text: string): void => void this.problems.push(`${this.id} ${step.topic}@${step.version}: ${text}`)
     const folded = this.folded.get(step.topic) as Map<string, string>
     const stands = this.versions.get(step.topic)
@@ -440,7 +440,7 @@ export class SimulatedReplica {
   }
 }
 
-const unfold = (step: Step, folded: Map<string, string>): void => {
+const unfold = (step: Delta, folded: Map<string, string>): void => {
   for (const { type, ref, key, previousRef } of [...step.changes].reverse()) {
     if (type !== "leave") folded.delete(ref)
     if (type === "leave") folded.set(ref, key)

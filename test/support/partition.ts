@@ -7,18 +7,18 @@ import type {
   ApplyCall,
   BeatAnswer,
   BeatCall,
-  Held,
-  Message,
   MessageOperation,
   ReadAnswer,
-  Standing
+  Standing,
+  StoredMember,
+  TopicMessage
 } from "../../src/redis/protocol/calls.js"
 import { connectionOf, fieldOf } from "../../src/redis/protocol/keys.js"
 
 interface Topic {
   version: number
   tag: string
-  readonly members: Map<string, Held>
+  readonly members: Map<string, StoredMember>
 }
 
 export interface Clock {
@@ -41,7 +41,7 @@ export class FakePartition {
     private readonly clock: Clock,
     private readonly lease: number,
     private readonly heartbeat: number,
-    private readonly publish: (topic: string, message: Message) => void
+    private readonly publish: (topic: string, message: TopicMessage) => void
   ) {}
 
   apply(call: ApplyCall): ApplyAnswer {

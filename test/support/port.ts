@@ -2,15 +2,15 @@
  * A port whose calls a test answers by hand, in any order, or not at all.
  */
 
-import type { Port, Reply } from "../../src/redis/client/port.js"
-import type { Listener } from "../../src/redis/write/partition.js"
+import type { Port, RedisReply } from "../../src/redis/client/port.js"
+import type { PartitionEvents } from "../../src/redis/write/partition.js"
 
 /** A call that waits for its answer. */
 export interface Asked {
   /** The script's or the command's name, or `subscribe`, `unsubscribe`, `publish`. */
   readonly name: string
   readonly args: ReadonlyArray<string | number>
-  readonly answer: (reply?: Reply) => void
+  readonly answer: (reply?: RedisReply) => void
   readonly fail: () => void
 }
 
@@ -44,16 +44,16 @@ export class FakePort implements Port {
     return asked
   }
 
-  private ask(name: string, args: ReadonlyArray<string | number>): Promise<Reply> {
+  private ask(name: string, args: ReadonlyArray<string | number>): Promise<RedisReply> {
     return new Promise((resolve, reject) => {
-      const answer = (reply: Reply = null): void => resolve(reply)
+      const answer = (reply: RedisReply = null): void => resolve(reply)
       this.asked.push({ name, args, answer, fail: () => reject(new Error("Connection is closed.")) })
     })
   }
 }
 
 /** Nobody who wants to know what becomes of a partition, but for what fails. */
-export const silent = (onFailure: Listener<unknown>["onFailure"]): Listener<unknown> => ({
+export const silent = (onFailure: PartitionEvents<unknown>["onFailure"]): PartitionEvents<unknown> => ({
   onEvicted: () => {},
   onWritten: () => {},
   onEpochChanged: () => {},

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "@effect/vitest"
 import * as fc from "fast-check"
 import type { Connection, Diff, LeaveReason, PresenceChange, Snapshot } from "../../src/PresenceChange.js"
-import { Window } from "../../src/web/netDiff.js"
+import { NetDiff } from "../../src/web/netDiff.js"
 
 const diff = (from: number, parts: Partial<Pick<Diff, "joins" | "leaves" | "updates">>, version = from + 1): Diff => ({
   _tag: "Diff",
@@ -27,7 +27,7 @@ const a = (ref: string, meta = ref): Connection => ({ key: "a", ref, meta })
 const released = { reason: "released" as const }
 
 const folded = (...changes: ReadonlyArray<PresenceChange>): ReadonlyArray<PresenceChange> => {
-  const window = new Window()
+  const window = new NetDiff()
   for (const change of changes) window.add(change)
   return window.take()
 }
@@ -39,7 +39,7 @@ describe("Window", () => {
   })
 
   it("is empty without changes, and after it was taken", () => {
-    const window = new Window()
+    const window = new NetDiff()
     expect(window.take()).toEqual([])
     window.add(diff(0, { joins: [a("1")] }))
     expect(window.take()).toHaveLength(1)
@@ -51,7 +51,7 @@ describe("Window", () => {
   })
 
   it("begins a diff at the version that last went out, also when a window between held nothing", () => {
-    const window = new Window()
+    const window = new NetDiff()
     window.add(snapshot(5, []))
     window.take()
     window.add(diff(5, { joins: [a("1")] }))
@@ -121,7 +121,7 @@ describe("Window", () => {
     )
     fc.assert(
       fc.property(fc.array(command, { maxLength: 60 }), (commands) => {
-        const window = new Window()
+        const window = new NetDiff()
         let version = 0
         let ids = 0
         let now: ReadonlyArray<Member> = []

@@ -6,7 +6,7 @@ import { InvalidTopic } from "../../PresenceError.js"
 import type { Subscription } from "../../Subscription.js"
 import { Hubs } from "./hub.js"
 
-export interface Stats {
+export interface ChannelStats {
   readonly subscribers: number
   readonly published: number
   readonly dropped: number
@@ -26,14 +26,14 @@ export interface SubscribeOptions<E, R> {
 const one = (text: string): ReadonlyArray<string> => [text]
 
 /** Told when a topic gets its first subscriber, or loses its last. */
-export interface Topics {
+export interface TopicsWatcher {
   readonly open: (topic: string) => void
   readonly close: (topic: string) => void
 }
 
-const untold: Topics = { open: () => {}, close: () => {} }
+const untold: TopicsWatcher = { open: () => {}, close: () => {} }
 
-export const make = (options?: { readonly capacity?: number | undefined }, { open, close }: Topics = untold) =>
+export const make = (options?: { readonly capacity?: number | undefined }, { open, close }: TopicsWatcher = untold) =>
   Effect.gen(function* () {
     const total = { published: 0, dropped: 0, lagged: 0 }
     const hubs = new Hubs<string, void>(clamp(options?.capacity ?? DEFAULT_CAPACITY), {
@@ -74,7 +74,7 @@ export const make = (options?: { readonly capacity?: number | undefined }, { ope
       )
 
     const stats = Effect.sync(() => {
-      const topics = new Map<string, Stats>()
+      const topics = new Map<string, ChannelStats>()
       let subscribers = 0
       for (const hub of hubs.entries()) {
         subscribers += hub.subscribers

@@ -30,7 +30,7 @@ export const eventOf = (change: Changed): PresenceEvent | undefined => {
   return change.last ? { type: "leave", key } : undefined
 }
 
-export class Step {
+export class Delta {
   private madeDiff: Diff | undefined
   private madeEvents: ReadonlyArray<PresenceEvent> | undefined
 
@@ -89,26 +89,26 @@ export class Step {
 
 const byKeyThenAge = (a: Changed, b: Changed): number => (a.key < b.key ? -1 : a.key > b.key ? 1 : a.age - b.age)
 
-/** The last steps of a followed topic, up to a number of changes: who comes back may go on from where it was. */
-export class History {
-  private steps: Array<Step> = []
+/** The last deltas of a followed topic, up to a number of changes: who comes back may go on from where it was. */
+export class DeltaHistory {
+  private deltas: Array<Delta> = []
   private changes = 0
 
   constructor(private readonly capacity: number) {}
 
-  push(step: Step): void {
-    this.steps.push(step)
-    this.changes += step.changes.length
+  push(delta: Delta): void {
+    this.deltas.push(delta)
+    this.changes += delta.changes.length
     // In bulk, so that a full history does not move with every step.
     if (this.changes <= this.capacity * 1.5) return
     let first = 0
-    while (this.changes > this.capacity) this.changes -= (this.steps[first++] as Step).changes.length
-    this.steps = this.steps.slice(first)
+    while (this.changes > this.capacity) this.changes -= (this.deltas[first++] as Delta).changes.length
+    this.deltas = this.deltas.slice(first)
   }
 
-  /** The steps from a version on, if they are all here. */
-  since(version: number): ReadonlyArray<Step> | undefined {
-    const first = this.steps.findIndex((step) => step.from === version)
-    return first === -1 ? undefined : this.steps.slice(first)
+  /** The deltas from a version on, if they are all here. */
+  since(version: number): ReadonlyArray<Delta> | undefined {
+    const first = this.deltas.findIndex((delta) => delta.from === version)
+    return first === -1 ? undefined : this.deltas.slice(first)
   }
 }

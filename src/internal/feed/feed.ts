@@ -1,10 +1,10 @@
 /**
- * Following a topic: the steps that change it, from a state on, without a gap or a repeat.
+ * Following a topic: what changes it, step by step, from a state on, without a gap or a repeat.
  */
 import { Chunk, Effect, Option, type Scope, Stream } from "effect"
 import type { Snapshot } from "../../PresenceChange.js"
-import { type Changed, History, Step } from "./delta.js"
-import { type Backing, type HubSubscription, Hubs } from "./hub.js"
+import { type Changed, Delta, DeltaHistory } from "./delta.js"
+import { type HubSubscription, Hubs, type HubsHost } from "./hub.js"
 
 /** A topic at a version. */
 export interface Position {
@@ -12,33 +12,33 @@ export interface Position {
   readonly version: number
 }
 
-/** One follower of one topic, to whom a step is any number of `B`. */
-export interface Following<B> {
-  readonly subscription: HubSubscription<Step, B>
-  /** The state as it is now; what waited before it is dropped, so the next step applies to it. */
+/** One follower of one topic, to whom a delta is any number of `B`. */
+export interface Feed<B> {
+  readonly subscription: HubSubscription<Delta, B>
+  /** The state as it is now; what waited before it is dropped, so the next delta applies to it. */
   readonly snapshot: Effect.Effect<Snapshot>
-  /** The steps from a position until now, if they are at hand; what waited before them is dropped. */
-  readonly since: (position: Position) => Effect.Effect<ReadonlyArray<Step> | undefined>
+  /** The deltas from a position until now, if they are at hand; what waited before them is dropped. */
+  readonly since: (position: Position) => Effect.Effect<ReadonlyArray<Delta> | undefined>
 }
 
 /** How a service lets its topics be followed. */
-export type Follow<E> = <B>(
+export type OpenFeed<E> = <B>(
   topic: string,
-  pick: (step: Step) => ReadonlyArray<B>
-) => Effect.Effect<Following<B>, E, Scope.Scope>
+  pick: (delta: Delta) => ReadonlyArray<B>
+) => Effect.Effect<Feed<B>, E, Scope.Scope>
 
-/** The followed topics of a service, each with a hub and its last steps. */
-export class Follows<S> {
-  readonly hubs: Hubs<Step, S>
-  private readonly histories = new Map<string, History>()
+/** The followed topics of a service, each with a hub and its last deltas. */
+export class Feeds<S> {
+  readonly hubs: Hubs<Delta, S>
+  private readonly histories = new Map<string, DeltaHistory>()
   /** What the step under way has changed on followed topics. */
   private readonly pending = new Map<Versioned, Array<Changed>>()
 
-  constructor(bufferSize: number, { step, open, close }: Omit<Backing<S>, "lag">) {
+  constructor(bufferSize: number, { step, open, close }: Omit<HubsHost<S>, "lag">) {
     this.hubs = new Hubs(bufferSize, {
       step,
       open: (topic, state) => {
-        this.histories.set(topic, new History(bufferSize))
+        this.histories.set(topic, new DeltaHistory(bufferSize))
         open(topic, state)
       },
       close: (topic, state) => {
@@ -57,22 +57,22 @@ export class Follows<S> {
     else changes.push(change)
   }
 
-  /** Offers what was noted: one step for each topic. Each change is one version. */
+  /** Offers what was noted: one delta for each topic. Each change is one version. */
   flush(): void {
     if (this.pending.size === 0) return
     for (const [{ topic, epoch, version }, changes] of this.pending) {
-      this.offer(new Step(topic, epoch, version - changes.length, version, changes))
+      this.offer(new Delta(topic, epoch, version - changes.length, version, changes))
     }
     this.pending.clear()
   }
 
-  offer(step: Step): void {
-    this.histories.get(step.topic)?.push(step)
-    this.hubs.get(step.topic)?.offer(step, step.changes.length)
+  offer(delta: Delta): void {
+    this.histories.get(delta.topic)?.push(delta)
+    this.hubs.get(delta.topic)?.offer(delta, delta.changes.length)
   }
 
-  /** The steps from a version on, if they are all at hand. */
-  since(topic: string, version: number): ReadonlyArray<Step> | undefined {
+  /** The deltas from a version on, if they are all at hand. */
+  since(topic: string, version: number): ReadonlyArray<Delta> | undefined {
     return this.histories.get(topic)?.since(version)
   }
 }
@@ -82,27 +82,31 @@ interface Versioned extends Position {
 }
 
 /**
- * The state, then each step. One who lags gets the state again; the stream ends when the layer closes, and at once
+ * The state, then each delta. One who lags gets the state again; the stream ends when the layer closes, and at once
  * when it has closed before.
  */
-export const stepsFrom = <E>(follow: Follow<E>, topic: string, since?: Position): Stream.Stream<Snapshot | Step, E> =>
+export const deltasFrom = <E>(
+  follow: OpenFeed<E>,
+  topic: string,
+  since?: Position
+): Stream.Stream<Snapshot | Delta, E> =>
   Stream.unwrapScoped(
-    Effect.map(follow(topic, one), ({ subscription, snapshot, since: stepsSince }) => {
-      const state: Effect.Effect<Chunk.Chunk<Snapshot | Step>> = Effect.map(snapshot, Chunk.of)
+    Effect.map(follow(topic, one), ({ subscription, snapshot, since: deltasSince }) => {
+      const state: Effect.Effect<Chunk.Chunk<Snapshot | Delta>> = Effect.map(snapshot, Chunk.of)
       const resume =
         since === undefined
           ? state
-          : Effect.flatMap(stepsSince(since), (steps) =>
-              steps === undefined ? state : Effect.succeed(Chunk.fromIterable<Snapshot | Step>(steps))
+          : Effect.flatMap(deltasSince(since), (deltas) =>
+              deltas === undefined ? state : Effect.succeed(Chunk.fromIterable<Snapshot | Delta>(deltas))
             )
       let begun = false
-      const next = Effect.suspend((): Effect.Effect<Chunk.Chunk<Snapshot | Step>, Option.Option<never>> => {
+      const next = Effect.suspend((): Effect.Effect<Chunk.Chunk<Snapshot | Delta>, Option.Option<never>> => {
         if (!begun && !subscription.closed) {
           begun = true
           return resume
         }
         return subscription.pull.pipe(
-          Effect.map((steps): Chunk.Chunk<Snapshot | Step> => Chunk.unsafeFromArray(steps)),
+          Effect.map((deltas): Chunk.Chunk<Snapshot | Delta> => Chunk.unsafeFromArray(deltas)),
           Effect.catchAll((error) => (error._tag === "Lagged" ? state : Effect.fail(Option.none())))
         )
       })
@@ -110,4 +114,4 @@ export const stepsFrom = <E>(follow: Follow<E>, topic: string, since?: Position)
     })
   )
 
-const one = (step: Step): ReadonlyArray<Step> => [step]
+const one = (delta: Delta): ReadonlyArray<Delta> => [delta]

@@ -17,7 +17,7 @@ interface Item<A> {
 }
 
 /** What the service behind the hubs does as they come and go; `open` and `close` run within its step. */
-export interface Backing<S> {
+export interface HubsHost<S> {
   readonly step: <T>(f: (state: S) => T) => Effect.Effect<T>
   /** A topic got its first subscriber, or lost its last. */
   readonly open: (topic: string, state: S) => void
@@ -32,7 +32,7 @@ export class Hubs<A, S> {
 
   constructor(
     private readonly capacity: number,
-    private readonly backing: Backing<S>
+    private readonly backing: HubsHost<S>
   ) {}
 
   get size(): number {
@@ -57,8 +57,8 @@ export class Hubs<A, S> {
     capacity = this.capacity
   ): Effect.Effect<HubSubscription<A, B>, never, Scope.Scope> {
     return Effect.acquireRelease(
-      this.backing.step((state) => this.hold(topic, state)),
-      (hub) => this.backing.step((state) => this.drop(hub, state))
+      this.backing.step((state) => this.acquire(topic, state)),
+      (hub) => this.backing.step((state) => this.release(hub, state))
     ).pipe(
       Effect.flatMap((hub) => hub.subscribe(pick, capacity)),
       Effect.uninterruptible
@@ -70,7 +70,7 @@ export class Hubs<A, S> {
     for (const hub of this.hubs.values()) hub.close()
   }
 
-  private hold(topic: string, state: S): Hub<A> {
+  private acquire(topic: string, state: S): Hub<A> {
     let hub = this.hubs.get(topic)
     if (hub === undefined) {
       hub = new Hub(topic, this.backing.lag)
@@ -78,12 +78,12 @@ export class Hubs<A, S> {
       this.hubs.set(topic, hub)
       this.backing.open(topic, state)
     }
-    hub.holders++
+    hub.references++
     return hub
   }
 
-  private drop(hub: Hub<A>, state: S): void {
-    if (--hub.holders > 0) return
+  private release(hub: Hub<A>, state: S): void {
+    if (--hub.references > 0) return
     this.hubs.delete(hub.topic)
     this.backing.close(hub.topic, state)
   }
@@ -91,7 +91,7 @@ export class Hubs<A, S> {
 
 /** One topic's hub. */
 export class Hub<A> {
-  holders = 0
+  references = 0
   closed = false
   /** How many values were offered and how much was lost, since the hub is there. */
   offered = 0
@@ -180,7 +180,7 @@ export class HubSubscription<A, B> implements Subscription<B> {
   /** How far it has taken or lost. */
   position: number
   /** Out of the `PubSub` and not yet taken: nothing is lost when a taker is interrupted. */
-  private held: Array<Item<A>> = []
+  private queued: Array<Item<A>> = []
   private missed = 0
   private left = false
   private parked: Array<(effect: Effect.Effect<void>) => void> = []
@@ -192,7 +192,7 @@ export class HubSubscription<A, B> implements Subscription<B> {
     private readonly capacity: number
   ) {
     this.position = hub.position
-    this.drain = Effect.uninterruptible(Effect.map(dequeue.takeAll, (items) => this.hold(items)))
+    this.drain = Effect.uninterruptible(Effect.map(dequeue.takeAll, (items) => this.enqueue(items)))
     this.pull = Effect.flatMap(this.drain, () => this.next())
     this.take = Effect.catchTag(this.pull, "Ended", () => Effect.interrupt)
     this.stream = Stream.repeatEffectChunkOption(
@@ -233,7 +233,7 @@ export class HubSubscription<A, B> implements Subscription<B> {
   /** Forgets all that waits: whoever calls knows the state as it is now. */
   skip(): void {
     Effect.runSync(this.drain)
-    this.held = []
+    this.queued = []
     this.missed = 0
     this.position = this.hub.position
   }
@@ -250,9 +250,9 @@ export class HubSubscription<A, B> implements Subscription<B> {
     this.trim()
   }
 
-  private hold(items: Chunk.Chunk<Item<A>>): void {
-    if (this.held.length === 0) this.held = Array.from(items)
-    else for (const item of items) this.held.push(item)
+  private enqueue(items: Chunk.Chunk<Item<A>>): void {
+    if (this.queued.length === 0) this.queued = Array.from(items)
+    else for (const item of items) this.queued.push(item)
   }
 
   /** Drops the oldest over the capacity, though never the newest. */
@@ -260,14 +260,14 @@ export class HubSubscription<A, B> implements Subscription<B> {
     let behind = this.hub.position - this.position
     let drop = 0
     let missed = 0
-    while (behind > this.capacity && drop < this.held.length - 1) {
-      const item = this.held[drop++] as Item<A>
+    while (behind > this.capacity && drop < this.queued.length - 1) {
+      const item = this.queued[drop++] as Item<A>
       this.position += item.size
       behind -= item.size
       missed += this.pick(item.value).length
     }
     if (drop === 0) return
-    this.held.splice(0, drop)
+    this.queued.splice(0, drop)
     if (missed > 0) {
       this.missed += missed
       this.hub.lose(missed)
@@ -281,13 +281,13 @@ export class HubSubscription<A, B> implements Subscription<B> {
       this.missed = 0
       return Effect.fail(new Lagged({ topic: this.hub.topic, missed }))
     }
-    if (this.held.length > 0) {
+    if (this.queued.length > 0) {
       const values: Array<B> = []
-      for (const item of this.held) {
+      for (const item of this.queued) {
         this.position += item.size
         for (const value of this.pick(item.value)) values.push(value)
       }
-      this.held = []
+      this.queued = []
       if (values.length > 0) return Effect.succeed(values)
     }
     return this.closed ? Effect.fail(ended) : Effect.zipRight(this.park, this.pull)

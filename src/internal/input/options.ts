@@ -5,9 +5,9 @@ import { Duration, Option } from "effect"
 import type { LimitName } from "../../PresenceError.js"
 import { MAX_DEPTH } from "./json.js"
 
-export type Limits = { readonly [limit in LimitName]: number }
+export type InputLimits = { readonly [limit in LimitName]: number }
 
-export const defaultLimits: Limits = {
+export const defaultLimits: InputLimits = {
   topicBytes: 255,
   keyBytes: 255,
   metaBytes: 16_384,
@@ -16,12 +16,12 @@ export const defaultLimits: Limits = {
   keysPerTopic: 1_000_000
 }
 
-export interface Settings {
+export interface PresenceSettings {
   /** Nanoseconds; Infinity: for ever. */
   readonly ttl: number
   readonly sweepInterval: Duration.Duration
   readonly bufferSize: number
-  readonly limits: Limits
+  readonly limits: InputLimits
 }
 
 export const decode = (options?: {
@@ -29,14 +29,14 @@ export const decode = (options?: {
   readonly sweepInterval?: Duration.DurationInput | undefined
   readonly bufferSize?: number | undefined
   readonly limits?: { readonly [limit in LimitName]?: number | undefined } | undefined
-}): Settings => ({
+}): PresenceSettings => ({
   ttl: nanos(options?.ttl ?? "30 seconds"),
   sweepInterval: Duration.decode(options?.sweepInterval ?? "1 second"),
   bufferSize: Math.max(1, options?.bufferSize ?? 4_096),
   limits: withDefaults(options?.limits ?? {})
 })
 
-const withDefaults = (given: { readonly [limit in LimitName]?: number | undefined }): Limits => {
+const withDefaults = (given: { readonly [limit in LimitName]?: number | undefined }): InputLimits => {
   const limits = { ...defaultLimits }
   for (const [name, max] of Object.entries(given)) if (max !== undefined) limits[name as LimitName] = max
   // Here too, so that an error names what holds.

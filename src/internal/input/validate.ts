@@ -5,12 +5,12 @@ import { InvalidKey, InvalidMeta, InvalidTopic, LimitExceeded } from "../../Pres
 import type { Full } from "../state/registry.js"
 import { copy, type Value } from "./json.js"
 import { checkName, cut } from "./names.js"
-import type { Limits } from "./options.js"
+import type { InputLimits } from "./options.js"
 
 /** A meta as it is stored, or why it is not. */
 export type CheckedMeta = { readonly value: Value } | InvalidMeta | LimitExceeded
 
-export const checkTopic = (topic: unknown, limits: Limits): InvalidTopic | LimitExceeded | undefined => {
+export const checkTopic = (topic: unknown, limits: InputLimits): InvalidTopic | LimitExceeded | undefined => {
   const refusal = checkName(topic, limits.topicBytes)
   if (refusal === undefined) return undefined
   return refusal._tag === "Invalid"
@@ -18,7 +18,7 @@ export const checkTopic = (topic: unknown, limits: Limits): InvalidTopic | Limit
     : new LimitExceeded({ limit: "topicBytes", max: limits.topicBytes, actual: refusal.actual, value: cut(topic) })
 }
 
-export const checkKey = (topic: string, key: unknown, limits: Limits): InvalidKey | LimitExceeded | undefined => {
+export const checkKey = (topic: string, key: unknown, limits: InputLimits): InvalidKey | LimitExceeded | undefined => {
   const refusal = checkName(key, limits.keyBytes)
   if (refusal === undefined) return undefined
   return refusal._tag === "Invalid"
@@ -26,7 +26,7 @@ export const checkKey = (topic: string, key: unknown, limits: Limits): InvalidKe
     : new LimitExceeded({ limit: "keyBytes", max: limits.keyBytes, actual: refusal.actual, value: cut(key) })
 }
 
-export const checkMeta = (topic: string, key: string, meta: unknown, limits: Limits): CheckedMeta => {
+export const checkMeta = (topic: string, key: string, meta: unknown, limits: InputLimits): CheckedMeta => {
   const copied = copy(meta, limits)
   if ("value" in copied) return copied
   switch (copied._tag) {

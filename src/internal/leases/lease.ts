@@ -11,7 +11,7 @@ import type { LeaveReason } from "../../PresenceChange.js"
 import type { PresenceUnavailable, TrackError } from "../../PresenceError.js"
 import type { Value } from "../input/json.js"
 import type { CheckedMeta } from "../input/validate.js"
-import { Connection, type Terms } from "../state/registry.js"
+import { type Terms, TrackedConnection } from "../state/registry.js"
 
 /** What a service does for the leases that it gave out. */
 export interface Owner {
@@ -30,7 +30,7 @@ export interface Owner {
   readonly closeScope: (leases: ScopeLeases) => Effect.Effect<void>
 }
 
-export class OwnedLease extends Connection implements Lease {
+export class OwnedLease extends TrackedConnection implements Lease {
   previous: OwnedLease | undefined = undefined
   next: OwnedLease | undefined = undefined
 

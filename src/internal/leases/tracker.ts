@@ -9,7 +9,7 @@ import { Context, Deferred, Duration, Effect, Exit, type Fiber, FiberId, Metric,
 import type { LeaveReason } from "../../PresenceChange.js"
 import type { LimitExceeded, TrackError } from "../../PresenceError.js"
 import { EMPTY } from "../input/json.js"
-import { nanos, type Settings } from "../input/options.js"
+import { nanos, type PresenceSettings } from "../input/options.js"
 import { checkKey, checkMeta, checkTopic, overFull } from "../input/validate.js"
 import * as metrics from "../metrics.js"
 import { type Change, Registry, type Terms } from "../state/registry.js"
@@ -28,19 +28,19 @@ export interface TrackOptions {
 }
 
 /** The service that the connections are for. */
-export interface Service {
+export interface TrackerHost {
   /** The name of this process, if it has one already. */
   readonly replica?: string
   /** Told what a step changed: each change in order, then that the step is over. Neither may wait. */
   readonly onChange: (change: Change<OwnedLease>) => void
-  readonly onStep: () => void
+  readonly onStepEnd: () => void
   /** What happens when the layer closes, after the sweep has stopped. `close` ends all leases for good. */
   readonly closing: (close: Effect.Effect<void>) => Effect.Effect<void>
   /** Puts more around what leases do. */
   readonly own?: (owner: Owner) => Owner
 }
 
-export interface Holdings {
+export interface Tracker {
   /** The random name of this process: the first part of every ref. */
   readonly replica: string
   /** Everything that reads or changes the state is such a step, and so is what it tells. */
@@ -55,14 +55,17 @@ export interface Holdings {
 }
 
 /** Makes them, and runs the sweep until the layer's scope closes. */
-export const makeHoldings = (settings: Settings, service: Service): Effect.Effect<Holdings, never, Scope.Scope> =>
+export const makeTracker = (
+  settings: PresenceSettings,
+  host: TrackerHost
+): Effect.Effect<Tracker, never, Scope.Scope> =>
   Effect.gen(function* () {
     const { limits } = settings
     metrics.register()
     const clock = yield* Effect.clock
     const layerScope = yield* Effect.scope
     const start = clock.unsafeCurrentTimeNanos()
-    const replica = service.replica ?? randomId()
+    const replica = host.replica ?? randomId()
     const defaultTerms: Terms = { replica, ttl: settings.ttl, leaveDelay: 0 }
 
     /** Nanoseconds since the start. They never go back. */
@@ -95,9 +98,9 @@ export const makeHoldings = (settings: Settings, service: Service): Effect.Effec
           const change = told[i] as Change<OwnedLease>
           count(change)
           if (change.type === "leave" && change.reason !== "expired") end(change.connection, change.reason)
-          service.onChange(change)
+          host.onChange(change)
         }
-        service.onStep()
+        host.onStepEnd()
       } finally {
         told.fill(undefined, 0, tellable)
         tellable = 0
@@ -176,7 +179,7 @@ export const makeHoldings = (settings: Settings, service: Service): Effect.Effec
         return Effect.flatMap(inTurns(some), () => (lingers ? departLater : Effect.void))
       }
     }
-    const owner = service.own?.(base) ?? base
+    const owner = host.own?.(base) ?? base
 
     const scopes = new Scopes(owner)
 
@@ -291,7 +294,7 @@ export const makeHoldings = (settings: Settings, service: Service): Effect.Effec
     )
 
     // Before the sweep, which is to stop first.
-    yield* Effect.addFinalizer(() => service.closing(close))
+    yield* Effect.addFinalizer(() => host.closing(close))
 
     yield* sweepExpired.pipe(
       Metric.trackDurationWith(metrics.sweepSeconds, Duration.toSeconds),

@@ -10,7 +10,7 @@
 
 import { equal, type Value } from "../input/json.js"
 import { Deadlines, type Slotted } from "./deadlines.js"
-import { type Entry, type Member, Roster } from "./roster.js"
+import { Roster, type RosterEntry, type RosterMember } from "./roster.js"
 
 export type Status = "present" | "lingering" | "expired" | "evicted" | "released"
 
@@ -26,13 +26,13 @@ export interface Terms {
   readonly leaveDelay: number
 }
 
-export interface Limits {
+export interface CountLimits {
   readonly connectionsPerKey: number
   readonly keysPerTopic: number
 }
 
 /** One tracked presence of a key. Leases are its subclass, so that a lease needs no lookup and no second object. */
-export class Connection implements Member, Slotted {
+export class TrackedConnection implements RosterMember, Slotted {
   slot = -1
   seq = 0
   /** The seq it joined with: the smaller, the older. An update changes `seq` and keeps this. */
@@ -55,7 +55,7 @@ const refOf = (replica: string, joined: number, seq: number): string =>
   `${replica}.${joined.toString(36)}.${seq.toString(36)}`
 
 /** One changed connection, as it was at that moment. */
-export class Change<C extends Connection> {
+export class Change<C extends TrackedConnection> {
   constructor(
     readonly type: "join" | "leave" | "update",
     readonly roster: Roster<C>,
@@ -94,7 +94,7 @@ export interface Full {
 
 const NOBODY: ReadonlyArray<never> = Object.freeze([])
 
-export class Registry<C extends Connection> {
+export class Registry<C extends TrackedConnection> {
   /** Connections and topics that have one. */
   connections = 0
   topics = 0
@@ -107,18 +107,18 @@ export class Registry<C extends Connection> {
 
   constructor(
     private readonly replica: string,
-    private readonly limits: Limits,
+    private readonly limits: CountLimits,
     private readonly onChange: (change: Change<C>) => void
   ) {}
 
   // Reading
 
-  list(topic: string): ReadonlyArray<Entry> {
+  list(topic: string): ReadonlyArray<RosterEntry> {
     const roster = this.rosters.get(topic)
     return roster === undefined || roster.connections === 0 ? NOBODY : roster.list()
   }
 
-  get(topic: string, key: string): Entry | undefined {
+  get(topic: string, key: string): RosterEntry | undefined {
     return this.rosters.get(topic)?.entry(key)
   }
 
@@ -137,7 +137,7 @@ export class Registry<C extends Connection> {
   snapshot(topic: string): {
     readonly epoch: string
     readonly version: number
-    readonly connections: ReadonlyArray<Member>
+    readonly connections: ReadonlyArray<RosterMember>
   } {
     const roster = this.rosters.get(topic)
     if (roster === undefined) return { epoch: this.epoch(0), version: 0, connections: NOBODY }
@@ -245,14 +245,14 @@ export class Registry<C extends Connection> {
   // Following
 
   /** Keeps the topic's life, and with it its epoch, until `unfollow`. */
-  follow(topic: string): void {
-    this.roster(topic).followed = true
+  keep(topic: string): void {
+    this.roster(topic).kept = true
   }
 
-  unfollow(topic: string): void {
+  letGo(topic: string): void {
     const roster = this.rosters.get(topic)
     if (roster === undefined) return
-    roster.followed = false
+    roster.kept = false
     this.collect(roster)
   }
 
@@ -341,7 +341,7 @@ export class Registry<C extends Connection> {
 
   /** A topic's life ends when it has neither connections nor followers. */
   private collect(roster: Roster<C>): void {
-    if (roster.connections === 0 && !roster.followed) this.rosters.delete(roster.topic)
+    if (roster.connections === 0 && !roster.kept) this.rosters.delete(roster.topic)
   }
 
   private epoch(life: number): string {

@@ -8,30 +8,30 @@
 import type { Value } from "../input/json.js"
 
 /** What a roster needs to know of a connection. */
-export interface Member {
+export interface RosterMember {
   readonly key: string
   readonly ref: string
   readonly meta: Value
 }
 
-export interface Entry {
+export interface RosterEntry {
   readonly key: string
   readonly metas: ReadonlyArray<Value>
 }
 
-export class Roster<M extends Member> {
+export class Roster<M extends RosterMember> {
   version = 0
   /** A followed roster lives on when it is empty. */
-  followed = false
+  kept = false
   /** Connections, of all keys. */
   connections = 0
   private readonly byKey = new Map<string, M | Set<M>>()
   /** The sorted entries, and the frozen copy that readers get: reading a frozen array is slow. */
-  private entries: Array<Entry> | undefined
-  private listed: ReadonlyArray<Entry> | undefined
+  private entries: Array<RosterEntry> | undefined
+  private listed: ReadonlyArray<RosterEntry> | undefined
   /** Keys that changed since `listed`. */
   private dirty: Set<string> | undefined
-  private members: ReadonlyArray<Member> | undefined
+  private members: ReadonlyArray<RosterMember> | undefined
 
   /** The channel that mirrors its events. */
   readonly channel: string
@@ -104,7 +104,7 @@ export class Roster<M extends Member> {
     }
   }
 
-  entry(key: string): Entry | undefined {
+  entry(key: string): RosterEntry | undefined {
     const held = this.byKey.get(key)
     if (held === undefined) return undefined
     const metas = held instanceof Set ? Array.from(held, (member) => member.meta) : [held.meta]
@@ -112,7 +112,7 @@ export class Roster<M extends Member> {
   }
 
   /** Entries sorted by key. The same frozen array until something changes. */
-  list(): ReadonlyArray<Entry> {
+  list(): ReadonlyArray<RosterEntry> {
     if (this.listed === undefined) {
       if (this.entries === undefined) this.entries = this.sorted()
       else if (this.dirty !== undefined) this.entries = this.patched(this.entries, this.dirty)
@@ -123,9 +123,9 @@ export class Roster<M extends Member> {
   }
 
   /** The connections, sorted by key, then age. The same frozen array until something changes. */
-  snapshot(): ReadonlyArray<Member> {
+  snapshot(): ReadonlyArray<RosterMember> {
     if (this.members === undefined) {
-      const members: Array<Member> = []
+      const members: Array<RosterMember> = []
       for (const { key } of this.list()) {
         for (const { ref, meta } of this.of(key)) members.push(Object.freeze({ key, ref, meta }))
       }
@@ -134,13 +134,13 @@ export class Roster<M extends Member> {
     return this.members
   }
 
-  private sorted(): Array<Entry> {
+  private sorted(): Array<RosterEntry> {
     const keys = Array.from(this.byKey.keys()).sort()
-    return keys.map((key) => this.entry(key) as Entry)
+    return keys.map((key) => this.entry(key) as RosterEntry)
   }
 
   /** `entries` with those of the dirty keys put in, replaced or taken out. */
-  private patched(entries: Array<Entry>, dirty: ReadonlySet<string>): Array<Entry> {
+  private patched(entries: Array<RosterEntry>, dirty: ReadonlySet<string>): Array<RosterEntry> {
     // A few in place; from more on, whole runs are copied, so that nothing moves once for each of many.
     if (dirty.size <= 8) {
       for (const key of dirty) {
@@ -152,7 +152,7 @@ export class Roster<M extends Member> {
       }
       return entries
     }
-    const runs: Array<Array<Entry>> = []
+    const runs: Array<Array<RosterEntry>> = []
     let start = 0
     for (const key of Array.from(dirty).sort()) {
       const end = position(entries, key, start)
@@ -162,17 +162,17 @@ export class Roster<M extends Member> {
       if (entry !== undefined) runs.push([entry])
     }
     runs.push(entries.slice(start))
-    return ([] as Array<Entry>).concat(...runs)
+    return ([] as Array<RosterEntry>).concat(...runs)
   }
 }
 
 /** The first index from `start` whose key is not before `key`. */
-const position = (entries: ReadonlyArray<Entry>, key: string, start: number): number => {
+const position = (entries: ReadonlyArray<RosterEntry>, key: string, start: number): number => {
   let low = start
   let high = entries.length
   while (low < high) {
     const middle = (low + high) >>> 1
-    if ((entries[middle] as Entry).key < key) low = middle + 1
+    if ((entries[middle] as RosterEntry).key < key) low = middle + 1
     else high = middle
   }
   return low

@@ -5,7 +5,7 @@
  * the timeout.
  */
 import { Redis, type RedisOptions } from "ioredis"
-import type { Port, Reply } from "./port.js"
+import type { Port, RedisReply } from "./port.js"
 import { timed } from "./timeout.js"
 import type { Address, Target } from "./url.js"
 
@@ -23,7 +23,7 @@ export interface ConnectOptions {
 }
 
 /** What a server told of itself. */
-export interface Server {
+export interface DiscoveredServer {
   readonly mode: Port["mode"]
   readonly address: Address
   /** The master that the sentinels watch. */
@@ -62,12 +62,12 @@ export const baseOptions = (target: Target, options: ConnectOptions) =>
     keepAlive: 10_000
   }) satisfies RedisOptions
 
-export const ask = async (target: Target, base: Base, timeout: number): Promise<Server> => {
+export const discover = async (target: Target, base: Base, timeout: number): Promise<DiscoveredServer> => {
   const until = Date.now() + timeout
   for (let attempt = 0; ; attempt++) {
     const address = target.addresses[attempt % target.addresses.length] ?? target.addresses[0]
     try {
-      return await askOne(target, address, base, Math.max(1, until - Date.now()))
+      return await discoverAt(target, address, base, Math.max(1, until - Date.now()))
     } catch (cause) {
       if (cause instanceof ConnectFailure) throw cause
       const reason = cause instanceof Error ? cause.message : String(cause)
@@ -87,27 +87,27 @@ const isFinal = (reason: string): boolean =>
 /** What ioredis says of an answer that is no RESP, 5 and 6. */
 const isForeign = (reason: string): boolean => /^(Protocol error|Unknown RESP type)/.test(reason)
 
-const askOne = async (target: Target, address: Address, base: Base, timeout: number): Promise<Server> => {
+const discoverAt = async (target: Target, address: Address, base: Base, timeout: number): Promise<DiscoveredServer> => {
   const until = Date.now() + timeout
   // Sentinels may take none, or the credentials of their master: they are asked without any first.
   if (target.password !== undefined) {
     try {
-      const server = await askAs(NONE, target, address, base, timeout)
+      const server = await discoverAs(NONE, target, address, base, timeout)
       if (server.mode === "sentinel") return server
     } catch (cause) {
       if (cause instanceof ConnectFailure || !(cause instanceof Error && isFinal(cause.message))) throw cause
     }
   }
-  return askAs(target, target, address, base, Math.max(1, until - Date.now()))
+  return discoverAs(target, target, address, base, Math.max(1, until - Date.now()))
 }
 
-const askAs = async (
+const discoverAs = async (
   { username, password }: Credentials,
   target: Target,
   address: Address,
   base: Base,
   timeout: number
-): Promise<Server> => {
+): Promise<DiscoveredServer> => {
   const credentials = { username, password }
   const client = new Redis({
     ...base,
@@ -122,7 +122,7 @@ const askAs = async (
   })
   try {
     await client.connect()
-    const info = fields(String(await timed(client.call("INFO") as Promise<Reply>, timeout, "INFO")))
+    const info = fields(String(await timed(client.call("INFO") as Promise<RedisReply>, timeout, "INFO")))
     // Valkey calls it server_mode.
     const mode = info.get("redis_mode") ?? info.get("server_mode")
     if (mode === "sentinel") {
@@ -153,7 +153,7 @@ const askAs = async (
 const askMaster = async (client: Redis, target: Target, timeout: number): Promise<string> => {
   if (target.master !== undefined) return target.master
   const masters = (await timed(
-    client.call("SENTINEL", "masters") as Promise<Reply>,
+    client.call("SENTINEL", "masters") as Promise<RedisReply>,
     timeout,
     "SENTINEL"
   )) as ReadonlyArray<ReadonlyArray<string>>

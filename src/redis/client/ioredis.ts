@@ -7,19 +7,19 @@
  */
 import { Command } from "ioredis"
 import type { Script } from "../protocol/scripts.js"
-import { ask, baseOptions, ConnectFailure, type ConnectOptions, type Server } from "./discovery.js"
-import type { Handlers, Port, Reply } from "./port.js"
-import { Link } from "./reconnecting.js"
+import { baseOptions, ConnectFailure, type ConnectOptions, type DiscoveredServer, discover } from "./discovery.js"
+import type { Port, PortEvents, RedisReply } from "./port.js"
+import { ReconnectingClient } from "./reconnecting.js"
 import { timed } from "./timeout.js"
-import { type Wires, wire } from "./topology.js"
+import { type Topology, topologyOf } from "./topology.js"
 import { parseUrl, UrlRefusal } from "./url.js"
 
-export const connect = async (options: ConnectOptions, handlers: Handlers): Promise<Port> => {
+export const connect = async (options: ConnectOptions, handlers: PortEvents): Promise<Port> => {
   const target = parseUrl(options.url)
   if (target instanceof UrlRefusal) throw new ConnectFailure(target.reason)
   const base = baseOptions(target, options)
-  const server = await ask(target, base, options.timeout)
-  const wires = await wire(server, target, base, options.timeout, handlers)
+  const server = await discover(target, base, options.timeout)
+  const wires = await topologyOf(server, target, base, options.timeout, handlers)
   const port = portOf(server, wires, options.timeout, handlers)
   for (const until = Date.now() + options.timeout; !(port.isReady() && port.isSubscriberReady()); ) {
     if (Date.now() > until) {
@@ -38,14 +38,14 @@ export const connect = async (options: ConnectOptions, handlers: Handlers): Prom
   return port
 }
 
-const portOf = (server: Server, wires: Wires, timeout: number, handlers: Handlers): Port => {
-  const send = (name: string, args: ReadonlyArray<string | number>): Promise<Reply> => {
+const portOf = (server: DiscoveredServer, wires: Topology, timeout: number, handlers: PortEvents): Port => {
+  const send = (name: string, args: ReadonlyArray<string | number>): Promise<RedisReply> => {
     // The client's type wants an array that it may change, and changes none.
     const command = new Command(name, args as Array<string | number>, { replyEncoding: "utf8" })
-    return timed(wires.client().sendCommand(command) as Promise<Reply>, timeout, name)
+    return timed(wires.client().sendCommand(command) as Promise<RedisReply>, timeout, name)
   }
 
-  const subscriber = new Link(
+  const subscriber = new ReconnectingClient(
     wires.subscriber,
     (client) => {
       client.on("message", handlers.onMessage)
@@ -87,11 +87,11 @@ const portOf = (server: Server, wires: Wires, timeout: number, handlers: Handler
 }
 
 const runScript = async (
-  send: (name: string, args: ReadonlyArray<string | number>) => Promise<Reply>,
+  send: (name: string, args: ReadonlyArray<string | number>) => Promise<RedisReply>,
   script: Script,
   keys: ReadonlyArray<string>,
   args: ReadonlyArray<string | number>
-): Promise<Reply> => {
+): Promise<RedisReply> => {
   try {
     return await send("EVALSHA", [script.hash, keys.length, ...keys, ...args])
   } catch (cause) {

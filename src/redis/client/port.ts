@@ -8,9 +8,9 @@
 import type { Script } from "../protocol/scripts.js"
 
 /** What a call answers: RESP as plain values. */
-export type Reply = string | number | null | ReadonlyArray<Reply>
+export type RedisReply = string | number | null | ReadonlyArray<RedisReply>
 
-export interface Handlers {
+export interface PortEvents {
   /** A message on a channel that was subscribed to. */
   readonly onMessage: (channel: string, text: string) => void
   /** The connection for commands is there (again); in a cluster: to one node. */
@@ -29,9 +29,13 @@ export interface Port {
   /** What may need somebody's attention about the server's settings. */
   readonly warnings: ReadonlyArray<string>
   /** A command whose first argument is its key. */
-  readonly command: (name: string, args: ReadonlyArray<string | number>) => Promise<Reply>
+  readonly command: (name: string, args: ReadonlyArray<string | number>) => Promise<RedisReply>
   /** A script by its hash, and with its text when the server does not know it. */
-  readonly run: (script: Script, keys: ReadonlyArray<string>, args: ReadonlyArray<string | number>) => Promise<Reply>
+  readonly run: (
+    script: Script,
+    keys: ReadonlyArray<string>,
+    args: ReadonlyArray<string | number>
+  ) => Promise<RedisReply>
   /** Resolves with the server's acknowledgement. */
   readonly subscribe: (channels: ReadonlyArray<string>) => Promise<void>
   readonly unsubscribe: (channels: ReadonlyArray<string>) => Promise<void>

@@ -6,7 +6,7 @@
  */
 import type { Redis } from "ioredis"
 
-export class Link {
+export class ReconnectingClient {
   client: Redis
   /** Why the last connection ended. */
   reason = "not connected yet"

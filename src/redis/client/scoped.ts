@@ -5,31 +5,31 @@ import { Cause, Effect, type Metric, Runtime, type Scope } from "effect"
 import { PresenceUnavailable } from "../../PresenceError.js"
 import * as metrics from "../metrics.js"
 import { connect } from "./ioredis.js"
-import type { Handlers, Port } from "./port.js"
+import type { Port, PortEvents } from "./port.js"
 
 /** Hears of the connections. None of these may fail. */
-export interface Listener extends Omit<Handlers, "onMessage"> {
+export interface PortListener extends Omit<PortEvents, "onMessage"> {
   /** Whether the channel is one of the listener's. */
   readonly onMessage: (channel: string, text: string) => boolean
 }
 
-export interface Opened {
+export interface OpenPort {
   readonly port: Port
   /** From now on the listener is told; what is ready already is told at once. */
-  readonly listen: (listener: Listener) => void
+  readonly listen: (listener: PortListener) => void
 }
 
-export const open = (options: {
+export const openPort = (options: {
   readonly url: string
   readonly timeout: number
-}): Effect.Effect<Opened, PresenceUnavailable, Scope.Scope> =>
+}): Effect.Effect<OpenPort, PresenceUnavailable, Scope.Scope> =>
   Effect.gen(function* () {
     const run = Runtime.runFork(yield* Effect.runtime())
-    const listeners: Array<Listener> = []
-    const all = (tell: (listener: Listener) => void): void => {
+    const listeners: Array<PortListener> = []
+    const all = (tell: (listener: PortListener) => void): void => {
       for (const listener of listeners) tell(listener)
     }
-    const handlers: Handlers = {
+    const handlers: PortEvents = {
       onMessage: (channel, text) => {
         try {
           listeners.some((listener) => listener.onMessage(channel, text))

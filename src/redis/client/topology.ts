@@ -2,14 +2,14 @@
  * How connections are made to a single server, to the master behind sentinels, and to a cluster.
  */
 import { Cluster, type ClusterOptions, Redis } from "ioredis"
-import { type Base, ConnectFailure, given, type Server } from "./discovery.js"
-import type { Handlers } from "./port.js"
-import { Link } from "./reconnecting.js"
+import { type Base, ConnectFailure, type DiscoveredServer, given } from "./discovery.js"
+import type { PortEvents } from "./port.js"
+import { ReconnectingClient } from "./reconnecting.js"
 import { timed } from "./timeout.js"
 import type { Address, Target } from "./url.js"
 
 /** What a kind of Redis needs of its own. */
-export interface Wires {
+export interface Topology {
   readonly partitions: number
   readonly client: () => Redis | Cluster
   readonly subscriber: () => Redis
@@ -19,13 +19,13 @@ export interface Wires {
 
 type Options = Base & ReturnType<typeof given>
 
-export const wire = (
-  server: Server,
+export const topologyOf = (
+  server: DiscoveredServer,
   target: Target,
   base: Base,
   timeout: number,
-  handlers: Handlers
-): Wires | Promise<Wires> => {
+  handlers: PortEvents
+): Topology | Promise<Topology> => {
   const options: Options = { ...base, ...given(target) }
   switch (server.mode) {
     case "standalone":
@@ -40,7 +40,7 @@ export const wire = (
 // One server, or a master behind sentinels
 
 const masterOf = (
-  { master = "", credentials: { username, password } }: Server,
+  { master = "", credentials: { username, password } }: DiscoveredServer,
   target: Target,
   options: Options
 ): Redis =>
@@ -57,8 +57,8 @@ const masterOf = (
     reconnectOnError: (error) => error.message.includes("READONLY")
   })
 
-const singleWires = (make: () => Redis, handlers: Handlers): Wires => {
-  const link = new Link(make, handlers.onReady, handlers.onDown)
+const singleWires = (make: () => Redis, handlers: PortEvents): Topology => {
+  const link = new ReconnectingClient(make, handlers.onReady, handlers.onDown)
   return {
     partitions: 1,
     client: () => link.client,
@@ -71,12 +71,12 @@ const singleWires = (make: () => Redis, handlers: Handlers): Wires => {
 // A cluster
 
 const clusterWires = async (
-  server: Server,
+  server: DiscoveredServer,
   target: Target,
   options: Options,
   timeout: number,
-  handlers: Handlers
-): Promise<Wires> => {
+  handlers: PortEvents
+): Promise<Topology> => {
   if (target.database > 0 || target.master !== undefined) {
     throw new ConnectFailure(
       `${target.shown} is a cluster: it has database 0 and no other, and nothing else stands behind the slash`

@@ -5,7 +5,7 @@
  */
 import type { Value } from "../../internal/input/json.js"
 import type { LeaveReason } from "../../PresenceChange.js"
-import type { Port, Reply } from "../client/port.js"
+import type { Port, RedisReply } from "../client/port.js"
 import type { Keys } from "./keys.js"
 import * as scripts from "./scripts.js"
 
@@ -72,7 +72,7 @@ export type BeatAnswer =
     }
 
 /** A member of a topic, as Redis holds it. */
-export interface Held {
+export interface StoredMember {
   readonly connection: string
   /** The topic's version at its join. */
   readonly joined: number
@@ -96,7 +96,7 @@ export interface ReadAnswer {
   readonly replicas: ReadonlySet<string>
   readonly size: number
   /** `undefined` when there are more than were asked for. */
-  readonly members: ReadonlyArray<Held> | undefined
+  readonly members: ReadonlyArray<StoredMember> | undefined
 }
 
 /** A topic at the end of a snapshot. */
@@ -105,7 +105,7 @@ export interface End extends Pick<ReadAnswer, "history" | "replicas"> {
 }
 
 /** What one call changed in one topic. */
-export interface Message {
+export interface TopicMessage {
   readonly epoch: string
   readonly from: number
   readonly fromTag: string
@@ -209,7 +209,7 @@ export const read = async (
 }
 
 /** The connections of one key, oldest first. */
-export const get = async (port: Port, keys: Keys, topic: string, key: string): Promise<ReadonlyArray<Held>> => {
+export const get = async (port: Port, keys: Keys, topic: string, key: string): Promise<ReadonlyArray<StoredMember>> => {
   const reply = await port.run(scripts.get, [keys.keys(topic), keys.members(topic)], [key])
   return membersOf(list(reply)).sort(byAge)
 }
@@ -237,7 +237,7 @@ export const standings = async (
 
 // Decoding
 
-export const standingOf = (head: Reply, version: Reply): Standing | undefined => {
+export const standingOf = (head: RedisReply, version: RedisReply): Standing | undefined => {
   if (typeof head !== "string") return undefined
   const [epoch = "", floor] = head.split(" ")
   if (typeof version !== "string") return { epoch, version: Number(floor), tag: "" }
@@ -246,14 +246,15 @@ export const standingOf = (head: Reply, version: Reply): Standing | undefined =>
 }
 
 /** Connections and members by turns. */
-export const membersOf = (entries: ReadonlyArray<Reply>): Array<Held> => {
-  const members: Array<Held> = []
-  for (let i = 0; i + 1 < entries.length; i += 2) members.push(heldOf(String(entries[i]), String(entries[i + 1])))
+export const membersOf = (entries: ReadonlyArray<RedisReply>): Array<StoredMember> => {
+  const members: Array<StoredMember> = []
+  for (let i = 0; i + 1 < entries.length; i += 2)
+    members.push(storedMemberOf(String(entries[i]), String(entries[i + 1])))
   return members
 }
 
 /** "joined revision meta\nkey": the meta is JSON text, which has no line break of its own; the key may. */
-const heldOf = (connection: string, text: string): Held => {
+const storedMemberOf = (connection: string, text: string): StoredMember => {
   const a = text.indexOf(" ")
   const b = text.indexOf(" ", a + 1)
   const end = text.indexOf("\n", b)
@@ -274,7 +275,7 @@ export const byAge = (a: { joined: number; connection: string }, b: { joined: nu
 
 const seqOf = (connection: string): number => Number(connection.slice(connection.lastIndexOf(".") + 1))
 
-export const messageOf = (text: string): Message => {
+export const messageOf = (text: string): TopicMessage => {
   const parts = JSON.parse(text) as ReadonlyArray<Value>
   const operations: Array<MessageOperation> = []
   for (let i = 6; i < parts.length; ) {
@@ -309,4 +310,4 @@ const freeze = (value: Value): Value => {
   return value
 }
 
-const list = (reply: Reply | undefined): ReadonlyArray<Reply> => (Array.isArray(reply) ? reply : [])
+const list = (reply: RedisReply | undefined): ReadonlyArray<RedisReply> => (Array.isArray(reply) ? reply : [])

@@ -5,21 +5,21 @@
  * it once will list it again. Of small topics the last are remembered, so that a list is the same array until the
  * topic changes.
  */
-import { type Member, Roster } from "../../internal/state/roster.js"
+import { Roster, type RosterMember } from "../../internal/state/roster.js"
 import type { Port } from "../client/port.js"
 import * as calls from "../protocol/calls.js"
 import type { Keys } from "../protocol/keys.js"
-import { ModelMember } from "./topicCopy.js"
+import { CopyMember } from "./topicCopy.js"
 
 /** Members that are remembered, of all topics. */
 const BUDGET = 20_000
 
 export interface Read {
   readonly standing: calls.Standing
-  readonly roster: Roster<ModelMember>
+  readonly roster: Roster<CopyMember>
 }
 
-export class Reader {
+export class ReadCache {
   /** The last used is the last. */
   private readonly recent = new Map<string, Read>()
   private size = 0
@@ -48,8 +48,8 @@ export class Reader {
   }
 
   /** The connections of a key, oldest first. */
-  async get(keys: Keys, topic: string, key: string): Promise<ReadonlyArray<Member>> {
-    return (await calls.get(this.port, keys, topic, key)).map((held) => new ModelMember(held, 0))
+  async get(keys: Keys, topic: string, key: string): Promise<ReadonlyArray<RosterMember>> {
+    return (await calls.get(this.port, keys, topic, key)).map((stored) => new CopyMember(stored, 0))
   }
 
   /** The topics of a partition, a page after the other. */
@@ -82,8 +82,8 @@ export class Reader {
 const isSame = (a: calls.Standing, b: calls.Standing): boolean =>
   a.epoch === b.epoch && a.version === b.version && a.tag === b.tag
 
-const rosterOf = (topic: string, members: ReadonlyArray<calls.Held>): Roster<ModelMember> => {
-  const roster = new Roster<ModelMember>(topic, "")
-  for (const held of Array.from(members).sort(calls.byAge)) roster.add(new ModelMember(held, 0))
+const rosterOf = (topic: string, members: ReadonlyArray<calls.StoredMember>): Roster<CopyMember> => {
+  const roster = new Roster<CopyMember>(topic, "")
+  for (const stored of Array.from(members).sort(calls.byAge)) roster.add(new CopyMember(stored, 0))
   return roster
 }

@@ -1,15 +1,15 @@
 /**
- * The topics that are followed here, each with its model, fed by one subscriber connection.
+ * The topics that are followed here, each with its copy, fed by one subscriber connection.
  *
  * A topic is subscribed to before its snapshot is read. After the subscriber was away everything is subscribed to
  * again, and a digest shows which topics moved meanwhile: a reconnect of 10,000 topics is 20 commands, not 10,000
  * snapshots. The same digest runs every 10 seconds, as a lost message is noticed by nobody.
  */
-import type { Step } from "../../internal/feed/delta.js"
+import type { Delta } from "../../internal/feed/delta.js"
 import type { Port } from "../client/port.js"
 import * as calls from "../protocol/calls.js"
 import { type Keys, partitionOf } from "../protocol/keys.js"
-import { Model } from "./topicCopy.js"
+import { TopicCopy } from "./topicCopy.js"
 
 /** Members that are read in one call. */
 export const SMALL = 1_000
@@ -25,14 +25,14 @@ const DIGEST = 10_000
 /** How long a message may take before it counts as lost, in ms. */
 const GRACE = 300
 
-export interface FollowersOptions {
+export interface CopiesOptions {
   readonly port: Port
   readonly partitions: ReadonlyArray<Keys>
-  /** How long members are held that Redis has lost, in ms. */
-  readonly hold: number
+  /** How long members are retained that Redis has lost, in ms. */
+  readonly retention: number
   /** Milliseconds of a clock that never goes back. */
   readonly now: () => number
-  readonly onStep: (step: Step) => void
+  readonly onDelta: (delta: Delta) => void
   /** A partition has no data at all: somebody is to claim it. */
   readonly onEmpty: (partition: number) => void
   readonly onResync: (reason: string) => void
@@ -40,8 +40,8 @@ export interface FollowersOptions {
 }
 
 /** A topic that somebody here follows. */
-export class Followed {
-  holders = 0
+export class FollowedTopic {
+  references = 0
   isSubscribed = false
   isReading = false
   /** Why it is to be read again. */
@@ -51,24 +51,24 @@ export class Followed {
   waiting: Array<() => void> = []
 
   constructor(
-    readonly model: Model,
+    readonly copy: TopicCopy,
     readonly partition: number,
     readonly channel: string
   ) {}
 
   get hasReached(): boolean {
-    const { expected, model } = this
-    return expected === undefined || model.hasReached(expected.epoch, expected.version)
+    const { expected, copy } = this
+    return expected === undefined || copy.hasReached(expected.epoch, expected.version)
   }
 }
 
-export class Followers {
-  private readonly topics = new Map<string, Followed>()
-  private readonly channels = new Map<string, Followed>()
+export class Copies {
+  private readonly topics = new Map<string, FollowedTopic>()
+  private readonly channels = new Map<string, FollowedTopic>()
   private closed = false
   private lookedAt: number
 
-  constructor(private readonly options: FollowersOptions) {
+  constructor(private readonly options: CopiesOptions) {
     this.lookedAt = options.now()
   }
 
@@ -77,40 +77,40 @@ export class Followers {
   }
 
   /** What is followed and can be read. */
-  live(topic: string): Followed | undefined {
+  live(topic: string): FollowedTopic | undefined {
     const followed = this.topics.get(topic)
-    return followed?.model.isLive === true ? followed : undefined
+    return followed?.copy.isLive === true ? followed : undefined
   }
 
-  get(topic: string): Followed | undefined {
+  get(topic: string): FollowedTopic | undefined {
     return this.topics.get(topic)
   }
 
-  /** Follows a topic until `release`. It can be read when its model is live; wait by `changed`. */
-  hold(topic: string): Followed {
+  /** Follows a topic until `release`. It can be read when its copy is live; wait by `changed`. */
+  acquire(topic: string): FollowedTopic {
     let followed = this.topics.get(topic)
     if (followed === undefined) {
-      const { partitions, hold } = this.options
+      const { partitions, retention } = this.options
       const partition = partitionOf(topic, partitions.length)
       const channel = (partitions[partition] as Keys).topicChannel(topic)
-      followed = new Followed(new Model(topic, hold), partition, channel)
+      followed = new FollowedTopic(new TopicCopy(topic, retention), partition, channel)
       this.topics.set(topic, followed)
       this.channels.set(channel, followed)
     }
-    followed.holders++
-    if (!followed.model.isLive) this.read(followed, "begin")
+    followed.references++
+    if (!followed.copy.isLive) this.read(followed, "begin")
     return followed
   }
 
-  release(followed: Followed): void {
-    if (--followed.holders > 0) return
-    this.topics.delete(followed.model.topic)
+  release(followed: FollowedTopic): void {
+    if (--followed.references > 0) return
+    this.topics.delete(followed.copy.topic)
     this.channels.delete(followed.channel)
     if (followed.isSubscribed) this.options.port.unsubscribe([followed.channel]).catch(() => {})
   }
 
   /** Calls once, when something of the topic changes. */
-  changed(followed: Followed, resume: () => void): () => void {
+  changed(followed: FollowedTopic, resume: () => void): () => void {
     followed.waiting.push(resume)
     return () => {
       followed.waiting = followed.waiting.filter((other) => other !== resume)
@@ -121,8 +121,8 @@ export class Followers {
   onMessage(channel: string, text: string): boolean {
     const followed = this.channels.get(channel)
     if (followed === undefined) return false
-    const received = followed.model.receive(calls.messageOf(text))
-    if (received.type === "applied") this.tell(followed, [received.step])
+    const received = followed.copy.receive(calls.messageOf(text))
+    if (received.type === "applied") this.tell(followed, [received.delta])
     else if (received.type === "resync") this.read(followed, received.reason)
     else wake(followed)
     return true
@@ -138,7 +138,7 @@ export class Followers {
       if (expected === undefined || expected.epoch !== epoch || expected.version < version) {
         followed.expected = { epoch, version }
       }
-      if (followed.hasReached || !followed.model.isLive) continue
+      if (followed.hasReached || !followed.copy.isLive) continue
       setTimeout(() => {
         if (!followed.hasReached) this.read(followed, "late message")
       }, GRACE)
@@ -160,21 +160,21 @@ export class Followers {
     const { partitions } = this.options
     for (const [partition, keys] of partitions.entries()) {
       if (only !== undefined && only !== partition) continue
-      const live: Array<Followed> = []
+      const live: Array<FollowedTopic> = []
       for (const followed of this.topics.values()) {
-        if (followed.partition === partition && followed.model.isLive) live.push(followed)
+        if (followed.partition === partition && followed.copy.isLive) live.push(followed)
       }
       for (let i = 0; i < live.length; i += SLICE) await this.compare(keys, live.slice(i, i + SLICE), reason)
     }
   }
 
-  /** Run it every second: lets go of what was held long enough, and every ten seconds looks what was missed. */
+  /** Run it every second: lets go of what was retained long enough, and every ten seconds looks what was missed. */
   async patrol(): Promise<void> {
     const { now, onFailure } = this.options
     try {
-      // What was held long enough is looked for once more: nobody leaves because a message was lost.
+      // What was retained long enough is looked for once more: nobody leaves because a message was lost.
       for (const followed of this.topics.values()) {
-        if (now() >= followed.model.holdEnds) this.read(followed, "hold")
+        if (now() >= followed.copy.retentionEnds) this.read(followed, "retention")
       }
       if (now() - this.lookedAt < DIGEST) return
       this.lookedAt = now()
@@ -190,7 +190,7 @@ export class Followers {
   }
 
   /** Subscribes, and takes back what nobody follows any more when the acknowledgement comes. */
-  private async subscribe(all: ReadonlyArray<Followed>): Promise<void> {
+  private async subscribe(all: ReadonlyArray<FollowedTopic>): Promise<void> {
     const { port } = this.options
     const channels = all.map(({ channel }) => channel)
     await port.subscribe(channels)
@@ -200,15 +200,15 @@ export class Followers {
     if (gone.length > 0) port.unsubscribe(gone).catch(() => {})
   }
 
-  private async compare(keys: Keys, followed: ReadonlyArray<Followed>, reason: string): Promise<void> {
+  private async compare(keys: Keys, followed: ReadonlyArray<FollowedTopic>, reason: string): Promise<void> {
     const { port } = this.options
-    const differing = async (some: ReadonlyArray<Followed>): Promise<ReadonlyArray<Followed>> => {
+    const differing = async (some: ReadonlyArray<FollowedTopic>): Promise<ReadonlyArray<FollowedTopic>> => {
       const found = await calls.standings(
         port,
         keys,
-        some.map(({ model }) => model.topic)
+        some.map(({ copy }) => copy.topic)
       )
-      return some.filter(({ model }, index) => model.differsFrom(found[index]))
+      return some.filter(({ copy }, index) => copy.differsFrom(found[index]))
     }
     const first = await differing(followed)
     if (first.length === 0) return
@@ -219,13 +219,13 @@ export class Followers {
 
   // Snapshots
 
-  private read(followed: Followed, reason: string): void {
+  private read(followed: FollowedTopic, reason: string): void {
     followed.again = reason
     if (followed.isReading) return
     followed.isReading = true
     const run = async (): Promise<void> => {
       let attempt = 0
-      while (followed.again !== undefined && followed.holders > 0 && !this.closed) {
+      while (followed.again !== undefined && followed.references > 0 && !this.closed) {
         if (reason !== "begin") this.options.onResync(followed.again)
         followed.again = undefined
         try {
@@ -242,43 +242,43 @@ export class Followers {
     void run()
   }
 
-  private async readOnce(followed: Followed): Promise<boolean> {
+  private async readOnce(followed: FollowedTopic): Promise<boolean> {
     const { port, partitions, onEmpty } = this.options
-    const { model } = followed
+    const { copy } = followed
     const keys = partitions[followed.partition] as Keys
-    model.begin()
+    copy.begin()
     if (!followed.isSubscribed) await this.subscribe([followed])
-    const first = await calls.read(port, keys, model.topic, SMALL, "follow")
+    const first = await calls.read(port, keys, copy.topic, SMALL, "follow")
     if (first.standing === undefined) {
       onEmpty(followed.partition)
       return false
     }
-    model.start(first.standing)
+    copy.start(first.standing)
     if (first.members !== undefined) {
-      model.page(first.members)
+      copy.page(first.members)
       return this.finish(followed, { ...first, standing: first.standing })
     }
     for (let cursor = "0"; ; ) {
-      const page = await calls.scan(port, keys.members(model.topic), cursor, PAGE)
-      model.page(calls.membersOf(page.entries))
+      const page = await calls.scan(port, keys.members(copy.topic), cursor, PAGE)
+      copy.page(calls.membersOf(page.entries))
       cursor = page.cursor
-      if (followed.holders === 0) return true
+      if (followed.references === 0) return true
       if (cursor === "0") break
     }
-    const last = await calls.read(port, keys, model.topic, 0, "follow")
+    const last = await calls.read(port, keys, copy.topic, 0, "follow")
     const { standing } = last
     // With another history it is another Redis than the pages came from.
     return standing !== undefined && last.history === first.history && this.finish(followed, { ...last, standing })
   }
 
-  private async finish(followed: Followed, end: calls.End): Promise<boolean> {
-    const { model } = followed
+  private async finish(followed: FollowedTopic, end: calls.End): Promise<boolean> {
+    const { copy } = followed
     const until = this.options.now() + GRACE
     for (;;) {
-      const finished = model.finish(end, this.options.now())
+      const finished = copy.finish(end, this.options.now())
       if (finished.type === "done") {
         if (finished.resync) followed.again ??= "gap"
-        this.tell(followed, finished.steps)
+        this.tell(followed, finished.deltas)
         return true
       }
       if (finished.type === "again" || this.options.now() >= until) return false
@@ -292,14 +292,14 @@ export class Followers {
     }
   }
 
-  private tell(followed: Followed, steps: ReadonlyArray<Step>): void {
+  private tell(followed: FollowedTopic, deltas: ReadonlyArray<Delta>): void {
     // Who follows the topic anew meanwhile has a copy of their own, and hears of that one only.
-    if (followed.holders > 0) for (const step of steps) this.options.onStep(step)
+    if (followed.references > 0) for (const delta of deltas) this.options.onDelta(delta)
     wake(followed)
   }
 }
 
-const wake = (followed: Followed): void => {
+const wake = (followed: FollowedTopic): void => {
   for (const resume of followed.waiting.splice(0)) resume()
 }
 

@@ -1,9 +1,9 @@
 /**
- * Following over several replicas: the models of the topics that somebody here wants to see, and who is told of them.
+ * Following over several replicas: the copies of the topics that somebody here wants to see, and who is told of them.
  */
 import { Effect, Schedule, type Scope } from "effect"
-import { eventOf, type Step } from "../../internal/feed/delta.js"
-import { type Follow, Follows, type Position } from "../../internal/feed/feed.js"
+import { type Delta, eventOf } from "../../internal/feed/delta.js"
+import { Feeds, type OpenFeed, type Position } from "../../internal/feed/feed.js"
 import type { Snapshot } from "../../PresenceChange.js"
 import type { PresenceUnavailable } from "../../PresenceError.js"
 import type { Port } from "../client/port.js"
@@ -11,39 +11,39 @@ import { within } from "../client/within.js"
 import * as metrics from "../metrics.js"
 import type { RedisSettings } from "../options.js"
 import type { Membership } from "../write/membership.js"
-import { type Followed, Followers } from "./copies.js"
-import type { Model } from "./topicCopy.js"
+import { Copies, type FollowedTopic } from "./copies.js"
+import type { TopicCopy } from "./topicCopy.js"
 
 /** How long the message of our own write is waited for, in ms. It is read anew long before. */
 const REACHED = 2_000
 
-export interface FollowingOptions {
+export interface CopyFeedsOptions {
   readonly port: Port
   readonly membership: Membership
   readonly redis: RedisSettings
   readonly bufferSize: number
   readonly isUsable: (topic: string) => boolean
-  readonly snapshotOf: (topic: string, model: Model | undefined) => Snapshot
+  readonly snapshotOf: (topic: string, copy: TopicCopy | undefined) => Snapshot
   /** Mirrors an event to the topic's channel. */
   readonly mirror: (topic: string, text: () => string) => void
 }
 
-export interface Following {
-  readonly followers: Followers
+export interface CopyFeeds {
+  readonly copies: Copies
   /** Follows a topic until the scope closes, once it can be read. */
-  readonly hold: (topic: string) => Effect.Effect<Followed, PresenceUnavailable, Scope.Scope>
+  readonly acquire: (topic: string) => Effect.Effect<FollowedTopic, PresenceUnavailable, Scope.Scope>
   /** The same, but goes on without Redis: then it can be read when Redis is back. */
-  readonly keep: (topic: string) => Effect.Effect<void, never, Scope.Scope>
+  readonly acquireLater: (topic: string) => Effect.Effect<void, never, Scope.Scope>
   /** Waits until what was written from here is seen here, if the topic is followed; 2 s at the most, or less. */
   readonly reached: (topic: string, ms?: number) => Effect.Effect<void>
-  readonly follow: Follow<PresenceUnavailable>
+  readonly openFeed: OpenFeed<PresenceUnavailable>
   /** Looks now what was missed. */
   readonly look: (reason: string, partition?: number) => void
   readonly isClosed: () => boolean
   readonly close: () => void
 }
 
-export const makeFollowing = ({
+export const makeCopyFeeds = ({
   port,
   membership,
   redis,
@@ -51,63 +51,63 @@ export const makeFollowing = ({
   isUsable,
   snapshotOf,
   mirror
-}: FollowingOptions): Effect.Effect<Following, never, Scope.Scope> =>
+}: CopyFeedsOptions): Effect.Effect<CopyFeeds, never, Scope.Scope> =>
   Effect.gen(function* () {
     const clock = yield* Effect.clock
     const start = clock.unsafeCurrentTimeNanos()
     let closed = false
 
-    const follows: Follows<void> = new Follows(bufferSize, {
+    const feeds: Feeds<void> = new Feeds(bufferSize, {
       step: (f) => Effect.sync(f),
       open: () => {},
       close: () => {}
     })
 
-    const onStep = (step: Step): void => {
-      for (const change of step.changes) {
-        if (change.type !== "leave" || change.last) mirror(step.topic, () => JSON.stringify(eventOf(change)))
+    const onDelta = (delta: Delta): void => {
+      for (const change of delta.changes) {
+        if (change.type !== "leave" || change.last) mirror(delta.topic, () => JSON.stringify(eventOf(change)))
       }
-      follows.offer(step)
+      feeds.offer(delta)
     }
 
-    const followers = new Followers({
+    const copies = new Copies({
       port,
       partitions: membership.partitions.map(({ keys }) => keys),
-      hold: redis.lease + redis.heartbeat,
+      retention: redis.lease + redis.heartbeat,
       now: () => Number(clock.unsafeCurrentTimeNanos() - start) / 1e6,
-      onStep,
+      onDelta,
       onEmpty: (partition) => membership.partitions[partition]?.beat(),
       onResync: (reason) => metrics.add(metrics.resyncsBy(reason), 1),
       onFailure: membership.onFailure
     })
 
     /** Waits until something holds of a followed topic. Whether it does. */
-    const until = (followed: Followed, ms: number, condition: () => boolean): Effect.Effect<boolean> =>
+    const until = (followed: FollowedTopic, ms: number, condition: () => boolean): Effect.Effect<boolean> =>
       Effect.suspend(() => {
         if (condition()) return Effect.succeed(true)
         return within<void>(ms, (done) => {
           let stop = (): void => {}
           const look = (): void => {
             if (condition() || closed) done()
-            else stop = followers.changed(followed, look)
+            else stop = copies.changed(followed, look)
           }
           look()
           return () => stop()
         }).pipe(Effect.map(condition))
       })
 
-    const begin = (topic: string): Effect.Effect<Followed> =>
+    const begin = (topic: string): Effect.Effect<FollowedTopic> =>
       Effect.sync(() => {
         membership.of(topic).use()
-        return followers.hold(topic)
+        return copies.acquire(topic)
       })
 
-    const end = (followed: Followed): Effect.Effect<void> => Effect.sync(() => followers.release(followed))
+    const end = (followed: FollowedTopic): Effect.Effect<void> => Effect.sync(() => copies.release(followed))
 
-    const live = (followed: Followed): Effect.Effect<boolean> =>
-      until(followed, redis.timeout, () => followed.model.isLive)
+    const live = (followed: FollowedTopic): Effect.Effect<boolean> =>
+      until(followed, redis.timeout, () => followed.copy.isLive)
 
-    const hold: Following["hold"] = (topic) =>
+    const acquire: CopyFeeds["acquire"] = (topic) =>
       Effect.uninterruptibleMask((restore) =>
         Effect.tap(begin(topic), (followed) =>
           restore(live(followed)).pipe(
@@ -121,41 +121,41 @@ export const makeFollowing = ({
         )
       )
 
-    const keep: Following["keep"] = (topic) =>
+    const acquireLater: CopyFeeds["acquireLater"] = (topic) =>
       Effect.acquireRelease(begin(topic), (followed) => end(followed)).pipe(Effect.flatMap(live), Effect.asVoid)
 
     const reached = (topic: string, ms = REACHED): Effect.Effect<void> =>
       Effect.suspend(() => {
-        const followed = followers.live(topic)
+        const followed = copies.live(topic)
         return followed === undefined || followed.hasReached
           ? Effect.void
           : Effect.asVoid(until(followed, ms, () => followed.hasReached))
       })
 
     /** An unusable topic is never offered anything, so all of them are one, the empty name. */
-    const follow: Follow<PresenceUnavailable> = (topic, pick) =>
+    const openFeed: OpenFeed<PresenceUnavailable> = (topic, pick) =>
       Effect.gen(function* () {
-        const model = isUsable(topic) && !closed ? (yield* hold(topic)).model : undefined
-        const subscription = yield* follows.hubs.subscribe(model === undefined ? "" : topic, pick)
+        const copy = isUsable(topic) && !closed ? (yield* acquire(topic)).copy : undefined
+        const subscription = yield* feeds.hubs.subscribe(copy === undefined ? "" : topic, pick)
         return {
           subscription,
           snapshot: Effect.sync(() => {
             subscription.skip()
-            return snapshotOf(topic, model)
+            return snapshotOf(topic, copy)
           }),
           since: ({ epoch, version }: Position) =>
             Effect.sync(() => {
-              if (model === undefined || epoch !== model.epoch) return undefined
-              const steps = version === model.standing.version ? [] : follows.since(topic, version)
+              if (copy === undefined || epoch !== copy.epoch) return undefined
+              const deltas = version === copy.standing.version ? [] : feeds.since(topic, version)
               // The numbers of another epoch mean nothing in this one.
-              if (steps === undefined || steps.some((step) => step.epoch !== epoch)) return undefined
+              if (deltas === undefined || deltas.some((delta) => delta.epoch !== epoch)) return undefined
               subscription.skip()
-              return steps
+              return deltas
             })
         }
       })
 
-    yield* Effect.promise(() => followers.patrol()).pipe(
+    yield* Effect.promise(() => copies.patrol()).pipe(
       Effect.catchAllCause((cause) => Effect.logWarning("looking for what was missed failed, and runs again", cause)),
       Effect.schedule(Schedule.spaced("1 second")),
       Effect.annotateLogs({ package: "effect-presence", fiber: "digest" }),
@@ -164,19 +164,19 @@ export const makeFollowing = ({
     )
 
     return {
-      followers,
-      hold,
-      keep,
+      copies: copies,
+      acquire: acquire,
+      acquireLater: acquireLater,
       reached,
-      follow,
+      openFeed: openFeed,
       look: (reason, partition) => {
-        followers.digest(reason, partition).catch((cause) => membership.onFailure("comparing versions", cause))
+        copies.digest(reason, partition).catch((cause) => membership.onFailure("comparing versions", cause))
       },
       isClosed: () => closed,
       close: () => {
         closed = true
-        follows.hubs.close()
-        followers.close()
+        feeds.hubs.close()
+        copies.close()
       }
     }
   })

@@ -8,18 +8,18 @@ import type { PresenceEntry } from "../../PresenceEntry.js"
 import type { PresenceUnavailable } from "../../PresenceError.js"
 import type { Port } from "../client/port.js"
 import type { Membership } from "../write/membership.js"
-import { Reader } from "./cache.js"
-import { type Followed, type Followers, SMALL } from "./copies.js"
-import type { Model, ModelMember } from "./topicCopy.js"
+import { ReadCache } from "./cache.js"
+import { type Copies, type FollowedTopic, SMALL } from "./copies.js"
+import type { CopyMember, TopicCopy } from "./topicCopy.js"
 
 /** How long a large topic is followed after it was read. */
 const LINGER = "10 seconds"
 
-export interface ReadsOptions {
+export interface QueriesOptions {
   readonly port: Port
   readonly membership: Membership
-  readonly followers: Followers
-  readonly hold: (topic: string) => Effect.Effect<Followed, PresenceUnavailable, Scope.Scope>
+  readonly copies: Copies
+  readonly acquire: (topic: string) => Effect.Effect<FollowedTopic, PresenceUnavailable, Scope.Scope>
   readonly isUsable: (topic: string) => boolean
   /** After the layer's close everything is empty. */
   readonly isClosed: () => boolean
@@ -30,12 +30,12 @@ export interface ReadsOptions {
 interface View {
   readonly epoch: string
   readonly version: number
-  readonly roster: Roster<ModelMember>
+  readonly roster: Roster<CopyMember>
 }
 
 const NOBODY: ReadonlyArray<never> = Object.freeze([])
 
-const viewOf = ({ epoch, standing, roster }: Model): View => ({ epoch, version: standing.version, roster })
+const viewOf = ({ epoch, standing, roster }: TopicCopy): View => ({ epoch, version: standing.version, roster })
 
 const snapshotOfView = (topic: string, view: View | undefined): Snapshot =>
   Object.freeze({
@@ -47,11 +47,11 @@ const snapshotOfView = (topic: string, view: View | undefined): Snapshot =>
   })
 
 /** A followed topic as its followers get it. */
-export const snapshotOf = (topic: string, model: Model | undefined): Snapshot =>
-  snapshotOfView(topic, model === undefined ? undefined : viewOf(model))
+export const snapshotOf = (topic: string, copy: TopicCopy | undefined): Snapshot =>
+  snapshotOfView(topic, copy === undefined ? undefined : viewOf(copy))
 
-export const makeReads = ({ port, membership, followers, hold, isUsable, isClosed, layerScope }: ReadsOptions) => {
-  const reader = new Reader(port)
+export const makeQueries = ({ port, membership, copies, acquire, isUsable, isClosed, layerScope }: QueriesOptions) => {
+  const cache = new ReadCache(port)
 
   const ask = <A>(what: string, promise: () => Promise<A>): Effect.Effect<A, PresenceUnavailable> =>
     Effect.tryPromise({
@@ -67,10 +67,10 @@ export const makeReads = ({ port, membership, followers, hold, isUsable, isClose
     Effect.uninterruptibleMask((restore) =>
       Effect.flatMap(Scope.fork(layerScope, ExecutionStrategy.sequential), (scope) => {
         const close = Scope.close(scope, Exit.void)
-        return restore(Scope.extend(hold(topic), scope)).pipe(
+        return restore(Scope.extend(acquire(topic), scope)).pipe(
           Effect.onError(() => close),
           Effect.zipLeft(Effect.forkIn(Effect.interruptible(Effect.delay(close, LINGER)), layerScope)),
-          Effect.map(({ model }) => viewOf(model))
+          Effect.map(({ copy }) => viewOf(copy))
         )
       })
     )
@@ -78,12 +78,12 @@ export const makeReads = ({ port, membership, followers, hold, isUsable, isClose
   const view = (topic: string): Effect.Effect<View | undefined, PresenceUnavailable> =>
     Effect.suspend(() => {
       if (isClosed() || !isUsable(topic)) return Effect.succeed(undefined)
-      const followed = followers.live(topic)
-      if (followed !== undefined) return Effect.succeed(viewOf(followed.model))
+      const followed = copies.live(topic)
+      if (followed !== undefined) return Effect.succeed(viewOf(followed.copy))
       const partition = membership.of(topic)
       partition.use()
       return Effect.flatMap(
-        ask(`reading ${JSON.stringify(topic)}`, () => reader.read(partition.keys, topic, SMALL)),
+        ask(`reading ${JSON.stringify(topic)}`, () => cache.read(partition.keys, topic, SMALL)),
         (read): Effect.Effect<View | undefined, PresenceUnavailable> => {
           if (read === undefined) return viewOfLarge(topic)
           const { standing, roster } = read
@@ -97,21 +97,21 @@ export const makeReads = ({ port, membership, followers, hold, isUsable, isClose
 
     list: (topic: string): Effect.Effect<ReadonlyArray<PresenceEntry>, PresenceUnavailable> =>
       Effect.suspend(() => {
-        const followed = isClosed() ? undefined : followers.live(topic)
+        const followed = isClosed() ? undefined : copies.live(topic)
         return followed === undefined
           ? Effect.map(view(topic), (view) => view?.roster.list() ?? NOBODY)
-          : Effect.succeed(followed.model.roster.list())
+          : Effect.succeed(followed.copy.roster.list())
       }),
 
     get: (topic: string, key: string): Effect.Effect<Option.Option<PresenceEntry>, PresenceUnavailable> =>
       Effect.suspend(() => {
         if (isClosed() || !isUsable(topic)) return Effect.succeedNone
-        const followed = followers.live(topic)
-        if (followed !== undefined) return Effect.succeed(Option.fromNullable(followed.model.roster.entry(key)))
+        const followed = copies.live(topic)
+        if (followed !== undefined) return Effect.succeed(Option.fromNullable(followed.copy.roster.entry(key)))
         const partition = membership.of(topic)
         partition.use()
         return Effect.map(
-          ask(`reading ${JSON.stringify(topic)}`, () => reader.get(partition.keys, topic, key)),
+          ask(`reading ${JSON.stringify(topic)}`, () => cache.get(partition.keys, topic, key)),
           (members) =>
             members.length === 0
               ? Option.none()
@@ -123,14 +123,14 @@ export const makeReads = ({ port, membership, followers, hold, isUsable, isClose
       Effect.suspend(
         (): Effect.Effect<{ readonly keys: number; readonly connections: number }, PresenceUnavailable> => {
           if (isClosed() || !isUsable(topic)) return Effect.succeed({ keys: 0, connections: 0 })
-          const followed = followers.live(topic)
+          const followed = copies.live(topic)
           if (followed !== undefined) {
-            const { keys, connections } = followed.model.roster
+            const { keys, connections } = followed.copy.roster
             return Effect.succeed({ keys, connections })
           }
           const partition = membership.of(topic)
           partition.use()
-          return ask(`counting ${JSON.stringify(topic)}`, () => reader.count(partition.keys, topic))
+          return ask(`counting ${JSON.stringify(topic)}`, () => cache.count(partition.keys, topic))
         }
       ),
 
@@ -140,7 +140,7 @@ export const makeReads = ({ port, membership, followers, hold, isUsable, isClose
         const found: Array<string> = []
         for (const partition of membership.partitions) {
           partition.use()
-          for (const topic of await reader.topics(partition.keys)) found.push(topic)
+          for (const topic of await cache.topics(partition.keys)) found.push(topic)
         }
         return found
       })

@@ -6,9 +6,9 @@
  * did the last message has the last word, whatever a page showed.
  */
 import type { LeaveReason } from "../../PresenceChange.js"
-import type { Held, Message, Standing } from "../protocol/calls.js"
+import type { Standing, StoredMember, TopicMessage } from "../protocol/calls.js"
 
-/** What the draft needs to know of what the model has. */
+/** What the draft needs to know of what the copy has. */
 export interface Known {
   readonly revision: number
   /** The draft that last saw it. */
@@ -24,9 +24,9 @@ export type Finished =
   /** There is a gap: start over. */
   | { readonly type: "again" }
 
-export class Draft<K extends Known> {
-  /** Members that the model has not, or has at another revision. */
-  readonly differing = new Map<string, Held>()
+export class SnapshotDraft<K extends Known> {
+  /** Members that the copy has not, or has at another revision. */
+  readonly differing = new Map<string, StoredMember>()
   /** Why members left while the snapshot was read. */
   readonly reasons = new Map<string, LeaveReason>()
   constructor(
@@ -37,15 +37,15 @@ export class Draft<K extends Known> {
   ) {}
 
   /** A member as a page shows it. A page may come twice. */
-  see(held: Held): void {
-    const known = this.known.get(held.connection)
-    if (known === undefined || known.revision !== held.revision) {
-      this.differing.set(held.connection, held)
+  see(stored: StoredMember): void {
+    const known = this.known.get(stored.connection)
+    if (known === undefined || known.revision !== stored.revision) {
+      this.differing.set(stored.connection, stored)
       return
     }
-    this.differing.delete(held.connection)
+    this.differing.delete(stored.connection)
     known.seen = this.stamp
-    known.joined = held.joined
+    known.joined = stored.joined
   }
 
   isSeen(known: K): boolean {
@@ -53,7 +53,7 @@ export class Draft<K extends Known> {
   }
 
   /** Takes up messages, oldest first, until the draft stands at `end`; those it used are removed from `messages`. */
-  finish(end: Standing, messages: Array<Message>): Finished {
+  finish(end: Standing, messages: Array<TopicMessage>): Finished {
     while (this.at.version < end.version || this.at.tag !== end.tag) {
       const message = messages.shift()
       if (message === undefined) return this.at.version < end.version ? { type: "wait" } : { type: "again" }
@@ -64,7 +64,7 @@ export class Draft<K extends Known> {
     return { type: "done", standing: end }
   }
 
-  private take(message: Message): void {
+  private take(message: TopicMessage): void {
     this.at = { epoch: message.epoch, version: message.to, tag: message.tag }
     for (const operation of message.operations) {
       const { connection } = operation

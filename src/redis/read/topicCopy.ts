@@ -3,22 +3,22 @@
  *
  * A message that continues the copy is applied; anything else says that something was missed, and a snapshot is read.
  * Of a snapshot the net difference is told: joins and updates, then leaves. When the snapshot shows that Redis has lost
- * part of its history, members that it lacks are held for a while, as their replicas will write them again; so are those
+ * part of its history, members that it lacks are retained for a while, as their replicas will write them again; so are those
  * that further snapshots lack meanwhile, as late messages may tell of the history that was lost. Those whom a snapshot
  * lacks after that leave.
  *
  * Nothing here waits or knows of a clock: time is an argument, in any unit of a clock that never goes back.
  */
 
-import { type Changed, Step } from "../../internal/feed/delta.js"
+import { type Changed, Delta } from "../../internal/feed/delta.js"
 import type { Value } from "../../internal/input/json.js"
-import { type Member, Roster } from "../../internal/state/roster.js"
+import { Roster, type RosterMember } from "../../internal/state/roster.js"
 import type { LeaveReason } from "../../PresenceChange.js"
-import { byAge, type End, type Held, type Message, type Standing } from "../protocol/calls.js"
+import { byAge, type End, type Standing, type StoredMember, type TopicMessage } from "../protocol/calls.js"
 import { ownerOf, refOf } from "../protocol/keys.js"
-import { Draft, type Finished } from "./snapshotDraft.js"
+import { type Finished, SnapshotDraft } from "./snapshotDraft.js"
 
-export class ModelMember implements Member {
+export class CopyMember implements RosterMember {
   readonly connection: string
   readonly key: string
   revision: number
@@ -27,12 +27,12 @@ export class ModelMember implements Member {
   /** The draft that last saw it. */
   seen = 0
 
-  constructor(held: Held, seen: number) {
-    this.connection = held.connection
-    this.key = held.key
-    this.revision = held.revision
-    this.meta = held.meta
-    this.joined = held.joined
+  constructor(stored: StoredMember, seen: number) {
+    this.connection = stored.connection
+    this.key = stored.key
+    this.revision = stored.revision
+    this.meta = stored.meta
+    this.joined = stored.joined
     this.seen = seen
   }
 
@@ -43,49 +43,49 @@ export class ModelMember implements Member {
 
 /** What a message meant. */
 export type Received =
-  | { readonly type: "applied"; readonly step: Step }
+  | { readonly type: "applied"; readonly delta: Delta }
   /** It is old, or waits for the snapshot that is being read. */
   | { readonly type: "nothing" }
   /** Something was missed: read a snapshot. */
   | { readonly type: "resync"; readonly reason: "gap" | "epoch" }
 
-export class Model {
+export class TopicCopy {
   standing: Standing = { epoch: "", version: 0, tag: "" }
   /** Whether a snapshot was ever finished: before, nobody may read. */
   isLive = false
-  readonly roster: Roster<ModelMember>
-  private readonly members = new Map<string, ModelMember>()
-  private readonly held = new Set<ModelMember>()
+  readonly roster: Roster<CopyMember>
+  private readonly members = new Map<string, CopyMember>()
+  private readonly retained = new Set<CopyMember>()
   /** Until when nobody leaves whom a snapshot lacks, and no message told to have left. */
-  private heldUntil = Number.NEGATIVE_INFINITY
+  private retainedUntil = Number.NEGATIVE_INFINITY
   private history = ""
   private drafts = 0
   /** How often Redis went back within this epoch. */
   private lapses = 0
-  private draft: Draft<ModelMember> | undefined
+  private draft: SnapshotDraft<CopyMember> | undefined
   /** Messages that came since a snapshot was begun. */
-  private buffer: Array<Message> | undefined
+  private buffer: Array<TopicMessage> | undefined
 
   constructor(
     readonly topic: string,
-    /** How long members are held. */
-    private readonly hold: number
+    /** How long members are retained. */
+    private readonly retention: number
   ) {
     this.roster = new Roster(topic, "")
   }
 
   /**
    * The epoch as followers are told. Versions must count one history: when Redis goes back it is another, and a copy
-   * that holds members is not what Redis has at that version, until they are written again or let go.
+   * that retains members is not what Redis has at that version, until they are written again or let go.
    */
   get epoch(): string {
     const { epoch } = this.standing
-    return `${epoch}${this.lapses === 0 ? "" : `~${this.lapses}`}${this.held.size === 0 ? "" : "+"}`
+    return `${epoch}${this.lapses === 0 ? "" : `~${this.lapses}`}${this.retained.size === 0 ? "" : "+"}`
   }
 
-  /** When a snapshot is to be read that lets go of held members whom it lacks; Infinity when there are none. */
-  get holdEnds(): number {
-    return this.held.size === 0 ? Number.POSITIVE_INFINITY : this.heldUntil
+  /** When a snapshot is to be read that lets go of retained members whom it lacks; Infinity when there are none. */
+  get retentionEnds(): number {
+    return this.retained.size === 0 ? Number.POSITIVE_INFINITY : this.retainedUntil
   }
 
   /** Whether the copy has reached a version, or lives in another epoch. */
@@ -103,12 +103,12 @@ export class Model {
 
   // Messages
 
-  receive(message: Message): Received {
+  receive(message: TopicMessage): Received {
     if (this.buffer !== undefined) {
       this.buffer.push(message)
       return { type: "nothing" }
     }
-    return this.follow(message)
+    return this.apply(message)
   }
 
   // Snapshots: `begin`, `start`, any number of `page`, `finish`
@@ -122,46 +122,46 @@ export class Model {
 
   /** Where the topic stood before the first page. */
   start(standing: Standing): void {
-    this.draft = new Draft(++this.drafts, standing, this.members)
+    this.draft = new SnapshotDraft(++this.drafts, standing, this.members)
   }
 
-  page(members: ReadonlyArray<Held>): void {
+  page(members: ReadonlyArray<StoredMember>): void {
     const { draft } = this
     if (draft === undefined) return
-    for (const held of members) {
-      if (!this.isLive) this.fill(held, draft)
-      draft.see(held)
+    for (const stored of members) {
+      if (!this.isLive) this.fill(stored, draft)
+      draft.see(stored)
     }
   }
 
   /** Where it stood after the last page. */
-  finish(end: End, now: number): Finished & { readonly steps: ReadonlyArray<Step>; readonly resync: boolean } {
+  finish(end: End, now: number): Finished & { readonly deltas: ReadonlyArray<Delta>; readonly resync: boolean } {
     const { draft, buffer } = this
-    if (draft === undefined || buffer === undefined) return { type: "again", steps: [], resync: false }
+    if (draft === undefined || buffer === undefined) return { type: "again", deltas: [], resync: false }
     const finished = draft.finish(end.standing, buffer)
-    if (finished.type !== "done") return { ...finished, steps: [], resync: false }
+    if (finished.type !== "done") return { ...finished, deltas: [], resync: false }
     this.draft = undefined
     this.buffer = undefined
-    const steps: Array<Step> = []
-    const step = this.adopt(draft, end, now)
-    if (step !== undefined) steps.push(step)
+    const deltas: Array<Delta> = []
+    const delta = this.adopt(draft, end, now)
+    if (delta !== undefined) deltas.push(delta)
     // What came after the snapshot goes on from it.
     for (const [index, message] of buffer.entries()) {
-      const received = this.follow(message)
-      if (received.type === "applied") steps.push(received.step)
+      const received = this.apply(message)
+      if (received.type === "applied") deltas.push(received.delta)
       if (received.type === "resync") {
         this.buffer = buffer.slice(index)
-        return { ...finished, steps, resync: true }
+        return { ...finished, deltas, resync: true }
       }
     }
-    return { ...finished, steps, resync: false }
+    return { ...finished, deltas, resync: false }
   }
 
   private get isEmpty(): boolean {
-    return this.members.size === this.held.size
+    return this.members.size === this.retained.size
   }
 
-  private follow(message: Message): Received {
+  private apply(message: TopicMessage): Received {
     const { epoch, version, tag } = this.standing
     if (message.epoch !== epoch) return { type: "resync", reason: "epoch" }
     if (message.to <= version) return { type: "nothing" }
@@ -170,8 +170,8 @@ export class Model {
     if (!continues && !(message.born && this.isEmpty)) return { type: "resync", reason: "gap" }
 
     const standing = { epoch, version: message.to, tag: message.tag }
-    const joins: Array<Held> = []
-    const updates: Array<Held> = []
+    const joins: Array<StoredMember> = []
+    const updates: Array<StoredMember> = []
     const leaves: Array<Leaving> = []
     for (const operation of message.operations) {
       const member = this.members.get(operation.connection)
@@ -180,17 +180,21 @@ export class Model {
         continue
       }
       const { connection, revision, key, meta } = operation
-      const joined = member === undefined || this.held.has(member) ? message.to : member.joined
-      const held = { connection, joined, revision, key, meta }
-      if (member === undefined) joins.push(held)
-      else if (revision > member.revision) updates.push(held)
-      else this.renew(member, held)
+      const joined = member === undefined || this.retained.has(member) ? message.to : member.joined
+      const stored = { connection, joined, revision, key, meta }
+      if (member === undefined) joins.push(stored)
+      else if (revision > member.revision) updates.push(stored)
+      else this.renew(member, stored)
     }
-    return { type: "applied", step: this.step(standing, joins, updates, leaves) }
+    return { type: "applied", delta: this.advance(standing, joins, updates, leaves) }
   }
 
   /** Makes the draft the copy, and tells what that changed. */
-  private adopt(draft: Draft<ModelMember>, { standing: end, history, replicas }: End, now: number): Step | undefined {
+  private adopt(
+    draft: SnapshotDraft<CopyMember>,
+    { standing: end, history, replicas }: End,
+    now: number
+  ): Delta | undefined {
     const before = this.standing
     const toldEpoch = this.epoch
     const wasLive = this.isLive
@@ -201,90 +205,90 @@ export class Model {
     this.isLive = true
     this.history = history
 
-    const joins: Array<Held> = []
-    const updates: Array<Held> = []
-    for (const held of draft.differing.values()) {
-      if (this.members.has(held.connection)) updates.push(held)
-      else joins.push(held)
+    const joins: Array<StoredMember> = []
+    const updates: Array<StoredMember> = []
+    for (const stored of draft.differing.values()) {
+      if (this.members.has(stored.connection)) updates.push(stored)
+      else joins.push(stored)
     }
     if (lost) {
-      this.heldUntil = now + this.hold
+      this.retainedUntil = now + this.retention
       if (end.epoch !== before.epoch) this.lapses = 0
       else if (wentBack) this.lapses++
     }
     const leaves: Array<Leaving> = []
     for (const member of this.members.values()) {
       if (draft.isSeen(member)) {
-        this.held.delete(member)
+        this.retained.delete(member)
         continue
       }
       if (draft.differing.has(member.connection)) continue
       const reason = draft.reasons.get(member.connection)
-      if (reason === undefined && now < this.heldUntil) this.held.add(member)
+      if (reason === undefined && now < this.retainedUntil) this.retained.add(member)
       else leaves.push({ member, reason: reason ?? reasonOf(member, replicas) })
     }
-    const step = this.step(end, joins, updates, leaves)
+    const delta = this.advance(end, joins, updates, leaves)
     this.putAllInOrder()
     const moved = this.epoch !== toldEpoch || end.version !== before.version
-    return wasLive && (moved || step.changes.length > 0) ? step : undefined
+    return wasLive && (moved || delta.changes.length > 0) ? delta : undefined
   }
 
   /** Changes the copy: joins and updates, then leaves, so that a key that stays is never seen to go. */
-  private step(
+  private advance(
     standing: Standing,
-    joins: Array<Held>,
-    updates: ReadonlyArray<Held>,
+    joins: Array<StoredMember>,
+    updates: ReadonlyArray<StoredMember>,
     leaves: ReadonlyArray<Leaving>
-  ): Step {
+  ): Delta {
     const from = this.standing.version
     this.standing = standing
     const changes: Array<Changed> = []
     if (joins.length > 1) joins.sort(byAge)
-    for (const held of joins) {
-      const member = this.add(held, this.drafts)
+    for (const stored of joins) {
+      const member = this.add(stored, this.drafts)
       changes.push(changed("join", member, null, "", "released", false))
     }
-    for (const held of updates) {
-      const member = this.members.get(held.connection)
+    for (const stored of updates) {
+      const member = this.members.get(stored.connection)
       if (member === undefined) continue
       const { meta, ref } = member
-      member.revision = held.revision
-      member.meta = held.meta
-      this.renew(member, held)
+      member.revision = stored.revision
+      member.meta = stored.meta
+      this.renew(member, stored)
       changes.push(changed("update", member, meta, ref, "released", this.roster.size(member.key) === 1))
     }
     for (const { member, reason } of leaves) {
       this.members.delete(member.connection)
-      this.held.delete(member)
+      this.retained.delete(member)
       changes.push(changed("leave", member, null, "", reason, this.roster.remove(member)))
     }
-    return new Step(this.topic, this.epoch, from, standing.version, changes)
+    return new Delta(this.topic, this.epoch, from, standing.version, changes)
   }
 
   /** Redis has it, whether or not that is news. */
-  private renew(member: ModelMember, held: Held): void {
-    this.held.delete(member)
+  private renew(member: CopyMember, stored: StoredMember): void {
+    this.retained.delete(member)
     this.roster.touch(member.key)
-    if (member.joined === held.joined) return
-    member.joined = held.joined
+    if (member.joined === stored.joined) return
+    member.joined = stored.joined
     this.putInOrder(member.key)
   }
 
-  private add(held: Held, seen: number): ModelMember {
-    const member = new ModelMember(held, seen)
+  private add(stored: StoredMember, seen: number): CopyMember {
+    const member = new CopyMember(stored, seen)
     this.members.set(member.connection, member)
     this.roster.add(member)
     return member
   }
 
   /** Before anybody reads, pages go into the copy as they come: taken up at once they would stall the process. */
-  private fill(held: Held, draft: Draft<ModelMember>): void {
-    const member = this.members.get(held.connection)
-    if (member === undefined) this.add(held, draft.stamp)
-    else if (member.revision !== held.revision) {
-      member.revision = held.revision
-      member.meta = held.meta
-      this.renew(member, held)
+  private fill(stored: StoredMember, draft: SnapshotDraft<CopyMember>): void {
+    const member = this.members.get(stored.connection)
+    if (member === undefined) this.add(stored, draft.stamp)
+    else if (member.revision !== stored.revision) {
+      member.revision = stored.revision
+      member.meta = stored.meta
+      this.renew(member, stored)
     }
   }
 
@@ -307,17 +311,17 @@ export class Model {
 }
 
 interface Leaving {
-  readonly member: ModelMember
+  readonly member: CopyMember
   readonly reason: LeaveReason
 }
 
 /** Why a member is gone that nobody told about: its replica died, or it left while we did not listen. */
-const reasonOf = (member: ModelMember, replicas: ReadonlySet<string>): LeaveReason =>
+const reasonOf = (member: CopyMember, replicas: ReadonlySet<string>): LeaveReason =>
   replicas.has(ownerOf(member.connection).replica) ? "released" : "replicaLost"
 
 const changed = (
   type: Changed["type"],
-  member: ModelMember,
+  member: CopyMember,
   previousMeta: Value,
   previousRef: string,
   reason: LeaveReason,

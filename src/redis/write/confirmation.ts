@@ -16,7 +16,7 @@ import type { Written } from "./outbox.js"
 /** How long what ends something waits for Redis, in ms. */
 export const ENDING = 2_000
 
-export interface Settling {
+export interface Confirmation {
   /** Puts the waiting around what leases do. `expire` ends a lease so that it may try again. */
   readonly own: (owner: Owner, expire: (lease: OwnedLease) => Effect.Effect<void>) => Owner
   /** Waits for a lease that was just tracked. When it fails or is interrupted the lease is released. */
@@ -27,23 +27,23 @@ export interface Settling {
   readonly onLeave: (cell: OwnedCell) => void
 }
 
-export const makeSettling = (
+export const makeConfirmation = (
   membership: Membership,
   reached: (topic: string, ms?: number) => Effect.Effect<void>,
   redis: RedisSettings
-): Settling => {
+): Confirmation => {
   const isLocal = redis.whenUnavailable === "local"
   const isAway = (): boolean => membership.health().status === "unavailable"
 
   /** Waits until Redis has what the lease wants, and followers here have been told. */
-  const settle = (lease: OwnedLease): Effect.Effect<void, PresenceUnavailable> =>
+  const confirm = (lease: OwnedLease): Effect.Effect<void, PresenceUnavailable> =>
     Effect.suspend(() => {
-      const { writer } = membership.of(lease.topic)
-      const cell = writer.get(lease.joined)
-      if (cell === undefined || writer.isWritten(cell)) return reached(lease.topic)
+      const { outbox } = membership.of(lease.topic)
+      const cell = outbox.get(lease.joined)
+      if (cell === undefined || outbox.isWritten(cell)) return reached(lease.topic)
       if (isLocal && isAway()) return Effect.void
       return Effect.flatMap(
-        within<Written>(redis.timeout, (done) => writer.wait(cell, done)),
+        within<Written>(redis.timeout, (done) => outbox.wait(cell, done)),
         (written) => {
           if (Option.isSome(written)) return reached(lease.topic)
           return isLocal ? Effect.void : Effect.fail(membership.unavailable(`writing ${JSON.stringify(lease.topic)}`))
@@ -55,7 +55,7 @@ export const makeSettling = (
   const collectors = new Set<Array<OwnedCell>>()
   const closing = new Set<ScopeLeases>()
 
-  const end: Settling["end"] = (effect, ms = ENDING) =>
+  const end: Confirmation["end"] = (effect, ms = ENDING) =>
     Effect.suspend(() => {
       const cells: Array<OwnedCell> = []
       // Ending very many takes a while by itself, and writes them meanwhile.
@@ -67,7 +67,7 @@ export const makeSettling = (
       )
     })
 
-  const isWritten = (cell: OwnedCell): boolean => membership.of(cell.topic).writer.isWritten(cell)
+  const isWritten = (cell: OwnedCell): boolean => membership.of(cell.topic).outbox.isWritten(cell)
 
   const gone = (cells: ReadonlyArray<OwnedCell>, until: number): Effect.Effect<void> =>
     Effect.suspend(() => {
@@ -80,7 +80,7 @@ export const makeSettling = (
       return within<void>(Math.min(ENDING, left()), (done) => {
         let missing = waiting.length
         for (const cell of waiting) {
-          membership.of(cell.topic).writer.wait(cell, () => {
+          membership.of(cell.topic).outbox.wait(cell, () => {
             if (--missing === 0) done()
           })
         }
@@ -100,7 +100,7 @@ export const makeSettling = (
 
     own: (owner, expire) => {
       base = owner
-      const rejoin = (lease: OwnedLease) => Effect.tapError(settle(lease), () => expire(lease))
+      const rejoin = (lease: OwnedLease) => Effect.tapError(confirm(lease), () => expire(lease))
       return {
         ...owner,
         refresh: (lease) =>
@@ -109,7 +109,7 @@ export const makeSettling = (
           owner.update(lease, next).pipe(
             Effect.tap((result) => {
               if (result === "rejoined") return rejoin(lease)
-              return result === "updated" ? settle(lease) : Effect.void
+              return result === "updated" ? confirm(lease) : Effect.void
             }),
             // Evicted elsewhere before it was written.
             Effect.map((result) => (result === "updated" && lease.status === "evicted" ? "evicted" : result))
@@ -131,7 +131,7 @@ export const makeSettling = (
     tracked: (lease) => {
       if (lease.status !== "present") return Effect.succeed(lease)
       const undo = Effect.suspend(() => base?.release(lease) ?? Effect.void)
-      return settle(lease).pipe(
+      return confirm(lease).pipe(
         Effect.onInterrupt(() => undo),
         Effect.tapError(() => undo),
         Effect.as(lease)

@@ -10,7 +10,7 @@
  * no answer holds nothing up.
  */
 import type { ApplyAnswer, ApplyCall, BeatAnswer, BeatCall } from "../protocol/calls.js"
-import { Writer } from "./outbox.js"
+import { Outbox } from "./outbox.js"
 
 /** What an answer asks for. */
 export interface Todo {
@@ -28,8 +28,8 @@ export interface Todo {
 
 const nothing: Todo = { beat: false, recover: false, late: [], epochChanged: false, refused: undefined }
 
-export class Replica<O = unknown> {
-  readonly writer = new Writer<O>()
+export class ReplicaLease<O = unknown> {
+  readonly outbox = new Outbox<O>()
   /** Whether it may write, as far as is known. */
   isIn = false
   epoch: string | undefined
@@ -59,7 +59,7 @@ export class Replica<O = unknown> {
   /** The next write, if there is one and it may be sent. */
   write(only?: "leaves"): ApplyCall | undefined {
     if (!this.isIn) return undefined
-    const batch = this.writer.take(this.next, only)
+    const batch = this.outbox.take(this.next, only)
     if (batch === undefined) return undefined
     const { number, operations } = batch
     return { mode: "own", replica: this.id, number, tag: this.tag(number), operations }
@@ -82,7 +82,7 @@ export class Replica<O = unknown> {
 
     for (const place of call.seen) this.seen.delete(place)
     for (const place of answer.evicted) this.seen.add(place)
-    this.writer.evictedAt(answer.evicted)
+    this.outbox.evictedAt(answer.evicted)
 
     const epochChanged = this.sees(answer.epoch)
     let recover = this.history !== undefined && this.history !== answer.history
@@ -93,25 +93,25 @@ export class Replica<O = unknown> {
       this.isIn = true
       this.wasIn = true
       this.claimed = call.number
-    } else if (call.number === this.number && this.writer.idle) {
+    } else if (call.number === this.number && this.outbox.idle) {
       // Nothing was said since, so what Redis counts must be what is held.
-      recover ||= answer.connections !== this.writer.present
+      recover ||= answer.connections !== this.outbox.present
     }
-    if (recover) this.writer.rewrite()
+    if (recover) this.outbox.rewrite()
     const late = answer.late.filter((replica) => replica !== this.id)
     return { beat: answer.evicted.length >= 1_000, recover, late, epochChanged, refused: undefined }
   }
 
   written(call: ApplyCall, answer: ApplyAnswer | undefined): Todo {
     if (answer === undefined || answer.status !== "OK") {
-      this.writer.failed(call.number)
+      this.outbox.failed(call.number)
       return answer?.status === "LEASE" ? this.lost(call.number) : nothing
     }
     for (const index of answer.forbidden) {
       const operation = call.operations[index]
       if (operation !== undefined) this.seen.add(`${operation.seq}:${operation.topic}`)
     }
-    this.writer.succeeded(call.number, answer)
+    this.outbox.succeeded(call.number, answer)
     return { ...nothing, epochChanged: this.sees(answer.epoch) }
   }
 

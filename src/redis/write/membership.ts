@@ -4,13 +4,13 @@
 import { Cause, Duration, Effect, Runtime, Schedule, type Scope } from "effect"
 import type { OwnedLease } from "../../internal/leases/lease.js"
 import { PresenceUnavailable } from "../../PresenceError.js"
-import type { Opened } from "../client/scoped.js"
+import type { OpenPort } from "../client/scoped.js"
 import { within } from "../client/within.js"
 import * as metrics from "../metrics.js"
 import type { RedisSettings } from "../options.js"
 import { Keys, partitionOf } from "../protocol/keys.js"
 import type { Cell } from "./outbox.js"
-import { type Listener, Partition } from "./partition.js"
+import { Partition, type PartitionEvents } from "./partition.js"
 
 export interface Membership {
   readonly partitions: ReadonlyArray<Partition<OwnedLease>>
@@ -23,18 +23,18 @@ export interface Membership {
 }
 
 /** What happens that concerns others than the partitions. None may wait. */
-export interface Events {
-  readonly onEvicted: Listener<OwnedLease>["onEvicted"]
-  readonly onWritten: Listener<OwnedLease>["onWritten"]
+export interface MembershipEvents {
+  readonly onEvicted: PartitionEvents<OwnedLease>["onEvicted"]
+  readonly onWritten: PartitionEvents<OwnedLease>["onWritten"]
   readonly onEpochChanged: (partition: number) => void
 }
 
 /** Joins the others, or fails with the reason. Heartbeats run until the scope closes. */
 export const makeMembership = (
-  { port, listen }: Opened,
+  { port, listen }: OpenPort,
   settings: RedisSettings,
   replica: string,
-  events: Events
+  events: MembershipEvents
 ): Effect.Effect<Membership, PresenceUnavailable, Scope.Scope> =>
   Effect.gen(function* () {
     const { prefix, lease, heartbeat, timeout } = settings
@@ -78,7 +78,7 @@ export const makeMembership = (
     }
 
     const partitions = Array.from({ length: port.partitions }, (_, partition) => {
-      const listener: Listener<OwnedLease> = {
+      const partitionEvents: PartitionEvents<OwnedLease> = {
         ...events,
         onEpochChanged: () => events.onEpochChanged(partition),
         onHealthChanged,
@@ -97,7 +97,7 @@ export const makeMembership = (
           log(Effect.logInfo(`ended ${connections} connections of the lost replica ${lost}`))
         }
       }
-      return new Partition<OwnedLease>({ port, keys: new Keys(prefix, partition), times, replica }, listener)
+      return new Partition<OwnedLease>({ port, keys: new Keys(prefix, partition), times, replica }, partitionEvents)
     })
     const inboxes = new Map(partitions.map((partition) => [partition.keys.inbox(replica), partition]))
 
@@ -144,7 +144,7 @@ export const makeMembership = (
       let dirty = 0
       for (const partition of partitions) {
         partition.beat()
-        dirty += partition.writer.dirty
+        dirty += partition.outbox.dirty
       }
       metrics.set(metrics.dirty, dirty)
       metrics.set(metrics.leaseAge, (clock.unsafeCurrentTimeMillis() - lastBeat) / 1_000)

@@ -41,7 +41,7 @@ export class Cell<O = unknown> {
     readonly seq: number,
     public revision: number,
     public meta: Value,
-    /** Whose it is; nothing to the writer. */
+    /** Whose it is; nothing to the outbox. */
     readonly owner: O | undefined
   ) {}
 }
@@ -57,7 +57,7 @@ interface Sent<O> {
   readonly leaves: boolean
 }
 
-export class Writer<O = unknown> {
+export class Outbox<O = unknown> {
   /** Connections that somebody else evicted, whose owner is to be told. */
   readonly evicted: Array<Cell<O>> = []
   private readonly cells = new Map<number, Cell<O>>()

@@ -10,8 +10,8 @@ import type { LeaveReason } from "../../PresenceChange.js"
 import type { Port } from "../client/port.js"
 import * as calls from "../protocol/calls.js"
 import { type Keys, ownerOf, placeOf } from "../protocol/keys.js"
-import { Replica, type Todo } from "./lease.js"
-import { BATCH, type Cell, type Writer } from "./outbox.js"
+import { ReplicaLease, type Todo } from "./lease.js"
+import { BATCH, type Cell, type Outbox } from "./outbox.js"
 
 /** Calls on their way at the most. */
 const WINDOW = 16
@@ -27,7 +27,7 @@ export interface PartitionOptions {
 }
 
 /** What a partition tells. None may wait. */
-export interface Listener<O> {
+export interface PartitionEvents<O> {
   /** Connections that somebody else evicted. */
   readonly onEvicted: (cells: ReadonlyArray<Cell<O>>) => void
   /** Redis has new versions of topics by our own doing. */
@@ -54,13 +54,13 @@ export class Partition<O> {
   private recovering = false
   private recoverAgain = false
   private readonly reaping = new Set<string>()
-  private readonly replica: Replica<O>
+  private readonly replica: ReplicaLease<O>
 
   constructor(
     private readonly options: PartitionOptions,
-    private readonly listener: Listener<O>
+    private readonly events: PartitionEvents<O>
   ) {
-    this.replica = new Replica(options.replica)
+    this.replica = new ReplicaLease(options.replica)
   }
 
   get keys(): Keys {
@@ -75,8 +75,8 @@ export class Partition<O> {
     return this.replica.isIn
   }
 
-  get writer(): Writer<O> {
-    return this.replica.writer
+  get outbox(): Outbox<O> {
+    return this.replica.outbox
   }
 
   /** From now on it keeps a lease here, and with it sees who is late. */
@@ -90,18 +90,18 @@ export class Partition<O> {
 
   join(topic: string, key: string, seq: number, meta: Value, owner: O): Cell<O> {
     this.use()
-    const cell = this.writer.join(topic, key, seq, meta, owner)
+    const cell = this.outbox.join(topic, key, seq, meta, owner)
     this.flushSoon()
     return cell
   }
 
   update(cell: Cell<O>, revision: number, meta: Value): void {
-    this.writer.update(cell, revision, meta)
+    this.outbox.update(cell, revision, meta)
     this.flushSoon()
   }
 
   leave(cell: Cell<O>, reason: LeaveReason): void {
-    this.writer.leave(cell, reason)
+    this.outbox.leave(cell, reason)
     this.flushSoon()
   }
 
@@ -110,7 +110,7 @@ export class Partition<O> {
     clearImmediate(this.flushing)
     this.flushing = undefined
     if (this.stopped || !this.options.port.isReady()) return
-    while (this.writer.flying < WINDOW) {
+    while (this.outbox.flying < WINDOW) {
       const call = this.replica.write(only)
       if (call === undefined) return
       this.write(call)
@@ -186,7 +186,7 @@ export class Partition<O> {
         const answer = await calls.apply(port, keys, call)
         if (answer.status !== "OK") continue
         count += answer.changed
-        if (answer.changed > 0) this.listener.onWritten(answer.epoch, answer.versions)
+        if (answer.changed > 0) this.events.onWritten(answer.epoch, answer.versions)
       }
       // Lost, it is found by the owner's next heartbeat.
       port.publish(keys.inbox(replica), "").catch(() => {})
@@ -197,7 +197,7 @@ export class Partition<O> {
   // Machinery
 
   private flushSoon(): void {
-    if (this.writer.dirty >= BATCH) this.flush()
+    if (this.outbox.dirty >= BATCH) this.flush()
     else this.flushing ??= setImmediate(() => this.flush())
   }
 
@@ -208,13 +208,13 @@ export class Partition<O> {
         const todo = this.replica.written(call, answer)
         if (answer.status === "OK") {
           this.failures = 0
-          this.listener.onWritten(answer.epoch, answer.versions)
+          this.events.onWritten(answer.epoch, answer.versions)
         }
         this.do(todo)
       },
       (cause) => {
         this.replica.written(call, undefined)
-        this.listener.onFailure("writing", cause)
+        this.events.onFailure("writing", cause)
         this.flushLater()
         // A Redis that is full takes no join and no update, nor what is in one call with them.
         if (cause instanceof Error && cause.message.startsWith("OOM")) this.flush("leaves")
@@ -237,28 +237,28 @@ export class Partition<O> {
         const todo = this.replica.beatAnswered(call, answer)
         if (answer.status === "OK") {
           this.setHealthy(true)
-          this.listener.onBeaten()
+          this.events.onBeaten()
         }
         this.do(todo)
       },
       (cause) => {
         this.replica.beatAnswered(call, undefined)
-        this.listener.onFailure("the heartbeat", cause)
+        this.events.onFailure("the heartbeat", cause)
         this.setHealthy(false)
       }
     )
   }
 
   private do(todo: Todo): void {
-    const evicted = this.writer.evicted.splice(0)
-    if (evicted.length > 0) this.listener.onEvicted(evicted)
+    const evicted = this.outbox.evicted.splice(0)
+    if (evicted.length > 0) this.events.onEvicted(evicted)
     if (todo.refused !== undefined) {
       this.setHealthy(false)
-      this.listener.onRefused(todo.refused)
+      this.events.onRefused(todo.refused)
     }
     if (todo.beat) this.beat()
     if (todo.recover) this.recover()
-    if (todo.epochChanged) this.listener.onEpochChanged()
+    if (todo.epochChanged) this.events.onEpochChanged()
     for (const late of todo.late) this.reap(late)
     this.flush()
   }
@@ -266,7 +266,7 @@ export class Partition<O> {
   private setHealthy(isHealthy: boolean): void {
     if (this.isHealthy === isHealthy) return
     this.isHealthy = isHealthy
-    this.listener.onHealthChanged()
+    this.events.onHealthChanged()
   }
 
   /** Finds what Redis has of this replica that it does not hold. What it holds is being written meanwhile. */
@@ -281,13 +281,13 @@ export class Partition<O> {
         try {
           for (let cursor = "0"; ; ) {
             const page = await calls.scan(port, keys.index(replica), cursor, 500)
-            this.writer.disown(page.entries.filter((_, index) => index % 2 === 0))
+            this.outbox.disown(page.entries.filter((_, index) => index % 2 === 0))
             this.flush()
             cursor = page.cursor
             if (cursor === "0") break
           }
         } catch (cause) {
-          this.listener.onFailure("recovering", cause)
+          this.events.onFailure("recovering", cause)
           this.recoverAgain = true
           await pause(1_000)
         }
@@ -324,10 +324,10 @@ export class Partition<O> {
         // An empty page at the end: a call without operations forgets a replica that has nothing.
         if (operations.length === 0 && cursor === "0") goesOn = await end([])
       }
-      if (reaped > 0) this.listener.onReaped(late, reaped)
+      if (reaped > 0) this.events.onReaped(late, reaped)
     }
     run()
-      .catch((cause) => this.listener.onFailure("reaping", cause))
+      .catch((cause) => this.events.onFailure("reaping", cause))
       .finally(() => this.reaping.delete(late))
   }
 }

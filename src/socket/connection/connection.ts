@@ -13,18 +13,18 @@ import { decode, encodeReply, encodeText, type Ref, type Version } from "../prot
 import * as session from "../protocol/session.js"
 import type {
   Action,
+  ApplicationReply,
   Channel,
   Outcome,
   Payload,
   Permission,
   Question,
-  Reply,
   Rules,
-  Step
+  SessionStep
 } from "../protocol/sessionStep.js"
-import type { Frame, Message } from "../topic/audience.js"
+import type { Frame, RelayedMessage } from "../topic/audience.js"
 import type { Member, Topic, Topics } from "../topic/topics.js"
-import type { Flow, Input } from "./flowControl.js"
+import type { FlowControl, Input } from "./flowControl.js"
 
 /** Milliseconds that sockets may keep the process busy before the event loop goes on: all of a route together. */
 const TURN = 5
@@ -36,7 +36,7 @@ const SHARE = 0.25
 const BREATH = 10
 
 /** What all sockets of a route have in common. */
-export interface Host<R> {
+export interface SocketHost<R> {
   readonly rules: Rules
   /** How many sockets have more to do than fits into a turn. */
   readonly load: { busy: number }
@@ -45,7 +45,7 @@ export interface Host<R> {
   readonly topics: Topics
   readonly track: (topic: string, key: string, meta: unknown) => Effect.Effect<Lease, TrackError, Scope.Scope>
   readonly authorize: (topic: string, payload: Payload) => Effect.Effect<Permission, never, R>
-  readonly onMessage: ((message: Asked) => Effect.Effect<Reply, never, R>) | undefined
+  readonly onMessage: ((message: Asked) => Effect.Effect<ApplicationReply, never, R>) | undefined
 }
 
 type Asked = Question & { readonly _tag: "Ask" }
@@ -57,7 +57,7 @@ export interface Order {
   readonly end: "phx_close" | "phx_error" | "if evicted" | "if expired"
 }
 
-export class Connection<R> {
+export class SocketConnection<R> {
   private state = session.initial
   /** By the client's topic: who follows, and what is tracked. */
   private readonly members = new Map<string, ChannelMember>()
@@ -66,10 +66,10 @@ export class Connection<R> {
   private readonly expired = new WeakSet<Channel>()
 
   constructor(
-    private readonly flow: Flow<Order>,
+    private readonly flow: FlowControl<Order>,
     private readonly version: Version,
     private readonly scope: Scope.Scope,
-    private readonly host: Host<R>
+    private readonly host: SocketHost<R>
   ) {}
 
   /** Until the socket ends. */
@@ -156,7 +156,7 @@ export class Connection<R> {
     )
   }
 
-  private perform(first: Step): Effect.Effect<void, never, R> | undefined {
+  private perform(first: SessionStep): Effect.Effect<void, never, R> | undefined {
     let step = first
     for (;;) {
       this.state = step.state
@@ -194,7 +194,7 @@ export class Connection<R> {
     this.flow.write({ bytes: Buffer.from(text), binary: false })
   }
 
-  private answer(question: Question): Step | Effect.Effect<Step, never, R> {
+  private answer(question: Question): SessionStep | Effect.Effect<SessionStep, never, R> {
     switch (question._tag) {
       case "Authorize":
         return Effect.map(this.host.authorize(question.topic, question.payload), question.next)
@@ -247,7 +247,7 @@ export class Connection<R> {
     )
   }
 
-  private untrack(wire: string, next: () => Step): Step | Effect.Effect<Step> {
+  private untrack(wire: string, next: () => SessionStep): SessionStep | Effect.Effect<SessionStep> {
     const lease = this.leases.get(wire)
     if (lease === undefined) return next()
     this.leases.delete(wire)
@@ -261,7 +261,7 @@ class ChannelMember implements Member {
   private topic: Topic | undefined
 
   constructor(
-    private readonly flow: Flow<Order>,
+    private readonly flow: FlowControl<Order>,
     readonly version: Version,
     private readonly channel: Channel,
     private readonly leases: ReadonlyMap<string, Lease>
@@ -299,7 +299,7 @@ class ChannelMember implements Member {
     if (this.stale) this.topic?.greet(this)
   }
 
-  pass(message: Message, self: boolean): Effect.Effect<void> {
+  pass(message: RelayedMessage, self: boolean): Effect.Effect<void> {
     return this.topic === undefined ? Effect.void : this.topic.pass(message, this, self)
   }
 }

@@ -24,14 +24,14 @@ export type Input<Order> =
   | { readonly _tag: "Text" | "Binary" | "Ping" | "Pong"; readonly data: Buffer }
   | { readonly _tag: "Order"; readonly order: Order }
 
-export interface Limits {
+export interface FlowLimits {
   readonly rate: pace.Rate
   readonly allowance: pace.Allowance & { readonly unsentBytesMax: number }
   /** Milliseconds that a client may be silent. */
   readonly idleTimeout: number
 }
 
-export class Flow<Order> {
+export class FlowControl<Order> {
   /** Open from the moment that the socket is closed, or being closed. */
   readonly ending = Effect.unsafeMakeLatch(false)
   readonly closed = Effect.unsafeMakeLatch(false)
@@ -47,7 +47,7 @@ export class Flow<Order> {
   constructor(
     private readonly ws: WebSocket,
     raw: Socket,
-    private readonly limits: Limits,
+    private readonly limits: FlowLimits,
     /** Milliseconds. */
     private readonly now: () => number,
     /** Called when a full socket has drained. */

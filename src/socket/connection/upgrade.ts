@@ -4,7 +4,7 @@
 import type { IncomingMessage } from "node:http"
 import { Duration, Effect } from "effect"
 import { type ServerOptions, type WebSocket, WebSocketServer } from "ws"
-import type { Flow } from "./flowControl.js"
+import type { FlowControl } from "./flowControl.js"
 
 /** Milliseconds that a client may take to answer a close before its connection is cut. */
 const FAREWELL = 2_000
@@ -46,7 +46,7 @@ export const wantsUpgrade = ({ headers }: IncomingMessage): boolean =>
   headers.upgrade !== undefined && /(^|,)\s*upgrade\s*(,|$)/i.test(headers.connection ?? "")
 
 /** What there is to do with an open socket. */
-export type Open = Pick<Flow<unknown>, "close" | "tick">
+export type Open = Pick<FlowControl<unknown>, "close" | "tick">
 
 export class Sockets {
   private readonly open = new Set<Open>()

@@ -16,7 +16,7 @@ export type Version = 1 | 2
 export type Ref = string | number | null
 
 /** A message from a client. `payload` is any JSON value, or bytes when it came in a binary frame. */
-export interface Message {
+export interface ClientMessage {
   readonly joinRef: Ref
   readonly ref: Ref
   readonly topic: string
@@ -27,7 +27,7 @@ export interface Message {
 }
 
 export type Decoded =
-  | { readonly _tag: "Message"; readonly message: Message }
+  | { readonly _tag: "Message"; readonly message: ClientMessage }
   | { readonly _tag: "Malformed"; readonly reason: string }
   | { readonly _tag: "Unknown" }
 

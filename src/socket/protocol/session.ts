@@ -1,20 +1,30 @@
 /**
  * What one socket may say, and what it hears back: the Phoenix and Supabase channel protocols as a pure machine.
  *
- * A message and a state go in, a {@link Step} comes out: the next state, what to do in order, and at most one question
+ * A message and a state go in, a {@link SessionStep} comes out: the next state, what to do in order, and at most one question
  * that only the world can answer (may they join? is it tracked?). Its `next` takes the answer and gives the next step.
  * Whoever drives the machine puts one message in after the other and answers each question first, so a socket's
  * messages take effect in their order. Nothing here waits, throws, or knows of sockets and effects.
  */
 import { checkName } from "../../internal/input/names.js"
-import { isDeeper, isRecord, type Message, type Ref } from "./codec.js"
-import type { Action, Channel, Outcome, Payload, Question, Reply, Rules, State, Step } from "./sessionStep.js"
+import { type ClientMessage, isDeeper, isRecord, type Ref } from "./codec.js"
+import type {
+  Action,
+  ApplicationReply,
+  Channel,
+  Outcome,
+  Payload,
+  Question,
+  Rules,
+  SessionState,
+  SessionStep
+} from "./sessionStep.js"
 
 /** Nothing joined. */
-export const initial: State = { channels: new Map() }
+export const initial: SessionState = { channels: new Map() }
 
 /** What a message from the client leads to. */
-export const receive = (rules: Rules, state: State, message: Message): Step => {
+export const receive = (rules: Rules, state: SessionState, message: ClientMessage): SessionStep => {
   const { topic, event } = message
   const payload = message.payload
   if (payload instanceof Uint8Array) {
@@ -46,14 +56,14 @@ export const receive = (rules: Rules, state: State, message: Message): Step => {
  * The server ends a channel: `phx_close` puts the client out for good, `phx_error` makes it join again. A channel that
  * has been left, or joined anew since, is left alone.
  */
-export const end = (state: State, wire: string, joinRef: Ref, event: "phx_close" | "phx_error"): Step => {
+export const end = (state: SessionState, wire: string, joinRef: Ref, event: "phx_close" | "phx_error"): SessionStep => {
   const channel = state.channels.get(wire)
   if (channel === undefined || channel.joinRef !== joinRef) return stay(state)
   const ref = event === "phx_close" ? null : joinRef
   return leaving(state, wire, () => [{ _tag: "Send", joinRef, ref, topic: wire, event, payload: {} }])
 }
 
-const join = (rules: Rules, state: State, message: Message, payload: Payload): Step => {
+const join = (rules: Rules, state: SessionState, message: ClientMessage, payload: Payload): SessionStep => {
   const wire = message.topic
   const topic = presenceTopic(rules, wire)
   if (topic === undefined) return stay(state, refuse(message, "unmatched topic"))
@@ -78,11 +88,11 @@ const join = (rules: Rules, state: State, message: Message, payload: Payload): S
     old === undefined || old.joinRef === joinRef
       ? []
       : [{ _tag: "Send", joinRef: old.joinRef, ref: old.joinRef, topic: wire, event: "phx_close", payload: {} }]
-  const refused = (reason: string): Step =>
+  const refused = (reason: string): SessionStep =>
     old === undefined
       ? stay(state, refuse(message, reason))
       : leaving(state, wire, () => [refuse(message, reason), ...closed])
-  const joined = (channel: Channel): Step => ({
+  const joined = (channel: Channel): SessionStep => ({
     state: withChannel(state, channel),
     actions: [
       accept(message, channel.joinRef, rules.protocol === "supabase" ? { postgres_changes: [] } : {}),
@@ -127,7 +137,7 @@ const join = (rules: Rules, state: State, message: Message, payload: Payload): S
   })
 }
 
-const leave = (state: State, channel: Channel, message: Message): Step =>
+const leave = (state: SessionState, channel: Channel, message: ClientMessage): SessionStep =>
   leaving(state, channel.wire, () => [
     accept(message, channel.joinRef),
     {
@@ -141,7 +151,13 @@ const leave = (state: State, channel: Channel, message: Message): Step =>
   ])
 
 /** `track`, `update` and `untrack`, as Supabase's client pushes them. One who names a key asks to join under it. */
-const presence = (rules: Rules, state: State, channel: Channel, message: Message, payload: Payload): Step => {
+const presence = (
+  rules: Rules,
+  state: SessionState,
+  channel: Channel,
+  message: ClientMessage,
+  payload: Payload
+): SessionStep => {
   const event = payload.event ?? "track"
   if (event === "untrack") {
     if (!channel.tracked) return stay(state, ...answer(message, channel))
@@ -176,9 +192,9 @@ const presence = (rules: Rules, state: State, channel: Channel, message: Message
   return track(state, channel, message, given === undefined ? {} : given)
 }
 
-const track = (state: State, channel: Channel, message: Message, meta: unknown): Step => {
+const track = (state: SessionState, channel: Channel, message: ClientMessage, meta: unknown): SessionStep => {
   if (channel.key === undefined) return stay(state, refuse(message, "no key to track"))
-  const next = (outcome: Outcome): Step =>
+  const next = (outcome: Outcome): SessionStep =>
     outcome._tag === "Failed"
       ? stay(state, refuse(message, outcome.reason))
       : stay(withChannel(state, { ...channel, tracked: true }), ...answer(message, channel))
@@ -192,7 +208,7 @@ const track = (state: State, channel: Channel, message: Message, meta: unknown):
  * A newer token. One that is refused, or is somebody else's, is none: the channel goes on with what it has. Whoever holds
  * two may stay as long as the later one lets them.
  */
-const renew = (state: State, channel: Channel, payload: unknown): Step => {
+const renew = (state: SessionState, channel: Channel, payload: unknown): SessionStep => {
   if (!isRecord(payload) || typeof payload.access_token !== "string") return stay(state)
   return ask(state, {
     _tag: "Authorize",
@@ -221,7 +237,13 @@ const credentials = (payload: Payload): Payload => {
 }
 
 /** Any other event: the application's, or else for the other members. */
-const push = (rules: Rules, state: State, channel: Channel, message: Message, payload: Payload | Uint8Array): Step => {
+const push = (
+  rules: Rules,
+  state: SessionState,
+  channel: Channel,
+  message: ClientMessage,
+  payload: Payload | Uint8Array
+): SessionStep => {
   const { event, inner } = message
   const broadcast = event === "broadcast" && rules.protocol === "supabase"
   return ask(state, {
@@ -292,24 +314,24 @@ const nameError = (what: "topic" | "key", name: unknown, maxBytes: number): stri
   return refusal._tag === "Invalid" ? `${what} ${refusal.reason}` : `${what} has more than ${maxBytes} bytes`
 }
 
-const stay = (state: State, ...actions: ReadonlyArray<Action>): Step => ({ state, actions })
+const stay = (state: SessionState, ...actions: ReadonlyArray<Action>): SessionStep => ({ state, actions })
 
-const ask = (state: State, question: Question): Step => ({ state, actions: [], question })
+const ask = (state: SessionState, question: Question): SessionStep => ({ state, actions: [], question })
 
-const leaving = (state: State, wire: string, actions: () => ReadonlyArray<Action>): Step =>
+const leaving = (state: SessionState, wire: string, actions: () => ReadonlyArray<Action>): SessionStep =>
   ask(state, { _tag: "Leave", wire, next: () => stay(withoutChannel(state, wire), ...actions()) })
 
-const withChannel = (state: State, channel: Channel): State => ({
+const withChannel = (state: SessionState, channel: Channel): SessionState => ({
   channels: new Map(state.channels).set(channel.wire, channel)
 })
 
-const withoutChannel = (state: State, wire: string): State => {
+const withoutChannel = (state: SessionState, wire: string): SessionState => {
   const channels = new Map(state.channels)
   channels.delete(wire)
   return { channels }
 }
 
-const reply = (message: Message, joinRef: Ref, status: "ok" | "error", response: Payload): Action => ({
+const reply = (message: ClientMessage, joinRef: Ref, status: "ok" | "error", response: Payload): Action => ({
   _tag: "Send",
   joinRef,
   ref: message.ref,
@@ -318,16 +340,20 @@ const reply = (message: Message, joinRef: Ref, status: "ok" | "error", response:
   payload: { status, response }
 })
 
-const accept = (message: Message, joinRef: Ref = message.joinRef, response: Payload = {}): Action =>
+const accept = (message: ClientMessage, joinRef: Ref = message.joinRef, response: Payload = {}): Action =>
   reply(message, joinRef, "ok", response)
 
-const refuse = (message: Message, reason: string, joinRef: Ref = message.joinRef): Action =>
+const refuse = (message: ClientMessage, reason: string, joinRef: Ref = message.joinRef): Action =>
   reply(message, joinRef, "error", { reason })
 
-const answer = (message: Message, channel: Channel): ReadonlyArray<Action> =>
+const answer = (message: ClientMessage, channel: Channel): ReadonlyArray<Action> =>
   message.ref === null ? [] : [accept(message, channel.joinRef)]
 
-const replyWith = (message: Message, channel: Channel, { status, response }: NonNullable<Reply>): Action =>
+const replyWith = (
+  message: ClientMessage,
+  channel: Channel,
+  { status, response }: NonNullable<ApplicationReply>
+): Action =>
   response instanceof Uint8Array
     ? { _tag: "SendBytes", joinRef: channel.joinRef, ref: message.ref, topic: message.topic, status, payload: response }
     : reply(message, channel.joinRef, status, response)

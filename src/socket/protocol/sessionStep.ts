@@ -26,7 +26,7 @@ export interface Channel {
   readonly ack: boolean
 }
 
-export interface State {
+export interface SessionState {
   readonly channels: ReadonlyMap<string, Channel>
 }
 
@@ -79,7 +79,7 @@ export type Permission =
 export type Outcome = { readonly _tag: "Done" } | { readonly _tag: "Failed"; readonly reason: string }
 
 /** What the application says to a message: nothing, then it goes to the other members; or its reply. */
-export type Reply = { readonly status: "ok" | "error"; readonly response: Payload | Uint8Array } | undefined
+export type ApplicationReply = { readonly status: "ok" | "error"; readonly response: Payload | Uint8Array } | undefined
 
 /** Something to find out before the machine goes on. */
 export type Question =
@@ -87,7 +87,7 @@ export type Question =
       readonly _tag: "Authorize"
       readonly topic: string
       readonly payload: Payload
-      readonly next: (answer: Permission) => Step
+      readonly next: (answer: Permission) => SessionStep
     }
   /** Tracks it, and once that is done ends what the socket tracked on the channel before. */
   | {
@@ -95,24 +95,24 @@ export type Question =
       readonly channel: Channel
       readonly key: string
       readonly meta: unknown
-      readonly next: (answer: Outcome) => Step
+      readonly next: (answer: Outcome) => SessionStep
     }
   | {
       readonly _tag: "Update"
       readonly channel: Channel
       readonly meta: unknown
-      readonly next: (answer: Outcome) => Step
+      readonly next: (answer: Outcome) => SessionStep
     }
   /** Ends what is tracked on the channel, at once. */
-  | { readonly _tag: "Untrack"; readonly wire: string; readonly next: () => Step }
+  | { readonly _tag: "Untrack"; readonly wire: string; readonly next: () => SessionStep }
   /** The same, and the channel is followed no more. */
-  | { readonly _tag: "Leave"; readonly wire: string; readonly next: () => Step }
+  | { readonly _tag: "Leave"; readonly wire: string; readonly next: () => SessionStep }
   | {
       readonly _tag: "Ask"
       readonly channel: Channel
       readonly event: string
       readonly payload: Payload | Uint8Array
-      readonly next: (answer: Reply) => Step
+      readonly next: (answer: ApplicationReply) => SessionStep
     }
   /** Passes the message on to the topic's other members, with `self` to this one too. */
   | {
@@ -122,11 +122,11 @@ export type Question =
       readonly payload: Payload | Uint8Array
       readonly inner?: string
       readonly self: boolean
-      readonly next: () => Step
+      readonly next: () => SessionStep
     }
 
-export interface Step {
-  readonly state: State
+export interface SessionStep {
+  readonly state: SessionState
   readonly actions: ReadonlyArray<Action>
   readonly question?: Question
 }

@@ -15,7 +15,7 @@ interface Present {
 
 type Metas = Map<string, Array<string>>
 
-export class Roll {
+export class StateJson {
   private readonly keys = new Map<string, Array<Present>>()
   private text: string | undefined
 

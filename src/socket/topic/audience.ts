@@ -15,7 +15,7 @@ import {
   type Ref,
   type Version
 } from "../protocol/codec.js"
-import { Roll } from "../protocol/stateJson.js"
+import { StateJson } from "../protocol/stateJson.js"
 
 /** Bytes of a frame, ready to be written to any number of sockets. */
 export interface Frame {
@@ -24,7 +24,7 @@ export interface Frame {
 }
 
 /** A channel of a socket. */
-export interface Listener {
+export interface Recipient {
   readonly version: Version
   readonly joinRef: Ref
   /** Whether it can take more now. */
@@ -35,7 +35,7 @@ export interface Listener {
 }
 
 /** What members send each other. */
-export interface Message {
+export interface RelayedMessage {
   readonly event: string
   /** JSON, or bytes. */
   readonly payload: string | Uint8Array
@@ -43,9 +43,9 @@ export interface Message {
   readonly inner?: string | undefined
 }
 
-export class Audience<L extends Listener = Listener> {
-  readonly listeners = new Set<L>()
-  private roll: Roll | undefined
+export class Audience<L extends Recipient = Recipient> {
+  readonly recipients = new Set<L>()
+  private stateJson: StateJson | undefined
 
   constructor(
     private readonly protocol: "phoenix" | "supabase",
@@ -53,44 +53,44 @@ export class Audience<L extends Listener = Listener> {
     private readonly wire: string
   ) {}
 
-  add(listener: L): void {
-    this.listeners.add(listener)
-    this.greet(listener)
+  add(recipient: L): void {
+    this.recipients.add(recipient)
+    this.greet(recipient)
   }
 
   /** Sends the state, as soon as there is one. */
-  greet(listener: L): void {
-    if (this.roll === undefined) return
-    listener.stale = !listener.open
-    if (listener.open) {
-      listener.write(text(listener.version, listener.joinRef, this.wire, "presence_state", this.roll.state))
+  greet(recipient: L): void {
+    if (this.stateJson === undefined) return
+    recipient.stale = !recipient.open
+    if (recipient.open) {
+      recipient.write(text(recipient.version, recipient.joinRef, this.wire, "presence_state", this.stateJson.state))
     }
   }
 
   /** Tells a change that follows the last one told. */
   tell(change: PresenceChange): void {
-    if (this.roll === undefined) {
+    if (this.stateJson === undefined) {
       if (change._tag === "Diff") return
-      this.roll = new Roll(change)
-      for (const listener of this.listeners) this.greet(listener)
+      this.stateJson = new StateJson(change)
+      for (const recipient of this.recipients) this.greet(recipient)
       return
     }
-    const payload = change._tag === "Diff" ? this.roll.apply(change) : this.roll.become(change)
+    const payload = change._tag === "Diff" ? this.stateJson.apply(change) : this.stateJson.become(change)
     if (payload === undefined) return
     const encode = each((version) => text(version, null, this.wire, "presence_diff", payload))
-    for (const listener of this.listeners) {
-      if (listener.open && !listener.stale) write(listener, encode)
-      else listener.stale = true
+    for (const recipient of this.recipients) {
+      if (recipient.open && !recipient.stale) write(recipient, encode)
+      else recipient.stale = true
     }
   }
 
   /** Passes a message on. One that a socket cannot take, for its version or because it is full, is lost to it. */
-  pass(message: Message, except: L | undefined): void {
+  pass(message: RelayedMessage, except: L | undefined): void {
     const encode = each((version) => this.encode(version, message))
-    for (const listener of this.listeners) if (listener !== except && listener.open) write(listener, encode)
+    for (const recipient of this.recipients) if (recipient !== except && recipient.open) write(recipient, encode)
   }
 
-  private encode(version: Version, { event, payload, inner }: Message): Frame | undefined {
+  private encode(version: Version, { event, payload, inner }: RelayedMessage): Frame | undefined {
     if (typeof payload === "string") return text(version, null, this.wire, event, payload)
     if (version === 1) return undefined
     const bytes =
@@ -106,7 +106,7 @@ const text = (version: Version, joinRef: Ref, topic: string, event: string, payl
   binary: false
 })
 
-/** Encodes when the first listener of a version needs it. */
+/** Encodes when the first recipient of a version needs it. */
 const each = (encode: (version: Version) => Frame | undefined): ((version: Version) => Frame | undefined) => {
   const frames: Array<Frame | undefined> = []
   return (version) => {
@@ -115,19 +115,19 @@ const each = (encode: (version: Version) => Frame | undefined): ((version: Versi
   }
 }
 
-const write = (listener: Listener, encode: (version: Version) => Frame | undefined): void => {
-  const frame = encode(listener.version)
-  if (frame !== undefined) listener.write(frame)
+const write = (recipient: Recipient, encode: (version: Version) => Frame | undefined): void => {
+  const frame = encode(recipient.version)
+  if (frame !== undefined) recipient.write(frame)
 }
 
 /** A message as text for the other replicas and routes. It begins with who sends it, so that they know their own. */
-export const pack = (origin: string, { event, payload, inner }: Message): string =>
+export const pack = (origin: string, { event, payload, inner }: RelayedMessage): string =>
   typeof payload === "string"
     ? `${origin}{"event":${JSON.stringify(event)},"payload":${payload}}`
     : origin + JSON.stringify({ event, bytes: Buffer.from(payload).toString("base64"), inner })
 
 /** The message, unless it is one's own or none at all. */
-export const unpack = (origin: string, packed: string): Message | undefined => {
+export const unpack = (origin: string, packed: string): RelayedMessage | undefined => {
   if (packed.startsWith(origin)) return undefined
   let parsed: unknown
   try {

@@ -1,29 +1,29 @@
 /**
  * The topics that sockets of this route are on. Each is followed once, however many sockets have joined it, from its
- * first listener to its last: one fiber takes the changes, one the messages of members elsewhere, none is a member's.
+ * first recipient to its last: one fiber takes the changes, one the messages of members elsewhere, none is a member's.
  *
  * Changes wait in the window for `diffInterval` from the first of them. When following fails (the backend is away)
- * every listener is told, and the topic begins anew with the next that joins.
+ * every recipient is told, and the topic begins anew with the next that joins.
  */
 import { Cause, Duration, Effect, type Fiber, FiberId, Stream } from "effect"
 import type { Channels } from "../../Channels.js"
 import type { Presence } from "../../Presence.js"
 import type { PresenceChange } from "../../PresenceChange.js"
-import { Window } from "../../web/netDiff.js"
-import { Audience, type Listener, type Message, pack, unpack } from "./audience.js"
+import { NetDiff } from "../../web/netDiff.js"
+import { Audience, pack, type Recipient, type RelayedMessage, unpack } from "./audience.js"
 
 /** Messages of members elsewhere that may come in one go: what a busy topic hears while the process does something else. */
 const BURST = 4_096
 
-/** A listener who may be tracked. */
-export interface Member extends Listener {
+/** A recipient who may be tracked. */
+export interface Member extends Recipient {
   /** The ref of what is tracked on its channel. */
   readonly ref: string | undefined
   /** Puts it out, always or if it turns out to be evicted, or makes it come back. */
   readonly end: (end: "phx_close" | "phx_error" | "if evicted") => void
 }
 
-export interface Settings {
+export interface TopicsOptions {
   readonly protocol: "phoenix" | "supabase"
   readonly diffInterval: Duration.Duration
   readonly presence: Presence.Service
@@ -39,9 +39,9 @@ export class Topics {
   /** Names this route among all that pass messages on. */
   private readonly origin = crypto.randomUUID()
 
-  constructor(private readonly settings: Settings) {}
+  constructor(private readonly settings: TopicsOptions) {}
 
-  /** The topic with one more listener. */
+  /** The topic with one more recipient. */
   join(name: string, wire: string, member: Member): Topic {
     let topic = this.topics.get(name)
     if (topic === undefined) {
@@ -59,7 +59,7 @@ export class Topics {
 
 export class Topic {
   private readonly audience: Audience<Member>
-  private readonly window = new Window()
+  private readonly netDiff = new NetDiff()
   private readonly channel: string
   private fibers: ReadonlyArray<Fiber.RuntimeFiber<void>> = []
   private waiting = false
@@ -70,7 +70,7 @@ export class Topic {
     private readonly name: string,
     wire: string,
     private readonly origin: string,
-    private readonly settings: Settings,
+    private readonly settings: TopicsOptions,
     private readonly onEnd: () => void
   ) {
     this.audience = new Audience(settings.protocol, wire)
@@ -86,8 +86,8 @@ export class Topic {
   }
 
   leave(member: Member): void {
-    this.audience.listeners.delete(member)
-    if (this.audience.listeners.size === 0) this.end()
+    this.audience.recipients.delete(member)
+    if (this.audience.recipients.size === 0) this.end()
   }
 
   /** Sends a member the state again. */
@@ -96,7 +96,7 @@ export class Topic {
   }
 
   /** Passes a message on: to the members here at once, and to those elsewhere. */
-  pass(message: Message, from: Member | undefined, self: boolean): Effect.Effect<void> {
+  pass(message: RelayedMessage, from: Member | undefined, self: boolean): Effect.Effect<void> {
     this.audience.pass(message, self ? undefined : from)
     // A channel's name is not empty.
     return Effect.orDie(this.settings.channels.publish(this.channel, pack(this.origin, message)))
@@ -153,7 +153,7 @@ export class Topic {
     this.begun = true
     // While all are told to come back, that some went first is no news: whoever comes back is sent the state.
     if (first || !this.settings.stopping()) {
-      this.window.add(change)
+      this.netDiff.add(change)
       if (first || Duration.toMillis(this.settings.diffInterval) === 0) this.flush()
       else if (!this.waiting) {
         this.waiting = true
@@ -170,14 +170,14 @@ export class Topic {
 
   private flush(): void {
     if (this.ended) return
-    for (const change of this.window.take()) this.audience.tell(change)
+    for (const change of this.netDiff.take()) this.audience.tell(change)
   }
 
   /** Who was evicted is told to stay away. */
   private putOut(change: PresenceChange): void {
     if (change._tag === "Snapshot") {
       const refs = new Set(change.connections.map(({ ref }) => ref))
-      for (const member of this.audience.listeners) {
+      for (const member of this.audience.recipients) {
         if (member.ref !== undefined && !refs.has(member.ref)) member.end("if evicted")
       }
       return
@@ -185,13 +185,13 @@ export class Topic {
     const evicted = new Set<string>()
     for (const { ref, reason } of change.leaves) if (reason === "evicted") evicted.add(ref)
     if (evicted.size === 0) return
-    for (const member of this.audience.listeners) {
+    for (const member of this.audience.recipients) {
       if (member.ref !== undefined && evicted.has(member.ref)) member.end("phx_close")
     }
   }
 
   private fail(): void {
-    const members = Array.from(this.audience.listeners)
+    const members = Array.from(this.audience.recipients)
     this.end()
     for (const member of members) member.end("phx_error")
   }

@@ -6,7 +6,7 @@
  */
 import { describe, expect, it } from "@effect/vitest"
 import fc from "fast-check"
-import { type Change, Connection, Registry, type Terms } from "../../../src/internal/state/registry.js"
+import { type Change, Registry, type Terms, TrackedConnection } from "../../../src/internal/state/registry.js"
 import { type Tracked, World } from "../../model/world.js"
 import { seedOf } from "../../support/seed.js"
 
@@ -86,7 +86,7 @@ interface Row {
 }
 
 /** What a journal says is there now, by topic. It throws when it contradicts itself. */
-const replay = (journal: ReadonlyArray<Change<Connection>>): Map<string, Array<Row>> => {
+const replay = (journal: ReadonlyArray<Change<TrackedConnection>>): Map<string, Array<Row>> => {
   const rows = new Map<string, Array<Row>>(topics.map((topic) => [topic, []]))
   for (const { type, roster, key, ref, meta, age, previousRef, previousMeta, last } of journal) {
     const there = rows.get(roster.topic) ?? []
@@ -119,9 +119,9 @@ const byKeyThenAge = (a: Row, b: Row): number => (a.key < b.key ? -1 : a.key > b
 const met = { full: 0, rejoined: 0, replaced: 0, patched: 0, batches: 0 }
 
 const play = (commands: ReadonlyArray<Command>): void => {
-  const journal: Array<Change<Connection>> = []
-  const registry = new Registry<Connection>("replica", limits, (change) => journal.push(change))
-  const world = new World<Connection>()
+  const journal: Array<Change<TrackedConnection>> = []
+  const registry = new Registry<TrackedConnection>("replica", limits, (change) => journal.push(change))
+  const world = new World<TrackedConnection>()
   const followed = new Set<string>()
   const listed = new Map<string, { readonly list: unknown; readonly changes: number }>()
   const epochs = new Map<string, string>()
@@ -140,7 +140,7 @@ const play = (commands: ReadonlyArray<Command>): void => {
         const key = pick(keys, command.key)
         const { ttl, delay } = command
         const terms: Terms = { replica: "replica", ttl, leaveDelay: delay }
-        const connection = new Connection(topic, key, pick(metas, command.meta), terms)
+        const connection = new TrackedConnection(topic, key, pick(metas, command.meta), terms)
         const members = world.of(topic)
         const others = members.filter((other) => other.key === key)
         const staying = others.filter((other) => other.status === "lingering").length
@@ -195,14 +195,14 @@ const play = (commands: ReadonlyArray<Command>): void => {
         const topic = pick(topics, command.topic)
         if (followed.has(topic)) return
         followed.add(topic)
-        registry.follow(topic)
+        registry.keep(topic)
         world.follow(topic)
         return
       }
       case "unfollow": {
         const topic = pick(topics, command.topic)
         if (!followed.delete(topic)) return
-        registry.unfollow(topic)
+        registry.letGo(topic)
         world.unfollow(topic)
         return
       }
@@ -221,7 +221,7 @@ const play = (commands: ReadonlyArray<Command>): void => {
       }
     }
     if (world.all.length === 0) return
-    const tracked = pick<Tracked<Connection>>(world.all, command.who)
+    const tracked = pick<Tracked<TrackedConnection>>(world.all, command.who)
     const connection = tracked.lease
     switch (command.do) {
       case "release":
@@ -255,7 +255,7 @@ const play = (commands: ReadonlyArray<Command>): void => {
     let connections = 0
     let alive = 0
     for (; told < journal.length; told++) {
-      const { type, ref } = journal[told] as Change<Connection>
+      const { type, ref } = journal[told] as Change<TrackedConnection>
       if (type === "leave") continue
       if (refs.has(ref)) throw new Error(`${ref} was there before`)
       refs.add(ref)

@@ -7,7 +7,7 @@ import { inspect } from "node:util"
 import { afterAll, beforeAll, describe, expect, it, onTestFinished, vi } from "@effect/vitest"
 import { ConnectFailure } from "../../../src/redis/client/discovery.js"
 import { connect } from "../../../src/redis/client/ioredis.js"
-import type { Handlers, Port } from "../../../src/redis/client/port.js"
+import type { Port, PortEvents } from "../../../src/redis/client/port.js"
 import type { Script } from "../../../src/redis/protocol/scripts.js"
 import { startCluster } from "../../support/cluster.js"
 import { program } from "../../support/debian.js"
@@ -23,7 +23,7 @@ class Told {
   reason = ""
   private waiting: Array<() => void> = []
 
-  readonly handlers: Handlers = {
+  readonly handlers: PortEvents = {
     onMessage: (channel, text) => this.wake(() => this.messages.push(`${channel} ${text}`)),
     onReady: () => this.wake(() => this.ready++),
     onSubscriberReady: () => this.wake(() => this.subscriberReady++),

@@ -25,7 +25,7 @@ const remove = (topic: string, seq: number): calls.Operation => ({ type: "remove
 describe.skipIf(redisIsOff())("the scripts, on a real server", () => {
   let redis: RedisServer
   let port: Port
-  let messages: Array<calls.Message & { readonly topic: string }> = []
+  let messages: Array<calls.TopicMessage & { readonly topic: string }> = []
   let onMarker: (text: string) => void = () => {}
   const keys = new Keys("test", 0)
 
@@ -419,7 +419,7 @@ describe.skipIf(redisIsOff())("the scripts, on a real server", () => {
   }
 })
 
-const byKey = (members: ReadonlyArray<calls.Held>) => {
+const byKey = (members: ReadonlyArray<calls.StoredMember>) => {
   const found = new Map<string, Array<string>>()
   for (const { key, connection } of members) found.set(key, [...(found.get(key) ?? []), connection].sort())
   return found

@@ -1,24 +1,22 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "@effect/vitest"
-import type { Step } from "../../../src/internal/feed/delta.js"
-import type { Reply } from "../../../src/redis/client/port.js"
+import type { Delta } from "../../../src/internal/feed/delta.js"
+import type { RedisReply } from "../../../src/redis/client/port.js"
 import { Keys } from "../../../src/redis/protocol/keys.js"
-import { type Followed, Followers } from "../../../src/redis/read/copies.js"
+import { Copies, type FollowedTopic } from "../../../src/redis/read/copies.js"
 import { type Asked, FakePort, turn } from "../../support/port.js"
 
 const HOLD = 20_000
 
-const connections = (...names: ReadonlyArray<string>): ReadonlyArray<Reply> =>
+const connections = (...names: ReadonlyArray<string>): ReadonlyArray<RedisReply> =>
   names.flatMap((name) => [name, `1 1 {}\n${name}`])
 
 /** What `read` answers of a topic with one member at a version; its members by pages when `history` is asked for so. */
-const standing = (version: number, members: Reply = connections("r.1"), history = "h", epoch = "e"): Reply => [
-  `${epoch} 0`,
-  `${version} t${version}`,
-  history,
-  ["r"],
-  1,
-  members
-]
+const standing = (
+  version: number,
+  members: RedisReply = connections("r.1"),
+  history = "h",
+  epoch = "e"
+): RedisReply => [`${epoch} 0`, `${version} t${version}`, history, ["r"], 1, members]
 
 /** Another joins. */
 const message = (to: number): string =>
@@ -26,23 +24,23 @@ const message = (to: number): string =>
 
 describe("the topics that are followed", () => {
   let port: FakePort
-  let followers: Followers
-  let steps: Array<Step>
+  let followers: Copies
+  let deltas: Array<Delta>
   let resyncs: Array<string>
   let now: number
 
   beforeEach(() => {
     vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] })
     port = new FakePort()
-    steps = []
+    deltas = []
     resyncs = []
     now = 0
-    followers = new Followers({
+    followers = new Copies({
       port,
       partitions: [new Keys("presence", 0)],
-      hold: HOLD,
+      retention: HOLD,
       now: () => now,
-      onStep: (step) => steps.push(step),
+      onDelta: (delta) => deltas.push(delta),
       onEmpty: () => resyncs.push("empty"),
       onResync: (reason) => resyncs.push(reason),
       onFailure: () => {}
@@ -60,8 +58,8 @@ describe("the topics that are followed", () => {
   }
 
   /** A topic that is read and stands at version 5. */
-  const followed = async (topic = "room"): Promise<Followed> => {
-    const followed = followers.hold(topic)
+  const followed = async (topic = "room"): Promise<FollowedTopic> => {
+    const followed = followers.acquire(topic)
     port.take("subscribe").answer()
     await turn()
     port.take("read").answer(standing(5))
@@ -72,25 +70,25 @@ describe("the topics that are followed", () => {
 
   const hear = (text: string, topic = "room"): boolean => followers.onMessage(`presence:{0}:t:${topic}`, text)
 
-  const answered = async (asked: Asked, reply?: Reply): Promise<void> => {
+  const answered = async (asked: Asked, reply?: RedisReply): Promise<void> => {
     asked.answer(reply)
     await turn()
   }
 
   it("are read once the subscription is acknowledged, so that nothing between is missed", async () => {
-    const room = followers.hold("room")
+    const room = followers.acquire("room")
     await turn()
     expect(port.names).toEqual(["subscribe"])
     await answered(port.take("subscribe"))
     expect(port.names).toEqual(["read"])
     hear(message(6))
     await answered(port.take("read"), standing(5))
-    expect(room.model.standing.version).toBe(6)
+    expect(room.copy.standing.version).toBe(6)
     expect(port.names).toEqual([])
   })
 
   it("are read again, after a pause that grows, until a read succeeds", async () => {
-    followers.hold("room")
+    followers.acquire("room")
     port.take("subscribe").fail()
     await turn()
     await pass(20)
@@ -105,7 +103,7 @@ describe("the topics that are followed", () => {
   })
 
   it("ask for a claim of a partition that has no data at all, and are read again", async () => {
-    followers.hold("room")
+    followers.acquire("room")
     await answered(port.take("subscribe"))
     await answered(port.take("read"), [null, null, "h", [], 0, []])
     expect(resyncs).toEqual(["empty"])
@@ -115,7 +113,7 @@ describe("the topics that are followed", () => {
   })
 
   it("that are large are read by pages, from the start again when the pages came from two Redis", async () => {
-    const room = followers.hold("room")
+    const room = followers.acquire("room")
     await answered(port.take("subscribe"))
     const first = port.take("read")
     expect(first.args).toEqual(["room", 1_000, "follow"])
@@ -125,12 +123,12 @@ describe("the topics that are followed", () => {
     expect(port.asked.map(({ args }) => args[1])).toEqual(["8"])
     await answered(port.take("HSCAN"), ["0", connections("r.3")])
     await answered(port.take("read"), standing(5, null, "another"))
-    expect(room.model.isLive).toBe(false)
+    expect(room.copy.isLive).toBe(false)
     await pass(20)
     await answered(port.take("read"), standing(5, null, "another"))
     await answered(port.take("HSCAN"), ["0", connections("r.1", "r.3")])
     await answered(port.take("read"), standing(5, null, "another"))
-    expect(room.model.isLive).toBe(true)
+    expect(room.copy.isLive).toBe(true)
   })
 
   it("wait at the end of a read for messages that are on their way, and are read again when these do not come", async () => {
@@ -147,7 +145,7 @@ describe("the topics that are followed", () => {
     await pass(200)
     hear(message(9))
     await turn()
-    expect(room.model.standing.version).toBe(9)
+    expect(room.copy.standing.version).toBe(9)
     hear(message(11))
     await turn()
     await answered(port.take("read"), standing(11, null))
@@ -202,7 +200,7 @@ describe("the topics that are followed", () => {
   })
 
   it("are all subscribed to again when the subscriber is back, and then compared, 500 with a command", async () => {
-    for (let i = 0; i < 1_200; i++) followers.hold(`room ${i}`)
+    for (let i = 0; i < 1_200; i++) followers.acquire(`room ${i}`)
     for (let i = 0; i < 1_200; i++) port.take("subscribe").answer()
     await turn()
     for (let i = 0; i < 1_200; i++) port.take("read").answer(standing(5))
@@ -243,7 +241,7 @@ describe("the topics that are followed", () => {
     await pass(300)
     await answered(port.take("HMGET"), ["f 0", null])
     await answered(port.take("read"), ["f 0", null, "h", ["r"], 0, []])
-    expect(steps.map(({ changes }) => changes)).toEqual([[]])
+    expect(deltas.map(({ changes }) => changes)).toEqual([[]])
     now += HOLD - 1
     void followers.patrol()
     await turn()
@@ -254,7 +252,7 @@ describe("the topics that are followed", () => {
     void followers.patrol()
     await turn()
     await answered(port.take("read"), ["f 0", null, "h", ["r"], 0, []])
-    expect(steps.map(({ changes }) => changes.map(({ type, key }) => [type, key]))).toEqual([[], [["leave", "r.1"]]])
+    expect(deltas.map(({ changes }) => changes.map(({ type, key }) => [type, key]))).toEqual([[], [["leave", "r.1"]]])
   })
 
   it("that go while they are read again tell nothing of what was read by then", async () => {
@@ -263,15 +261,15 @@ describe("the topics that are followed", () => {
     await answered(port.take("read"), standing(8, null))
     followers.release(room)
     // Who follows it anew has a copy of their own; the old one, half read, would tell them of leaves.
-    followers.hold("room")
+    followers.acquire("room")
     await answered(port.take("HSCAN"), ["9", connections("r.2")])
     while (port.names.includes("read")) await answered(port.take("read"), standing(8, null))
-    expect(steps).toEqual([])
+    expect(deltas).toEqual([])
   })
 
   it("are unsubscribed from when the last holder goes", async () => {
     const room = await followed()
-    expect(followers.hold("room")).toBe(room)
+    expect(followers.acquire("room")).toBe(room)
     followers.release(room)
     expect(port.names).toEqual([])
     followers.release(room)
@@ -280,9 +278,9 @@ describe("the topics that are followed", () => {
   })
 
   it("that go while they are subscribed to are unsubscribed from, unless they are followed anew by then", async () => {
-    followers.release(followers.hold("gone"))
-    followers.release(followers.hold("back"))
-    const back = followers.hold("back")
+    followers.release(followers.acquire("gone"))
+    followers.release(followers.acquire("back"))
+    const back = followers.acquire("back")
     await answered(port.take("subscribe"))
     expect(port.take("unsubscribe").args).toEqual(["presence:{0}:t:gone"])
     await answered(port.take("subscribe"))

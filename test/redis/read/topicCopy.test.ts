@@ -1,14 +1,14 @@
 import { describe, expect, it } from "@effect/vitest"
 import { Effect } from "effect"
-import type { Held, Message, MessageOperation, Standing } from "../../../src/redis/protocol/calls.js"
-import { Model } from "../../../src/redis/read/topicCopy.js"
+import type { MessageOperation, Standing, StoredMember, TopicMessage } from "../../../src/redis/protocol/calls.js"
+import { TopicCopy } from "../../../src/redis/read/topicCopy.js"
 import { isCollected } from "../../support/memory.js"
 
 const HOLD = 20
 
 const at = (version: number, tag = `t${version}`, epoch = "e"): Standing => ({ epoch, version, tag })
 
-const held = (connection: string, joined: number, key = connection, revision = 1): Held => ({
+const held = (connection: string, joined: number, key = connection, revision = 1): StoredMember => ({
   connection,
   joined,
   revision,
@@ -26,7 +26,11 @@ const put = (connection: string, key = connection, revision = 1): MessageOperati
 
 const remove = (connection: string): MessageOperation => ({ type: "remove", connection, reason: "released" })
 
-const message = (to: number, operations: ReadonlyArray<MessageOperation>, more: Partial<Message> = {}): Message => ({
+const message = (
+  to: number,
+  operations: ReadonlyArray<MessageOperation>,
+  more: Partial<TopicMessage> = {}
+): TopicMessage => ({
   epoch: "e",
   from: to - 1,
   fromTag: `t${to - 1}`,
@@ -40,33 +44,33 @@ const message = (to: number, operations: ReadonlyArray<MessageOperation>, more: 
 const end = (standing: Standing, history = "h") => ({ standing, history, replicas: new Set(["r"]) })
 
 /** Reads a whole snapshot at once. */
-const read = (model: Model, standing: Standing, members: ReadonlyArray<Held>, now = 0, history = "h") => {
+const read = (model: TopicCopy, standing: Standing, members: ReadonlyArray<StoredMember>, now = 0, history = "h") => {
   model.begin()
   model.start(standing)
   model.page(members)
   return model.finish(end(standing, history), now)
 }
 
-const live = (standing: Standing, members: ReadonlyArray<Held>): Model => {
-  const model = new Model("room", HOLD)
-  expect(read(model, standing, members)).toMatchObject({ type: "done", steps: [] })
+const live = (standing: Standing, members: ReadonlyArray<StoredMember>): TopicCopy => {
+  const model = new TopicCopy("room", HOLD)
+  expect(read(model, standing, members)).toMatchObject({ type: "done", deltas: [] })
   return model
 }
 
-const keys = (model: Model): ReadonlyArray<string> => model.roster.list().map(({ key }) => key)
+const keys = (model: TopicCopy): ReadonlyArray<string> => model.roster.list().map(({ key }) => key)
 
 describe("the model of a followed topic", () => {
   it("applies a message that continues it: joins and updates, then leaves, and a leave only for keys that are gone", () => {
     const model = live(at(5), [held("r.1", 1, "alice"), held("r.2", 2, "bob")])
     const received = model.receive(message(6, [remove("r.1"), put("r.3", "alice"), put("r.2", "bob", 4)]))
-    expect(received).toMatchObject({ type: "applied", step: { from: 5, version: 6, epoch: "e" } })
+    expect(received).toMatchObject({ type: "applied", delta: { from: 5, version: 6, epoch: "e" } })
     if (received.type !== "applied") return
-    expect(received.step.events).toEqual([
+    expect(received.delta.events).toEqual([
       { type: "join", key: "alice", meta: "r.3@1" },
       { type: "update", key: "bob", meta: "r.2@4" }
     ])
-    expect(received.step.diff.leaves).toMatchObject([{ key: "alice", ref: "r.1.1", reason: "released" }])
-    expect(received.step.diff.updates).toMatchObject([{ ref: "r.2.4", previousRef: "r.2.1" }])
+    expect(received.delta.diff.leaves).toMatchObject([{ key: "alice", ref: "r.1.1", reason: "released" }])
+    expect(received.delta.diff.updates).toMatchObject([{ ref: "r.2.4", previousRef: "r.2.1" }])
   })
 
   it.each([
@@ -85,16 +89,16 @@ describe("the model of a followed topic", () => {
     expect(model.receive(message(5, [put("r.8")]))).toEqual({ type: "nothing" })
     expect(model.receive(message(12, [put("r.9")], { born: true, from: 11, fromTag: "" }))).toMatchObject({
       type: "applied",
-      step: { from: 5, version: 12 }
+      delta: { from: 5, version: 12 }
     })
     expect(keys(model)).toEqual(["r.9"])
   })
 
   it("tells the net difference of a snapshot, with the reason that the leases give", () => {
     const model = live(at(5), [held("r.1", 1, "alice"), held("s.1", 2, "bob"), held("r.2", 3, "carol")])
-    const { steps } = read(model, at(9), [held("r.2", 3, "carol", 7), held("r.5", 8, "dave")])
-    expect(steps).toHaveLength(1)
-    expect(steps[0]?.diff).toMatchObject({
+    const { deltas } = read(model, at(9), [held("r.2", 3, "carol", 7), held("r.5", 8, "dave")])
+    expect(deltas).toHaveLength(1)
+    expect(deltas[0]?.diff).toMatchObject({
       from: 5,
       version: 9,
       joins: [{ key: "dave" }],
@@ -121,12 +125,12 @@ describe("the model of a followed topic", () => {
     model.receive(message(10, [put("r.6")]))
     const finished = model.finish(end(at(9)), 0)
     expect(finished).toMatchObject({ type: "done", resync: false })
-    expect(finished.steps.map(({ from, version }) => [from, version])).toEqual([
+    expect(finished.deltas.map(({ from, version }) => [from, version])).toEqual([
       [5, 9],
       [9, 10]
     ])
     expect(keys(model)).toEqual(["r.1", "r.3", "r.5", "r.6"])
-    expect(finished.steps[0]?.diff.leaves).toMatchObject([{ ref: "r.2.1" }])
+    expect(finished.deltas[0]?.diff.leaves).toMatchObject([{ ref: "r.2.1" }])
   })
 
   it("starts over when a message was lost while the snapshot was read", () => {
@@ -143,7 +147,7 @@ describe("the model of a followed topic", () => {
 
   it.live("keeps no message of an attempt that failed, as the next one reads what it said", () =>
     Effect.gen(function* () {
-      const model = new Model("t", HOLD)
+      const model = new TopicCopy("t", HOLD)
       const receive = (): WeakRef<object> => {
         const said = message(6, [put("r.2")])
         expect(model.receive(said)).toEqual({ type: "nothing" })
@@ -162,8 +166,8 @@ describe("the model of a followed topic", () => {
 
   it("holds after a change of epoch who is missing, is silent when they are written again, and lets the rest go", () => {
     const model = live(at(5), [held("r.1", 1, "alice"), held("r.2", 2, "bob"), held("s.1", 3, "carol")])
-    const { steps } = read(model, at(0, "", "f"), [], 100)
-    expect(steps.map(({ changes, epoch }) => [changes.length, epoch])).toEqual([[0, "f+"]])
+    const { deltas } = read(model, at(0, "", "f"), [], 100)
+    expect(deltas.map(({ changes, epoch }) => [changes.length, epoch])).toEqual([[0, "f+"]])
     expect(keys(model)).toEqual(["alice", "bob", "carol"])
     const born = message(1, [put("r.1", "alice"), put("r.2", "bob", 4)], {
       epoch: "f",
@@ -172,46 +176,46 @@ describe("the model of a followed topic", () => {
       born: true
     })
     const received = model.receive(born)
-    expect(received).toMatchObject({ type: "applied", step: { changes: [{ type: "update", key: "bob" }] } })
+    expect(received).toMatchObject({ type: "applied", delta: { changes: [{ type: "update", key: "bob" }] } })
     const written = [held("r.1", 1, "alice"), held("r.2", 1, "bob", 4)]
-    expect(model.holdEnds).toBe(100 + HOLD)
-    expect(read(model, at(1, "t1", "f"), written, 100 + HOLD - 1).steps).toEqual([])
-    const gone = read(model, at(1, "t1", "f"), written, 100 + HOLD).steps
+    expect(model.retentionEnds).toBe(100 + HOLD)
+    expect(read(model, at(1, "t1", "f"), written, 100 + HOLD - 1).deltas).toEqual([])
+    const gone = read(model, at(1, "t1", "f"), written, 100 + HOLD).deltas
     expect(gone.map(({ diff }) => diff)).toMatchObject([
       { epoch: "f", from: 1, version: 1, leaves: [{ key: "carol", reason: "replicaLost" }] }
     ])
-    expect(model.holdEnds).toBe(Number.POSITIVE_INFINITY)
+    expect(model.retentionEnds).toBe(Number.POSITIVE_INFINITY)
   })
 
   it("holds also when a fail-over took the topic back, and counts it as another history", () => {
     const model = live(at(9), [held("r.1", 1), held("r.2", 9)])
-    const { steps } = read(model, at(7, "t7'"), [held("r.1", 1)], 0)
-    expect(steps.map(({ changes, epoch }) => [changes.length, epoch])).toEqual([[0, "e~1+"]])
+    const { deltas } = read(model, at(7, "t7'"), [held("r.1", 1)], 0)
+    expect(deltas.map(({ changes, epoch }) => [changes.length, epoch])).toEqual([[0, "e~1+"]])
     expect(keys(model)).toEqual(["r.1", "r.2"])
     const again = message(8, [put("r.2")], { fromTag: "t7'", tag: "t8'" })
-    expect(model.receive(again)).toMatchObject({ type: "applied", step: { changes: [], epoch: "e~1" } })
+    expect(model.receive(again)).toMatchObject({ type: "applied", delta: { changes: [], epoch: "e~1" } })
   })
 
   it("holds also when Redis restarted or failed over and went on further than this copy had come", () => {
     const model = live(at(9), [held("r.1", 1), held("r.2", 9), held("r.3", 3)])
-    const { steps } = read(model, at(12, "t12'"), [held("r.1", 1), held("r.4", 11)], 0, "other")
-    expect(steps.map(({ changes, epoch }) => [changes.map(({ type, ref }) => [type, ref]), epoch])).toEqual([
+    const { deltas } = read(model, at(12, "t12'"), [held("r.1", 1), held("r.4", 11)], 0, "other")
+    expect(deltas.map(({ changes, epoch }) => [changes.map(({ type, ref }) => [type, ref]), epoch])).toEqual([
       [[["join", "r.4.1"]], "e+"]
     ])
     expect(keys(model)).toEqual(["r.1", "r.2", "r.3", "r.4"])
-    const [gone] = read(model, at(13), [held("r.1", 1), held("r.2", 13), held("r.4", 11)], HOLD, "other").steps
+    const [gone] = read(model, at(13), [held("r.1", 1), held("r.2", 13), held("r.4", 11)], HOLD, "other").deltas
     expect(gone?.diff.leaves).toMatchObject([{ key: "r.3", reason: "released" }])
   })
 
   it("holds also who was learned of, after a fail-over, by a late message of the history that was lost", () => {
     const model = live(at(7), [held("r.1", 1), held("r.2", 7)])
-    expect(read(model, at(7), [held("r.1", 1), held("r.2", 7)], 0, "other").steps).toEqual([])
+    expect(read(model, at(7), [held("r.1", 1), held("r.2", 7)], 0, "other").deltas).toEqual([])
     expect(model.receive(message(8, [put("r.3")]))).toMatchObject({ type: "applied" })
     expect(model.receive(message(9, [put("r.4")], { fromTag: "t8'" }))).toMatchObject({ type: "resync" })
     const found = [held("r.1", 1), held("r.2", 7), held("r.4", 9)]
-    const { steps } = read(model, at(9, "t9'"), found, HOLD - 1, "other")
-    expect(steps.map(({ changes }) => changes.map(({ type, ref }) => [type, ref]))).toEqual([[["join", "r.4.1"]]])
-    const [gone] = read(model, at(9, "t9'"), found, HOLD, "other").steps
+    const { deltas } = read(model, at(9, "t9'"), found, HOLD - 1, "other")
+    expect(deltas.map(({ changes }) => changes.map(({ type, ref }) => [type, ref]))).toEqual([[["join", "r.4.1"]]])
+    const [gone] = read(model, at(9, "t9'"), found, HOLD, "other").deltas
     expect(gone?.diff.leaves).toMatchObject([{ key: "r.3" }])
   })
 

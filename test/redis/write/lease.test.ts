@@ -1,6 +1,6 @@
 import { describe, expect, it } from "@effect/vitest"
 import type { ApplyCall, BeatAnswer, BeatCall } from "../../../src/redis/protocol/calls.js"
-import { Replica } from "../../../src/redis/write/lease.js"
+import { ReplicaLease } from "../../../src/redis/write/lease.js"
 
 const beaten = (more: Partial<BeatAnswer & { readonly status: "OK" }> = {}): BeatAnswer => ({
   status: "OK",
@@ -22,18 +22,18 @@ const written = (call: ApplyCall) => ({
 })
 
 /** A replica that has its lease, and one connection that Redis has. */
-const settled = (): Replica => {
-  const replica = new Replica("r")
+const settled = (): ReplicaLease => {
+  const replica = new ReplicaLease("r")
   const claim = replica.beat()
   expect(claim.mode).toBe("claim")
   replica.beatAnswered(claim, beaten())
-  replica.writer.join("t", "alice", 1, {})
+  replica.outbox.join("t", "alice", 1, {})
   const call = write(replica)
   replica.written(call, written(call))
   return replica
 }
 
-const write = (replica: Replica): ApplyCall => {
+const write = (replica: ReplicaLease): ApplyCall => {
   const call = replica.write()
   if (call === undefined) throw new Error("there is nothing to write")
   return call
@@ -43,8 +43,8 @@ const quiet = { beat: false, recover: false, late: [], epochChanged: false, refu
 
 describe("a replica", () => {
   it("writes nothing before it has claimed its lease", () => {
-    const replica = new Replica("r")
-    replica.writer.join("t", "alice", 1, {})
+    const replica = new ReplicaLease("r")
+    replica.outbox.join("t", "alice", 1, {})
     expect(replica.write()).toBeUndefined()
     replica.beatAnswered(replica.beat(), undefined)
     expect(replica.write()).toBeUndefined()
@@ -74,7 +74,7 @@ describe("a replica", () => {
     if (from === "beat") {
       expect(replica.beatAnswered(replica.beat(), { status: "LEASE" })).toEqual({ ...quiet, beat: true })
     } else {
-      replica.writer.join("t", "bob", 2, {})
+      replica.outbox.join("t", "bob", 2, {})
       expect(replica.written(write(replica), { status: "LEASE" })).toEqual({ ...quiet, beat: true })
     }
     expect(replica.write()).toBeUndefined()
@@ -90,9 +90,9 @@ describe("a replica", () => {
 
   it("claims once, however many calls were refused, and forgets what was refused before the claim", () => {
     const replica = settled()
-    replica.writer.join("t", "bob", 2, {})
+    replica.outbox.join("t", "bob", 2, {})
     const first = write(replica)
-    replica.writer.join("t", "carol", 3, {})
+    replica.outbox.join("t", "carol", 3, {})
     const second = write(replica)
     const late = replica.beat()
     expect(replica.written(first, { status: "LEASE" }).beat).toBe(true)
@@ -111,7 +111,7 @@ describe("a replica", () => {
     expect(replica.beatAnswered(replica.beat(), beaten({ connections: 0 })).recover).toBe(false)
     replica.written(call, written(call))
     const before = replica.beat()
-    replica.writer.join("t", "bob", 2, {})
+    replica.outbox.join("t", "bob", 2, {})
     const meanwhile = write(replica)
     replica.written(meanwhile, written(meanwhile))
     expect(replica.beatAnswered(before, beaten({ connections: 1 })).recover).toBe(false)
@@ -134,7 +134,7 @@ describe("a replica", () => {
 
   it("says again what was refused as stale", () => {
     const replica = settled()
-    replica.writer.join("t", "bob", 2, {})
+    replica.outbox.join("t", "bob", 2, {})
     const stale = write(replica)
     expect(replica.written(stale, { status: "STALE" })).toEqual(quiet)
     expect(write(replica).operations).toEqual(stale.operations)
@@ -143,7 +143,7 @@ describe("a replica", () => {
   it("hears of evictions, says that it has until Redis knows, and does not write them again", () => {
     const replica = settled()
     replica.beatAnswered(replica.beat(), beaten({ connections: 0, evicted: ["1:t"] }))
-    expect(replica.writer.evicted.map(({ key }) => key)).toEqual(["alice"])
+    expect(replica.outbox.evicted.map(({ key }) => key)).toEqual(["alice"])
     const lost = replica.beat()
     expect(lost.seen).toEqual(["1:t"])
     replica.beatAnswered(lost, undefined)

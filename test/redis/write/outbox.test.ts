@@ -2,7 +2,7 @@ import { describe, expect, it } from "@effect/vitest"
 import { Effect } from "effect"
 import fc from "fast-check"
 import type { ApplyAnswer } from "../../../src/redis/protocol/calls.js"
-import { BATCH, type Batch, type Cell, Writer, type Written } from "../../../src/redis/write/outbox.js"
+import { BATCH, type Batch, type Cell, Outbox, type Written } from "../../../src/redis/write/outbox.js"
 import { isCollected } from "../../support/memory.js"
 
 const ok = (
@@ -19,7 +19,7 @@ const ok = (
 })
 
 class Numbered {
-  readonly writer = new Writer()
+  readonly writer = new Outbox()
   private number = 0
   take = (): Batch | undefined => this.writer.take(() => ++this.number)
   /** Takes a batch that must be there. */
@@ -30,7 +30,7 @@ class Numbered {
   }
 }
 
-const waiting = (writer: Writer, cell: Cell): { got: Written | undefined } => {
+const waiting = (writer: Outbox, cell: Cell): { got: Written | undefined } => {
   const result: { got: Written | undefined } = { got: undefined }
   writer.wait(cell, (written) => {
     result.got = written
@@ -97,7 +97,7 @@ describe("the writer", () => {
 
   it.live("keeps nothing of those who came and went while nothing could be said", () =>
     Effect.gen(function* () {
-      const writer = new Writer()
+      const writer = new Outbox()
       const stays = writer.join("t", "alice", 1, {})
       const comeAndGo = (seq: number): WeakRef<object> => {
         const meta = { seq }

@@ -1,10 +1,17 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "@effect/vitest"
-import type { Reply } from "../../../src/redis/client/port.js"
+import type { RedisReply } from "../../../src/redis/client/port.js"
 import { Keys } from "../../../src/redis/protocol/keys.js"
 import { Partition } from "../../../src/redis/write/partition.js"
 import { type Asked, FakePort, silent, turn } from "../../support/port.js"
 
-const beaten = (late: ReadonlyArray<string> = [], connections = 0): Reply => ["OK", "e", "h", connections, late, []]
+const beaten = (late: ReadonlyArray<string> = [], connections = 0): RedisReply => [
+  "OK",
+  "e",
+  "h",
+  connections,
+  late,
+  []
+]
 
 /** What an `apply` says: its mode, whose connections, and how many operations on one topic. */
 const said = ({ args }: Asked) => {
@@ -175,7 +182,7 @@ describe("a replica at work in a partition", () => {
     port.take("beat").answer(beaten(["s"]))
     await turn()
   }
-  const page = (cursor: string, ...places: ReadonlyArray<string>): Reply => [
+  const page = (cursor: string, ...places: ReadonlyArray<string>): RedisReply => [
     cursor,
     places.flatMap((place) => [place, ""])
   ]

@@ -3,7 +3,7 @@ import type { Socket } from "node:net"
 import { describe, expect, it } from "@effect/vitest"
 import { Effect } from "effect"
 import type { WebSocket } from "ws"
-import { Flow } from "../../../src/socket/connection/flowControl.js"
+import { FlowControl } from "../../../src/socket/connection/flowControl.js"
 
 const makeFlow = () => {
   const raw = new EventEmitter()
@@ -25,7 +25,7 @@ const makeFlow = () => {
     idleTimeout: 1_000
   }
   // As much of a socket as a flow needs.
-  const flow = new Flow<string>(
+  const flow = new FlowControl<string>(
     ws as unknown as WebSocket,
     raw as unknown as Socket,
     limits,
@@ -76,7 +76,8 @@ describe("who found nothing to take and is about to wait", () => {
 })
 
 describe("one that does not read", () => {
-  const write = (flow: Flow<string>, length: number) => flow.write({ bytes: new Uint8Array(length), binary: true })
+  const write = (flow: FlowControl<string>, length: number) =>
+    flow.write({ bytes: new Uint8Array(length), binary: true })
 
   it("is let have a single frame over the most, and cut off by whatever would follow it", () => {
     const { flow, ws } = makeFlow()

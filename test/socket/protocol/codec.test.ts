@@ -1,13 +1,13 @@
 import { describe, expect, it } from "@effect/vitest"
 import * as fc from "fast-check"
 import {
+  type ClientMessage,
   decode,
   encodeBroadcast,
   encodeReply,
   encodeText,
   encodeUserBroadcast,
   isDeeper,
-  type Message,
   parseVersion,
   type Ref
 } from "../../../src/socket/protocol/codec.js"
@@ -200,7 +200,7 @@ describe("totality", () => {
     const check = (version: 1 | 2, frame: string | Uint8Array) => {
       const decoded = decode(version, frame)
       if (decoded._tag !== "Message") return
-      const m: Message = decoded.message
+      const m: ClientMessage = decoded.message
       expect(typeof m.topic).toBe("string")
       expect(typeof m.event).toBe("string")
       for (const r of [m.ref, m.joinRef]) expect(r === null || ["string", "number"].includes(typeof r)).toBe(true)

@@ -1,15 +1,15 @@
 import { describe, expect, it } from "@effect/vitest"
-import type { Message } from "../../../src/socket/protocol/codec.js"
+import type { ClientMessage } from "../../../src/socket/protocol/codec.js"
 import { end, initial, isReserved, receive } from "../../../src/socket/protocol/session.js"
 import type {
   Action,
+  ApplicationReply,
   Outcome,
   Permission,
   Question,
-  Reply,
   Rules,
-  State,
-  Step
+  SessionState,
+  SessionStep
 } from "../../../src/socket/protocol/sessionStep.js"
 
 const done: Outcome = { _tag: "Done" }
@@ -23,7 +23,7 @@ const makeClient = (
     readonly authorize?: (payload: Record<string, unknown>) => Permission
     readonly track?: Outcome
     readonly update?: Outcome
-    readonly ask?: Reply
+    readonly ask?: ApplicationReply
   } = {}
 ) => {
   const rules: Rules = {
@@ -35,13 +35,13 @@ const makeClient = (
     makeKey: () => "made",
     ...overrides
   }
-  let state: State = initial
+  let state: SessionState = initial
   const questions: Array<Record<string, unknown>> = []
   const allow = (payload: Record<string, unknown>): Permission =>
     typeof payload.key === "string"
       ? { _tag: "Granted", key: payload.key, ...("meta" in payload ? { meta: payload.meta } : {}) }
       : { _tag: "Granted" }
-  const next = (question: Question, heard: Array<unknown>): Step => {
+  const next = (question: Question, heard: Array<unknown>): SessionStep => {
     const { next: _, ...rest } = question
     const readable = "channel" in rest ? { ...rest, channel: rest.channel.wire } : rest
     if (question._tag === "Relay") heard.push(readable)
@@ -60,7 +60,7 @@ const makeClient = (
     }
   }
   /** What the client and the other members hear. */
-  const run = (first: Step): Array<unknown> => {
+  const run = (first: SessionStep): Array<unknown> => {
     const heard: Array<unknown> = first.actions.map(readable)
     let step = first
     while (step.question !== undefined) {
@@ -75,10 +75,11 @@ const makeClient = (
     get channels() {
       return [...state.channels.values()]
     },
-    say: (...[joinRef, ref, topic, event, payload]: [Message["ref"], Message["ref"], string, string, unknown]) =>
-      run(receive(rules, state, { joinRef, ref, topic, event, payload })),
-    receive: (message: Message) => run(receive(rules, state, message)),
-    end: (wire: string, joinRef: Message["ref"], event: "phx_close" | "phx_error") =>
+    say: (
+      ...[joinRef, ref, topic, event, payload]: [ClientMessage["ref"], ClientMessage["ref"], string, string, unknown]
+    ) => run(receive(rules, state, { joinRef, ref, topic, event, payload })),
+    receive: (message: ClientMessage) => run(receive(rules, state, message)),
+    end: (wire: string, joinRef: ClientMessage["ref"], event: "phx_close" | "phx_error") =>
       run(end(state, wire, joinRef, event))
   }
 }
@@ -501,7 +502,7 @@ describe("other events", () => {
   })
 
   it("what the application takes it answers, and nobody else hears", () => {
-    const reply: Reply = { status: "ok", response: { sum: 3 } }
+    const reply: ApplicationReply = { status: "ok", response: { sum: 3 } }
     expect(joined({ ask: reply }).say("4", "5", "room:1", "add", { a: 1, b: 2 })).toEqual([
       ok("4", "5", "room:1", { sum: 3 })
     ])

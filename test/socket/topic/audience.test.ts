@@ -3,9 +3,9 @@ import * as fc from "fast-check"
 import { Presence } from "phoenix"
 import type { Connection, Diff, Snapshot } from "../../../src/PresenceChange.js"
 import type { Version } from "../../../src/socket/protocol/codec.js"
-import { Roll } from "../../../src/socket/protocol/stateJson.js"
-import { Audience, type Frame, type Listener, pack, unpack } from "../../../src/socket/topic/audience.js"
-import { Window } from "../../../src/web/netDiff.js"
+import { StateJson } from "../../../src/socket/protocol/stateJson.js"
+import { Audience, type Frame, pack, type Recipient, unpack } from "../../../src/socket/topic/audience.js"
+import { NetDiff } from "../../../src/web/netDiff.js"
 
 /** A topic that changes, as presence tells it: one diff for each change. */
 class Model {
@@ -67,7 +67,7 @@ class Model {
 const sorted = (lines: ReadonlyArray<string>): ReadonlyArray<string> => [...lines].sort()
 
 /** A listener whose frames go to the list that Phoenix's own client keeps. */
-class Client implements Listener {
+class Client implements Recipient {
   open = true
   stale = false
   readonly frames: Array<Frame> = []
@@ -138,7 +138,7 @@ describe("an audience", () => {
       fc.property(fc.array(op, { maxLength: 80 }), (ops) => {
         const model = new Model()
         const audience = new Audience("phoenix", "t")
-        const window = new Window()
+        const window = new NetDiff()
         const clients: Array<Client> = []
         const arrive = () => {
           const client = new Client(String(clients.length + 1), clients.length % 2 === 0 ? 2 : 1)
@@ -245,7 +245,7 @@ describe("an audience", () => {
 describe("the roll", () => {
   it("writes metas as objects with the connection's own ref, and keys as names", () => {
     const model = new Model()
-    const roll = new Roll({
+    const roll = new StateJson({
       ...model.snapshot,
       connections: [
         { key: "__proto__", ref: "r1", meta: { phx_ref: "forged", phx_ref_prev: "forged", a: 1 } },
