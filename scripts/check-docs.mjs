@@ -1,9 +1,10 @@
 /**
  * Checks that what the documentation says compiles, and does what it says.
  *
- * Every ```ts block of README.md and of the doc comments in src is a whole program. All are compiled against the built
- * package under its own name, as a reader would. A block of the README that says in a comment what it prints is also
- * run, and must print that, as text or as a value. The comment stands behind the `console.log`, or on the next line:
+ * Every ```ts block of README.md, of the pages in docs and of the doc comments in src is a whole program. All are
+ * compiled against the built package under its own name, as a reader would. A block of a page that says in a comment
+ * what it prints is also run, and must print that, as text or as a value. The comment stands behind the `console.log`,
+ * or on the next line:
  *
  *     Effect.runPromise(program).then(console.log) // [{ key: "alice", metas: [{ role: "viewer" }] }]
  */
@@ -36,6 +37,11 @@ const blocksOf = (file) => {
 const sources = readdirSync(join(root, "src"), { recursive: true })
   .filter((file) => file.endsWith(".ts"))
   .map((file) => join("src", file))
+  .sort()
+
+const pages = readdirSync(join(root, "docs"), { recursive: true })
+  .filter((file) => file.endsWith(".md"))
+  .map((file) => join("docs", file))
   .sort()
 
 /** What a block says that it prints, line by line. */
@@ -96,9 +102,9 @@ try {
   if (!existsSync(join(root, "dist", "index.d.ts"))) throw new Error("dist is missing: run npm run build first")
   rmSync(out, { recursive: true, force: true })
   mkdirSync(out, { recursive: true })
-  const blocks = ["README.md", ...sources].flatMap(blocksOf).map((block) => {
+  const blocks = ["README.md", ...pages, ...sources].flatMap(blocksOf).map((block) => {
     const name = `${basename(block.file).replace(/\W/g, "_")}_${block.line}`
-    return { ...block, name, expected: block.file === "README.md" ? expected(block) : [] }
+    return { ...block, name, expected: block.file.endsWith(".md") ? expected(block) : [] }
   })
   if (!blocks.some(({ file }) => file === "README.md")) throw new Error("README.md has no ts block")
   for (const { name, code } of blocks) writeFileSync(join(out, `${name}.ts`), code)
