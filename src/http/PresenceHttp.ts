@@ -14,11 +14,15 @@
  * topic, key, meta), 401 or 403 (`authorize`, a foreign `Origin`), 404, 405, 429 (too many connections) or 503 (the
  * backend is away). Pages of other origins are told by CORS headers what they may read; those that may not get 403.
  *
+ * A request with an `Upgrade` header is answered and its connection closed; an event stream is refused with 400. Its socket
+ * is guarded as `PresenceSocket` says, also on a program's own routes.
+ *
  * At shutdown every open response ends before the server waits for it. A client that goes away, or a connection that
  * dies, ends its lease. One that does not read holds nothing up and costs no more than others.
  *
  * @since 0.1.0
  */
+import { IncomingMessage } from "node:http"
 import * as HttpLayerRouter from "@effect/platform/HttpLayerRouter"
 import * as HttpServerRequest from "@effect/platform/HttpServerRequest"
 import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
@@ -29,6 +33,7 @@ import type { PresenceEntry } from "../PresenceEntry.js"
 import type { TrackError, Unauthorized } from "../PresenceError.js"
 import type { Authorize } from "../web/Authorize.js"
 import * as origins from "../web/origins.js"
+import { guardRouter, wantsUpgrade } from "../web/upgrades.js"
 import { EventStreams, resumeFrom } from "./eventStream.js"
 import { query, type Target, target } from "./target.js"
 
@@ -108,6 +113,9 @@ export const layerRouter = <R = never>(
           if (view === "list") return list(yield* presence.list(topic))
           if (view === "count") return json(yield* presence.count(topic))
           if (request.method === "HEAD") return HttpServerResponse.empty({ status: 200, headers: EVENT_STREAM })
+          if (request.source instanceof IncomingMessage && wantsUpgrade(request.source)) {
+            return refuse(400, "events are streamed over HTTP: ask for them without an Upgrade header")
+          }
 
           const since = resumeFrom(request.headers["last-event-id"])
           const stream = yield* streams.make(
@@ -142,6 +150,7 @@ export const layerRouter = <R = never>(
       }
 
       yield* router.add("*", `${base}/*` as HttpLayerRouter.PathInput, (request) => forOrigins(request, route(request)))
+      yield* guardRouter(router)
       // The router finds no route for a bad encoding, so that one is answered before it looks.
       yield* router.addGlobalMiddleware((app) =>
         Effect.flatMap(HttpServerRequest.HttpServerRequest, (request) =>

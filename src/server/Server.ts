@@ -21,6 +21,7 @@ import * as PresenceRedis from "../redis/PresenceRedis.js"
 import * as PresenceSocket from "../socket/PresenceSocket.js"
 import { allowAll } from "../web/Authorize.js"
 import * as Tokens from "../web/tokens.js"
+import { guard } from "../web/upgrades.js"
 import * as metrics from "./metrics.js"
 import { makePage } from "./page.js"
 import type { Settings } from "./Settings.js"
@@ -47,6 +48,8 @@ export const layer = (
   )
   return Layer.suspend(() => {
     const server = createServer({ maxHeaderSize: MAX_HEADER_BYTES })
+    // Before anything else can happen to it, and whatever it becomes.
+    server.on("connection", guard)
     const atTheEnd = (effect: Effect.Effect<void>) => Layer.scopedDiscard(Effect.addFinalizer(() => effect))
     // What is built last ends first.
     return atTheEnd(Effect.sync(() => server.close())).pipe(

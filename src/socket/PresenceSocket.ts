@@ -13,6 +13,9 @@
  * - **A client that goes away**, however it does, ends its leases: at once, or after `leaveDelay`.
  * - **A hostile one** costs others nothing: what it may send, keep unread, and how fast, is bounded (`limits`).
  * - **The backend is away**: joins are refused and channels fail; clients try again by themselves.
+ * - **An upgrade that is none**: every upgraded request that the router serves, to whatever route, also a program's own,
+ *   has an error listener on its socket from the first moment, and is destroyed a second after an answer that is no
+ *   WebSocket: no client's reset ends the process, none that stays half-open holds a descriptor.
  * - **Shutdown**: no socket is let in, those that are open are told to come back (1012) one after the other within
  *   `drain`, and the layer waits for them. Their leases end with them.
  *
@@ -30,9 +33,10 @@ import type { Json } from "../Json.js"
 import { Presence } from "../Presence.js"
 import type { Authorize } from "../web/Authorize.js"
 import * as origins from "../web/origins.js"
+import { guardRouter, wantsUpgrade } from "../web/upgrades.js"
 import { type Order, SocketConnection, type SocketHost } from "./connection/connection.js"
 import { FlowControl } from "./connection/flowControl.js"
-import { makeUpgrade, type Open, Sockets, wantsUpgrade } from "./connection/upgrade.js"
+import { makeUpgrade, type Open, Sockets } from "./connection/upgrade.js"
 import { decode, type Limits } from "./Limits.js"
 import { parseVersion, type Version } from "./protocol/codec.js"
 import { Topics } from "./topic/topics.js"
@@ -268,20 +272,14 @@ export const layerRouter = <R = never, R2 = never>(
         if (!(incoming instanceof IncomingMessage) || !wantsUpgrade(incoming)) {
           return Effect.succeed(refuse(426, "here is a WebSocket", { connection: "upgrade", upgrade: "websocket" }))
         }
-        // A client that was refused and does not hang up would be waited for at shutdown.
-        const hangUp = Effect.sync(() => setTimeout(() => incoming.socket.destroy(), LAST_READ).unref())
-        return Effect.onExit(answer(request, incoming), (exit) =>
-          Exit.isSuccess(exit) && exit.value.status < 400 ? Effect.void : hangUp
-        )
+        return answer(request, incoming)
       })
+      yield* guardRouter(router)
     })
   )
 
 type Request = HttpServerRequest.HttpServerRequest
 type JsonObject = { readonly [name: string]: Json }
-
-/** Milliseconds that a client may take to read why it was refused. */
-const LAST_READ = 1_000
 
 const refuse = (status: number, error: string, headers: Record<string, string> = {}) =>
   HttpServerResponse.unsafeJson({ error }, { status, headers })

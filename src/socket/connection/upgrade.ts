@@ -41,10 +41,6 @@ export const makeUpgrade = (maxPayload: number): ((request: IncomingMessage) => 
   }
 }
 
-/** Whether a request came for a WebSocket, as Node decides it. */
-export const wantsUpgrade = ({ headers }: IncomingMessage): boolean =>
-  headers.upgrade !== undefined && /(^|,)\s*upgrade\s*(,|$)/i.test(headers.connection ?? "")
-
 /** What there is to do with an open socket. */
 export type Open = Pick<FlowControl<unknown>, "close" | "tick">
 

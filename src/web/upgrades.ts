@@ -1,0 +1,68 @@
+/**
+ * Requests that ask to become something else (`Upgrade: websocket`, or anything): whatever route they go to, nobody who
+ * sends one may end the server.
+ *
+ * Node takes all its listeners off the socket of such a request, and an error that nobody hears ends the process. So
+ * the socket has a listener of ours before anything else happens to it, for its whole life. And as Node looks at it no
+ * more, one that did not become a WebSocket is destroyed a moment after it was answered: a client that does not hang up
+ * would hold its descriptor for ever.
+ *
+ * The routes of this package put it around all that their router serves, also a program's own routes beside them.
+ */
+import { IncomingMessage, type ServerResponse } from "node:http"
+import type { Socket } from "node:net"
+import type { HttpRouter } from "@effect/platform/HttpLayerRouter"
+import * as HttpServerRequest from "@effect/platform/HttpServerRequest"
+import type { HttpServerResponse } from "@effect/platform/HttpServerResponse"
+import { toServerResponse } from "@effect/platform-node/NodeHttpServerRequest"
+import { Effect, Exit } from "effect"
+
+/** Milliseconds that a client may take to read why it got no WebSocket. */
+const LAST_READ = 1_000
+
+/** Whether a request came to be upgraded, as Node decides it. */
+export const wantsUpgrade = ({ headers }: Pick<IncomingMessage, "headers">): boolean =>
+  headers.upgrade !== undefined && /(^|,)\s*upgrade\s*(,|$)/i.test(headers.connection ?? "")
+
+/** From now on an error of the socket ends the socket and nothing else. */
+export const guard = (socket: Socket): void => {
+  // The same function, so that a socket that is guarded already is not guarded again.
+  if (!socket.listeners("error").includes(ignore)) socket.on("error", ignore)
+}
+
+/** The socket itself closes after an error; who serves it hears of that. */
+const ignore = (): void => {}
+
+/** Guards every request of a router. One function, so that a router which several layers guard has it once. */
+export const guardRouter = (router: HttpRouter): Effect.Effect<void> => router.addGlobalMiddleware(guarded)
+
+const guarded = <E, R>(app: Effect.Effect<HttpServerResponse, E, R>) =>
+  Effect.flatMap(HttpServerRequest.HttpServerRequest, (request) => {
+    const { source } = request
+    if (!(source instanceof IncomingMessage) || !wantsUpgrade(source)) return app
+    guard(source.socket)
+    return Effect.onExit(app, (exit) => Effect.sync(() => hangUp(source.socket, toServerResponse(request), exit)))
+  })
+
+/** A request is over that has not become a WebSocket, or whose WebSocket is closed. Its answer is not written yet. */
+const hangUp = (socket: Socket, response: ServerResponse, exit: Exit.Exit<HttpServerResponse, unknown>): void => {
+  if (socket.destroyed) {
+    // Nobody reads the answer; one that is ended already is not written.
+    response.detachSocket(socket)
+    response.end()
+    return
+  }
+  // The platform waits until its answer is written, and would wait for ever, also at shutdown, where the socket closes
+  // before that: Node does not say so of a response to an upgraded request.
+  socket.once("close", () => {
+    if (!response.writableFinished) response.emit("finish")
+  })
+  const destroyLater = (): void => {
+    setTimeout(() => socket.destroy(), LAST_READ).unref()
+  }
+  // What comes from here on is nobody's, and without reading it the client's end would not be noticed.
+  socket.resume()
+  // A response that is streamed lasts as long as its client does.
+  if (Exit.isSuccess(exit) && exit.value.body._tag === "Stream") socket.once("end", destroyLater)
+  else destroyLater()
+}
