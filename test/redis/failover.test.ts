@@ -83,7 +83,7 @@ describe.skipIf(redisIsOff())("replicas", { timeout: 90_000 }, () => {
     await master.command("REPLICAOF", "127.0.0.1", String(second.port))
     await eventually(15_000, async () => {
       for (const replica of [a, b]) expect(await replica.call({ do: "health" })).toMatchObject({ status: "ok" })
-      expect(await second.command("CLIENT", "LIST", "TYPE", "pubsub")).toMatch(/effect-presence[^]*effect-presence/)
+      expect(await second.command("CLIENT", "LIST", "TYPE", "pubsub")).toMatch(/effect-presence[\s\S]*effect-presence/)
     })
     await a.track("3", "room", "carol")
     await eventually(GONE + 5_000, () => expectAgreement("room", [a, b]))

@@ -86,6 +86,7 @@ const portOf = (server: DiscoveredServer, wires: Topology, timeout: number, hand
     },
     isReady: wires.isReady,
     isSubscriberReady: () => subscriber.isReady(),
+    renewSubscriber: (reason) => void subscriber.redial(subscriber.client, reason),
     close: () => {
       clearInterval(ping)
       subscriber.close()
