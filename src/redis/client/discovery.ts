@@ -51,6 +51,7 @@ export const given = ({ username, password }: Credentials) => ({
 export const baseOptions = (target: Target, options: ConnectOptions) =>
   ({
     ...(target.tls ? { tls: {} } : {}),
+    ...(target.family === undefined ? {} : { family: target.family }),
     connectionName: options.name,
     lazyConnect: true,
     enableOfflineQueue: false,
