@@ -63,6 +63,33 @@ describe.skipIf(redisIsOff())("replicas", { timeout: 90_000 }, () => {
     }
   })
 
+  it("dial again when their address leads to another master and the old one lives on as its replica", async () => {
+    const master = await startRedis()
+    stops.push(master.stop)
+    const name = await startProxy(master.port)
+    stops.push(name.close)
+    const second = await startRedis({ args: ["--replicaof", "127.0.0.1", String(master.port)] })
+    stops.push(second.stop)
+    await eventually(10_000, async () => {
+      expect(await second.command("INFO", "replication")).toContain("master_link_status:up")
+    })
+    const [a, b] = await Promise.all([start(name.url, "room"), start(name.url, "room")])
+    await a.track("1", "room", "alice")
+    await b.track("2", "room", "bob")
+    await eventually(5_000, async () => expect(await second.command("HLEN", "world:{0}:m:room")).toContain(":2"))
+    // Whoever is connected stays connected to the old one.
+    name.moveTo(second.port)
+    await second.command("REPLICAOF", "NO", "ONE")
+    await master.command("REPLICAOF", "127.0.0.1", String(second.port))
+    await eventually(15_000, async () => {
+      for (const replica of [a, b]) expect(await replica.call({ do: "health" })).toMatchObject({ status: "ok" })
+      expect(await second.command("CLIENT", "LIST", "TYPE", "pubsub")).toMatch(/effect-presence[\s\S]*effect-presence/)
+    })
+    await a.track("3", "room", "carol")
+    await eventually(GONE + 5_000, () => expectAgreement("room", [a, b]))
+    for (const replica of [a, b]) expect((await replica.report("room")).leaves).toEqual({})
+  })
+
   it("find the master by its sentinels, and the next one when it is gone", async () => {
     const master = await startRedis()
     stops.push(master.stop)

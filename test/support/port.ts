@@ -18,6 +18,8 @@ export class FakePort implements Port {
   readonly mode = "standalone"
   readonly warnings: ReadonlyArray<string> = []
   ready = true
+  /** How often the subscriber was to be made anew. */
+  renewals = 0
   /** What waits for an answer, oldest first. */
   readonly asked: Array<Asked> = []
 
@@ -30,6 +32,7 @@ export class FakePort implements Port {
   readonly publish: Port["publish"] = async (channel, text) => void (await this.ask("publish", [channel, text]))
   readonly isReady: Port["isReady"] = () => this.ready
   readonly isSubscriberReady: Port["isSubscriberReady"] = () => this.ready
+  readonly renewSubscriber: Port["renewSubscriber"] = () => void this.renewals++
   readonly close: Port["close"] = () => {}
 
   get names(): ReadonlyArray<string> {

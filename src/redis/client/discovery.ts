@@ -51,6 +51,7 @@ export const given = ({ username, password }: Credentials) => ({
 export const baseOptions = (target: Target, options: ConnectOptions) =>
   ({
     ...(target.tls ? { tls: {} } : {}),
+    ...(target.family === undefined ? {} : { family: target.family }),
     connectionName: options.name,
     lazyConnect: true,
     enableOfflineQueue: false,
@@ -63,18 +64,18 @@ export const baseOptions = (target: Target, options: ConnectOptions) =>
   }) satisfies RedisOptions
 
 export const discover = async (target: Target, base: Base, timeout: number): Promise<DiscoveredServer> => {
-  const until = Date.now() + timeout
+  const until = performance.now() + timeout
   for (let attempt = 0; ; attempt++) {
     const address = target.addresses[attempt % target.addresses.length] ?? target.addresses[0]
     try {
-      return await discoverAt(target, address, base, Math.max(1, until - Date.now()))
+      return await discoverAt(target, address, base, Math.max(1, until - performance.now()))
     } catch (cause) {
       if (cause instanceof ConnectFailure) throw cause
       const reason = cause instanceof Error ? cause.message : String(cause)
       // Without the cause: the client's errors carry the command that failed, and with AUTH the password.
       if (isFinal(reason)) throw new ConnectFailure(`${target.shown}: ${reason}`)
       if (isForeign(reason)) throw new ConnectFailure(`${target.shown} answers, but not as a Redis`)
-      if (Date.now() + 100 >= until) throw new ConnectFailure(`${target.shown} does not answer: ${reason}`)
+      if (performance.now() + 100 >= until) throw new ConnectFailure(`${target.shown} does not answer: ${reason}`)
       if ((attempt + 1) % target.addresses.length === 0) await new Promise((resolve) => setTimeout(resolve, 100))
     }
   }
@@ -88,7 +89,7 @@ const isFinal = (reason: string): boolean =>
 const isForeign = (reason: string): boolean => /^(Protocol error|Unknown RESP type)/.test(reason)
 
 const discoverAt = async (target: Target, address: Address, base: Base, timeout: number): Promise<DiscoveredServer> => {
-  const until = Date.now() + timeout
+  const until = performance.now() + timeout
   // Sentinels may take none, or the credentials of their master: they are asked without any first.
   if (target.password !== undefined) {
     try {
@@ -98,7 +99,7 @@ const discoverAt = async (target: Target, address: Address, base: Base, timeout:
       if (cause instanceof ConnectFailure || !(cause instanceof Error && isFinal(cause.message))) throw cause
     }
   }
-  return discoverAs(target, target, address, base, Math.max(1, until - Date.now()))
+  return discoverAs(target, target, address, base, Math.max(1, until - performance.now()))
 }
 
 const discoverAs = async (

@@ -21,8 +21,8 @@ export const connect = async (options: ConnectOptions, handlers: PortEvents): Pr
   const server = await discover(target, base, options.timeout)
   const wires = await topologyOf(server, target, base, options.timeout, handlers)
   const port = portOf(server, wires, options.timeout, handlers)
-  for (const until = Date.now() + options.timeout; !(port.isReady() && port.isSubscriberReady()); ) {
-    if (Date.now() > until) {
+  for (const until = performance.now() + options.timeout; !(port.isReady() && port.isSubscriberReady()); ) {
+    if (performance.now() > until) {
       port.close()
       throw new ConnectFailure(`${target.shown} answered once, and then took no connection`)
     }
@@ -42,7 +42,15 @@ const portOf = (server: DiscoveredServer, wires: Topology, timeout: number, hand
   const send = (name: string, args: ReadonlyArray<string | number>): Promise<RedisReply> => {
     // The client's type wants an array that it may change, and changes none.
     const command = new Command(name, args as Array<string | number>, { replyEncoding: "utf8" })
-    return timed(wires.client().sendCommand(command) as Promise<RedisReply>, timeout, name)
+    const client = wires.client()
+    const reply = timed(client.sendCommand(command) as Promise<RedisReply>, timeout, name)
+    reply.catch((cause) => {
+      const reason = cause instanceof Error ? cause.message : ""
+      if (!isWrongServer(reason)) return
+      // The subscriber stands where this connection stood: where nobody may publish any more.
+      if (wires.redial(client, reason)) subscriber.redial(subscriber.client, reason)
+    })
+    return reply
   }
 
   const subscriber = new ReconnectingClient(
@@ -78,6 +86,7 @@ const portOf = (server: DiscoveredServer, wires: Topology, timeout: number, hand
     },
     isReady: wires.isReady,
     isSubscriberReady: () => subscriber.isReady(),
+    renewSubscriber: (reason) => void subscriber.redial(subscriber.client, reason),
     close: () => {
       clearInterval(ping)
       subscriber.close()
@@ -85,6 +94,13 @@ const portOf = (server: DiscoveredServer, wires: Topology, timeout: number, hand
     }
   }
 }
+
+/**
+ * What a server answers that is not, or not any more, the one to ask: an old master that lives on as a replica or cut
+ * off from its own, one that is loading, one whose users have changed. Its name may lead elsewhere by now.
+ */
+const isWrongServer = (reason: string): boolean =>
+  /^(READONLY|MASTERDOWN|CLUSTERDOWN|NOREPLICAS|LOADING|NOAUTH|WRONGPASS)\b/.test(reason)
 
 const runScript = async (
   send: (name: string, args: ReadonlyArray<string | number>) => Promise<RedisReply>,

@@ -43,5 +43,7 @@ export interface Port {
   /** Whether the connection for commands is there, as far as known. */
   readonly isReady: () => boolean
   readonly isSubscriberReady: () => boolean
+  /** Makes the subscriber anew, its name resolved again: it is there, and hears nothing. */
+  readonly renewSubscriber: (reason: string) => void
   readonly close: () => void
 }

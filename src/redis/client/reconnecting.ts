@@ -1,16 +1,21 @@
 /**
- * One connection that is always there or on its way: when it ends, another is made after a pause that grows.
+ * One connection that is always there or on its way: when it ends, another is made after a pause that grows, and its
+ * name is resolved again. Who is answered by the wrong server ends it by `redial`.
  *
  * The client's own reconnecting is not used, as it sends again and subscribes again what it thinks was meant. Commands
  * that wait for an answer when a connection ends fail with it.
  */
 import type { Redis } from "ioredis"
 
+/** A connection that lasted this long, in ms, was a good one: the next may follow soon. */
+const LASTING = 5_000
+
 export class ReconnectingClient {
   client: Redis
   /** Why the last connection ended. */
   reason = "not connected yet"
   private failures = 0
+  private readyAt = Number.POSITIVE_INFINITY
   private closed = false
   private timer: NodeJS.Timeout | undefined
 
@@ -26,6 +31,14 @@ export class ReconnectingClient {
     return this.client.status === "ready"
   }
 
+  /** Gives up a connection that is there, if it is still this one. Whether it was. */
+  redial(client: unknown, reason: string): boolean {
+    if (client !== this.client || !this.isReady()) return false
+    this.reason = reason
+    this.client.disconnect()
+    return true
+  }
+
   close(): void {
     this.closed = true
     clearTimeout(this.timer)
@@ -39,7 +52,7 @@ export class ReconnectingClient {
     })
     client.on("ready", () => {
       if (this.closed) return
-      this.failures = 0
+      this.readyAt = performance.now()
       // Any other reason comes as an error.
       this.reason = "the server closed the connection"
       this.onReady(client)
@@ -47,6 +60,9 @@ export class ReconnectingClient {
     client.on("end", () => {
       if (this.closed) return
       this.onDown(this.reason)
+      // One that was ready for a moment only may be the wrong server's: without this it would be dialled in a storm.
+      if (performance.now() - this.readyAt > LASTING) this.failures = 0
+      this.readyAt = Number.POSITIVE_INFINITY
       // The first retry soon, as most losses are a restart or a fail-over; jitter, so that replicas do not come as one.
       const pause = Math.min(50 * 2 ** this.failures++, 1_000)
       this.timer = setTimeout(

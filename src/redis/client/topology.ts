@@ -14,6 +14,8 @@ export interface Topology {
   readonly client: () => Redis | Cluster
   readonly subscriber: () => Redis
   readonly isReady: () => boolean
+  /** Dials anew, if the connection is still the one that answered so. Whether it was. */
+  readonly redial: (client: Redis | Cluster, reason: string) => boolean
   readonly close: () => void
 }
 
@@ -52,9 +54,7 @@ const masterOf = (
     sentinelRetryStrategy: () => null,
     ...(username === undefined ? {} : { sentinelUsername: username }),
     ...(password === undefined ? {} : { sentinelPassword: password }),
-    ...(target.tls ? { enableTLSForSentinelMode: true, sentinelTLS: {} } : {}),
-    // A master that became a replica says so; only then is another asked for.
-    reconnectOnError: (error) => error.message.includes("READONLY")
+    ...(target.tls ? { enableTLSForSentinelMode: true, sentinelTLS: {} } : {})
   })
 
 const singleWires = (make: () => Redis, handlers: PortEvents): Topology => {
@@ -64,6 +64,7 @@ const singleWires = (make: () => Redis, handlers: PortEvents): Topology => {
     client: () => link.client,
     subscriber: make,
     isReady: () => link.isReady(),
+    redial: (client, reason) => link.redial(client, reason),
     close: () => link.close()
   }
 }
@@ -128,6 +129,12 @@ const clusterWires = async (
     client: () => cluster,
     subscriber,
     isReady: () => cluster.status === "ready",
+    redial: () => {
+      if (closed || cluster.status !== "ready") return false
+      // It makes itself anew, from the names that it was given.
+      cluster.disconnect(true)
+      return true
+    },
     close: () => {
       closed = true
       cluster.disconnect()

@@ -1,5 +1,6 @@
 /**
- * Where Redis is: `redis://user:password@host:6379/0`, `rediss://` for TLS, several hosts between commas.
+ * Where Redis is: `redis://user:password@host:6379/0`, `rediss://` for TLS, several hosts between commas. `?family=`
+ * may say how names are resolved: 4, 6, or 0 for either.
  *
  * Which kind of Redis answers there is asked, not said. For sentinels the path may name the master
  * (`redis://s1:26379,s2:26379/mymaster`); with one master it need not. An error never shows the password.
@@ -16,6 +17,8 @@ export interface Target {
   readonly username: string | undefined
   readonly password: string | undefined
   readonly tls: boolean
+  /** How names are resolved: to IPv4, to IPv6, or 0 for either. */
+  readonly family: 0 | 4 | 6 | undefined
   /** The number behind the slash, else 0. */
   readonly database: number
   /** What else stands behind the slash: the name of a master. */
@@ -29,7 +32,7 @@ export class UrlRefusal {
   constructor(readonly reason: string) {}
 }
 
-const shape = /^(rediss?):\/\/(?:([^/?#]*)@)?([^/?#@]+)(?:\/([^/?#@\s]*))?$/
+const shape = /^(rediss?):\/\/(?:([^/?#]*)@)?([^/?#@]+)(?:\/([^/?#@\s]*))?(?:\?family=([046]))?$/
 
 export const parseUrl = (url: string): Target | UrlRefusal => {
   // What stands in no environment is undefined, whatever its type says.
@@ -41,7 +44,7 @@ export const parseUrl = (url: string): Target | UrlRefusal => {
       "the url is not of the form redis://user:password@host:port/database; / ? # % in a password are percent-encoded"
     )
   }
-  const [, scheme, credentials, hosts, path] = parts
+  const [, scheme, credentials, hosts, path, family] = parts
   const addresses: Array<Address> = []
   for (const [index, host] of (hosts ?? "").split(",").entries()) {
     const address = parseHost(host)
@@ -63,6 +66,7 @@ export const parseUrl = (url: string): Target | UrlRefusal => {
     username: user,
     password: secret,
     tls: scheme === "rediss",
+    family: family === undefined ? undefined : (Number(family) as 0 | 4 | 6),
     database: isDatabase ? Number(where) : 0,
     master: isDatabase ? undefined : where,
     shown: `${scheme}://${hosts}${where === undefined ? "" : `/${where}`}`

@@ -3,7 +3,8 @@
  *
  * A topic is subscribed to before its snapshot is read. After the subscriber was away everything is subscribed to
  * again, and a digest shows which topics moved meanwhile: a reconnect of 10,000 topics is 20 commands, not 10,000
- * snapshots. The same digest runs every 10 seconds, as a lost message is noticed by nobody.
+ * snapshots. The same digest runs every 10 seconds, as a lost message is noticed by nobody. It needs no subscriber: while
+ * there is none, topics are read and compared all the same, and news comes late instead of never.
  */
 import type { Delta } from "../../internal/feed/delta.js"
 import type { Port } from "../client/port.js"
@@ -21,6 +22,9 @@ const SLICE = 500
 
 /** How often everything is compared, in ms. */
 const DIGEST = 10_000
+
+/** After how many digests in a row that found what messages should have brought the subscriber counts as deaf. */
+const DEAF = 2
 
 /** How long a message may take before it counts as lost, in ms. */
 const GRACE = 300
@@ -67,6 +71,8 @@ export class Copies {
   private readonly channels = new Map<string, FollowedTopic>()
   private closed = false
   private lookedAt: number
+  /** Digests in a row that found what messages should have brought. */
+  private missed = 0
 
   constructor(private readonly options: CopiesOptions) {
     this.lookedAt = options.now()
@@ -151,26 +157,31 @@ export class Copies {
 
   /** The subscriber is there again: subscribes to all, then looks what was missed. */
   async onSubscriberReady(reason = "reconnect"): Promise<void> {
-    await this.subscribe(Array.from(this.topics.values()).filter((followed) => !followed.isSubscribed))
+    this.missed = 0
+    await this.subscribeAll()
     await this.digest(reason)
   }
 
-  /** Compares where topics stand here and in Redis; what still differs after a while is read again. */
-  async digest(reason = "digest", only?: number): Promise<void> {
+  /** Compares where topics stand here and in Redis; what still differs after a while is read again. How many did. */
+  async digest(reason = "digest", only?: number): Promise<number> {
     const { partitions } = this.options
+    let found = 0
     for (const [partition, keys] of partitions.entries()) {
       if (only !== undefined && only !== partition) continue
       const live: Array<FollowedTopic> = []
       for (const followed of this.topics.values()) {
         if (followed.partition === partition && followed.copy.isLive) live.push(followed)
       }
-      for (let i = 0; i < live.length; i += SLICE) await this.compare(keys, live.slice(i, i + SLICE), reason)
+      for (let i = 0; i < live.length; i += SLICE) {
+        found += await this.compare(keys, live.slice(i, i + SLICE), reason)
+      }
     }
+    return found
   }
 
   /** Run it every second: lets go of what was retained long enough, and every ten seconds looks what was missed. */
   async patrol(): Promise<void> {
-    const { now, onFailure } = this.options
+    const { now, onFailure, port } = this.options
     try {
       // What was retained long enough is looked for once more: nobody leaves because a message was lost.
       for (const followed of this.topics.values()) {
@@ -178,7 +189,11 @@ export class Copies {
       }
       if (now() - this.lookedAt < DIGEST) return
       this.lookedAt = now()
-      await this.onSubscriberReady("digest")
+      await this.subscribeAll()
+      this.missed = (await this.digest()) === 0 ? 0 : this.missed + 1
+      if (this.missed < DEAF) return
+      this.missed = 0
+      port.renewSubscriber("it does not hear what is published")
     } catch (cause) {
       onFailure("looking for what was missed", cause)
     }
@@ -187,6 +202,19 @@ export class Copies {
   close(): void {
     this.closed = true
     for (const followed of this.topics.values()) wake(followed)
+  }
+
+  /** Whether or not it works: what is not subscribed to is compared and read all the same. */
+  private async subscribeAll(): Promise<void> {
+    await this.trySubscribe(Array.from(this.topics.values()).filter((followed) => !followed.isSubscribed))
+  }
+
+  private async trySubscribe(all: ReadonlyArray<FollowedTopic>): Promise<void> {
+    try {
+      await this.subscribe(all)
+    } catch (cause) {
+      this.options.onFailure("subscribing", cause)
+    }
   }
 
   /** Subscribes, and takes back what nobody follows any more when the acknowledgement comes. */
@@ -200,7 +228,7 @@ export class Copies {
     if (gone.length > 0) port.unsubscribe(gone).catch(() => {})
   }
 
-  private async compare(keys: Keys, followed: ReadonlyArray<FollowedTopic>, reason: string): Promise<void> {
+  private async compare(keys: Keys, followed: ReadonlyArray<FollowedTopic>, reason: string): Promise<number> {
     const { port } = this.options
     const differing = async (some: ReadonlyArray<FollowedTopic>): Promise<ReadonlyArray<FollowedTopic>> => {
       const found = await calls.standings(
@@ -211,10 +239,12 @@ export class Copies {
       return some.filter(({ copy }, index) => copy.differsFrom(found[index]))
     }
     const first = await differing(followed)
-    if (first.length === 0) return
+    if (first.length === 0) return 0
     // Messages may be on their way.
     await pause(GRACE)
-    for (const some of await differing(first)) this.read(some, reason)
+    const missed = await differing(first)
+    for (const followed of missed) this.read(followed, reason)
+    return missed.length
   }
 
   // Snapshots
@@ -247,7 +277,7 @@ export class Copies {
     const { copy } = followed
     const keys = partitions[followed.partition] as Keys
     copy.begin()
-    if (!followed.isSubscribed) await this.subscribe([followed])
+    if (!followed.isSubscribed) await this.trySubscribe([followed])
     const first = await calls.read(port, keys, copy.topic, SMALL, "follow")
     if (first.standing === undefined) {
       onEmpty(followed.partition)

@@ -8,6 +8,7 @@ describe("the url of a Redis", () => {
       username: undefined,
       password: undefined,
       tls: false,
+      family: undefined,
       database: 2,
       master: undefined,
       shown: "redis://cache.internal:7000/2"
@@ -39,6 +40,15 @@ describe("the url of a Redis", () => {
     })
   })
 
+  it.each([0, 4, 6])("may say that names are resolved by the family %i", (family) => {
+    expect(parseUrl(`redis://:secret@cache:7000/2?family=${family}`)).toMatchObject({
+      family,
+      database: 2,
+      shown: "redis://cache:7000/2"
+    })
+    expect(parseUrl(`redis://cache?family=${family}`)).toMatchObject({ family, master: undefined })
+  })
+
   it("may end with the end of a line", () => {
     expect(parseUrl("redis://cache:7000/2\n")).toMatchObject({ database: 2, shown: "redis://cache:7000/2" })
   })
@@ -52,7 +62,9 @@ describe("the url of a Redis", () => {
     "redis://cache:99999",
     "redis://a b",
     "redis://cache/a\nb",
-    "redis://:%zz@cache"
+    "redis://:%zz@cache",
+    "redis://cache?family=5",
+    "redis://cache?db=1"
   ])("is refused as %j", (url) => {
     expect(parseUrl(url)).toBeInstanceOf(UrlRefusal)
   })

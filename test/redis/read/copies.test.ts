@@ -89,10 +89,10 @@ describe("the topics that are followed", () => {
 
   it("are read again, after a pause that grows, until a read succeeds", async () => {
     followers.acquire("room")
-    port.take("subscribe").fail()
+    await answered(port.take("subscribe"))
+    port.take("read").fail()
     await turn()
     await pass(20)
-    await answered(port.take("subscribe"))
     port.take("read").fail()
     await turn()
     await pass(39)
@@ -100,6 +100,46 @@ describe("the topics that are followed", () => {
     await pass(1)
     await answered(port.take("read"), standing(5))
     expect(followers.live("room")).toBeDefined()
+  })
+
+  it("are read and compared without a subscriber, as it may be refused for long", async () => {
+    const room = followers.acquire("room")
+    port.take("subscribe").fail()
+    await turn()
+    await answered(port.take("read"), standing(5))
+    expect(followers.live("room")).toBe(room)
+    now += 10_000
+    const patrol = followers.patrol()
+    port.take("subscribe").fail()
+    await turn()
+    await answered(port.take("HMGET"), ["e 0", "6 t6"])
+    await pass(300)
+    await answered(port.take("HMGET"), ["e 0", "6 t6"])
+    await patrol
+    port.take("subscribe").fail()
+    await turn()
+    await answered(port.take("read"), standing(6, connections("r.1", "r.6")))
+    expect(room.copy.standing.version).toBe(6)
+    expect(deltas).toHaveLength(1)
+  })
+
+  it("make the subscriber anew when two digests in a row find what it should have heard", async () => {
+    await followed()
+    const renewals: Array<number> = []
+    for (const version of [6, 7, 7]) {
+      now += 10_000
+      const patrol = followers.patrol()
+      await answered(port.take("subscribe"))
+      await answered(port.take("HMGET"), ["e 0", `${version} t${version}`])
+      if (renewals.length < 2) {
+        await pass(300)
+        await answered(port.take("HMGET"), ["e 0", `${version} t${version}`])
+        await answered(port.take("read"), standing(version))
+      }
+      await patrol
+      renewals.push(port.renewals)
+    }
+    expect(renewals).toEqual([0, 1, 1])
   })
 
   it("ask for a claim of a partition that has no data at all, and are read again", async () => {
@@ -224,9 +264,11 @@ describe("the topics that are followed", () => {
   it("are subscribed to again by the next digest when that failed", async () => {
     await followed()
     followers.onSubscriberDown()
-    const failed = followers.onSubscriberReady().catch(() => "failed")
+    const ready = followers.onSubscriberReady()
     port.take("subscribe").fail()
-    expect(await failed).toBe("failed")
+    await turn()
+    await answered(port.take("HMGET"), ["e 0", "5 t5"])
+    await ready
     await pass(10_000)
     void followers.patrol()
     expect(port.take("subscribe").args).toEqual(["presence:{0}:t:room"])
