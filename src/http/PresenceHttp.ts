@@ -10,9 +10,14 @@
  * Who follows with `?key=alice` (and `&meta=<JSON>`) asks to join: when `authorize` grants a key, that key is tracked for
  * as long as the response is open. A `Last-Event-ID` resumes where the client stands while the diffs are at hand.
  *
- * The topic is one path segment, percent-decoded once. What is refused is answered `{"error"}` with 400 (encoding,
+ * The topic is one path segment, percent-decoded once; or a parameter, for topics with `/` behind a proxy that decodes
+ * `%2F`: `GET {path}?topic=a%2Fb`, `{path}/count?topic=a%2Fb`, `{path}/events?topic=a%2Fb`. Both at once are refused with
+ * 400. Without the parameter `{path}/count` is the list of the topic `count`.
+ *
+ * What is refused is answered `{"error"}` with 400 (encoding,
  * topic, key, meta), 401 or 403 (`authorize`, a foreign `Origin`), 404, 405, 429 (too many connections) or 503 (the
- * backend is away). Pages of other origins are told by CORS headers what they may read; those that may not get 403.
+ * backend is away). Pages of other origins are told by CORS headers what they may read; those that may not get 403. Those
+ * of a list may send credentials (`new EventSource(url, { withCredentials: true })`) and any request header.
  *
  * At shutdown every open response ends before the server waits for it. A client that goes away, or a connection that
  * dies, ends its lease. One that does not read holds nothing up and costs no more than others.
@@ -30,7 +35,7 @@ import type { TrackError, Unauthorized } from "../PresenceError.js"
 import type { Authorize } from "../web/Authorize.js"
 import * as origins from "../web/origins.js"
 import { EventStreams, resumeFrom } from "./eventStream.js"
-import { query, type Target, target } from "./target.js"
+import { type Query, query, type Target, target } from "./target.js"
 
 /**
  * @since 0.1.0
@@ -89,6 +94,9 @@ export const layerRouter = <R = never>(
       const router = yield* HttpLayerRouter.HttpRouter
       const isAllowed = yield* origins.make(options.allowedOrigins)
       const base = (options.path ?? "/presence").replace(/\/+$/, "")
+      // Cookies only for pages that somebody has named, not for whatever runs on this machine.
+      const credentials: Record<string, string> =
+        options.allowedOrigins === undefined ? {} : { "access-control-allow-credentials": "true" }
       const leaveDelay = Duration.decode(options.leaveDelay ?? 0)
       const streams = yield* Effect.acquireRelease(
         Effect.sync(() => new EventStreams(Duration.decode(options.diffInterval ?? "50 millis"))),
@@ -97,10 +105,8 @@ export const layerRouter = <R = never>(
 
       const list = rememberedJson<ReadonlyArray<PresenceEntry>>()
 
-      const answer = (request: Request, { topic, view }: Target) =>
+      const answer = (request: Request, { topic, view }: Target, payload: Query) =>
         Effect.gen(function* () {
-          const payload = query(request.url)
-          if (typeof payload === "string") return refuse(400, payload)
           const unusable = checkTopic(topic, presence.limits)
           if (unusable !== undefined) return refusal(unusable)
           const joins = view === "events" && "key" in payload
@@ -124,24 +130,31 @@ export const layerRouter = <R = never>(
         }).pipe(Effect.catchAll((error) => Effect.succeed(refusal(error))))
 
       const route = (request: Request) => {
-        const asked = target(base, request.url)
-        if (request.method === "OPTIONS") return Effect.succeed(preflight)
+        if (request.method === "OPTIONS") return Effect.succeed(preflight(request))
+        const payload = query(request.url)
+        if (typeof payload === "string") return Effect.succeed(refuse(400, payload))
+        const asked = target(base, request.url, payload.topic)
         if (asked === "unknown") return Effect.succeed(refuse(404, "there is nothing here"))
         if (asked === "malformed") return Effect.succeed(malformed)
+        if (asked === "twice") return Effect.succeed(refuse(400, "the path and the parameter topic both name a topic"))
         if (request.method !== "GET" && request.method !== "HEAD") {
           return Effect.succeed(refuse(405, `${request.method} is not allowed, only ${METHODS}`, { allow: METHODS }))
         }
-        return answer(request, asked)
+        return answer(request, asked, payload)
       }
 
       const forOrigins = <R>(request: Request, answered: Effect.Effect<Response, never, R>) => {
-        const origin = request.headers.origin
-        if (!isAllowed(request)) return Effect.succeed(refuse(403, `the origin ${origin} is not allowed`, VARY))
-        const headers = origin === undefined ? VARY : { ...VARY, "access-control-allow-origin": origin }
+        const { origin } = request.headers
+        const vary = varyOf(request)
+        if (!isAllowed(request)) return Effect.succeed(refuse(403, `the origin ${origin} is not allowed`, vary))
+        if (origin === undefined) return Effect.map(answered, HttpServerResponse.setHeaders(vary))
+        const headers = { ...vary, ...credentials, "access-control-allow-origin": origin }
         return Effect.map(answered, HttpServerResponse.setHeaders(headers))
       }
 
-      yield* router.add("*", `${base}/*` as HttpLayerRouter.PathInput, (request) => forOrigins(request, route(request)))
+      const served = (request: Request) => forOrigins(request, route(request))
+      if (base !== "") yield* router.add("*", base as HttpLayerRouter.PathInput, served)
+      yield* router.add("*", `${base}/*` as HttpLayerRouter.PathInput, served)
       // The router finds no route for a bad encoding, so that one is answered before it looks.
       yield* router.addGlobalMiddleware((app) =>
         Effect.flatMap(HttpServerRequest.HttpServerRequest, (request) =>
@@ -156,7 +169,10 @@ type Response = HttpServerResponse.HttpServerResponse
 
 const METHODS = "GET, HEAD, OPTIONS"
 
-const VARY = { vary: "origin" }
+/** What the headers that are set for origins depend on. */
+const varyOf = (request: Request) => ({
+  vary: request.method === "OPTIONS" ? "origin, access-control-request-headers" : "origin"
+})
 
 const EVENT_STREAM = {
   "content-type": "text/event-stream",
@@ -168,7 +184,10 @@ const EVENT_STREAM = {
 }
 
 const json = (body: unknown, status = 200, headers: Record<string, string> = {}): Response =>
-  HttpServerResponse.unsafeJson(body, { status, headers: { "cache-control": "no-cache", ...headers } })
+  HttpServerResponse.unsafeJson(body, {
+    status,
+    headers: { "cache-control": "no-cache", "x-content-type-options": "nosniff", ...headers }
+  })
 
 /** Answers the same value with the same bytes: a list is one array until it changes. */
 const rememberedJson = <A extends object>(): ((value: A) => Response) => {
@@ -187,15 +206,17 @@ const refuse = (status: number, error: string, headers?: Record<string, string>)
 
 const malformed = refuse(400, "the topic is not percent-encoded UTF-8")
 
-const preflight = HttpServerResponse.empty({
-  status: 204,
-  headers: {
-    allow: METHODS,
-    "access-control-allow-methods": METHODS,
-    "access-control-allow-headers": "authorization, last-event-id",
-    "access-control-max-age": "7200"
-  }
-})
+/** Grants the request headers that are asked for: who may not come at all has been told so. */
+const preflight = ({ headers }: Request): Response =>
+  HttpServerResponse.empty({
+    status: 204,
+    headers: {
+      allow: METHODS,
+      "access-control-allow-methods": METHODS,
+      "access-control-allow-headers": headers["access-control-request-headers"] ?? "authorization, last-event-id",
+      "access-control-max-age": "7200"
+    }
+  })
 
 const refusal = (error: TrackError | Unauthorized): Response => {
   switch (error._tag) {

@@ -92,13 +92,20 @@ const own = Effect.gen(function* () {
   )
   yield* get(
     "/metrics",
-    Effect.map(metrics.text, (text) => HttpServerResponse.text(text, { contentType: metrics.CONTENT_TYPE }))
+    Effect.map(metrics.text, (text) =>
+      HttpServerResponse.text(text, { contentType: metrics.CONTENT_TYPE, headers: NOSNIFF })
+    )
   )
   yield* router.add("*", "/*", Effect.succeed(json({ error: "there is nothing here" }, 404)))
 })
 
+const NOSNIFF = { "x-content-type-options": "nosniff" }
+
 const json = (body: unknown, status: number, headers: Record<string, string> = {}) =>
-  HttpServerResponse.unsafeJson(body, { status, headers: { "cache-control": "no-store", ...headers } })
+  HttpServerResponse.unsafeJson(body, {
+    status,
+    headers: { "cache-control": "no-store", ...NOSNIFF, ...headers }
+  })
 
 /** Lets go of all connections, in a bounded time. Real time, whatever the clock of the program. */
 const close = (server: NodeServer): Effect.Effect<void> =>
