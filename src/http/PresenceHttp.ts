@@ -19,23 +19,40 @@
  * backend is away). Pages of other origins are told by CORS headers what they may read; those that may not get 403. Those
  * of a list may send credentials (`new EventSource(url, { withCredentials: true })`) and any request header.
  *
- * At shutdown every open response ends before the server waits for it. A client that goes away, or a connection that
- * dies, ends its lease. One that does not read holds nothing up and costs no more than others.
+ * A client that goes away, or a connection that dies, ends its lease. Since a response shows no sign of life, one that
+ * joined is ended after half to three quarters of `idleTimeout` (30 to 45 s), and the client comes back: an `EventSource`
+ * by itself, told to by `retry`; whoever reads by `fetch` asks again, with the last `id` as `Last-Event-ID` and the same
+ * key, within a quarter of it (15 s). That goes on with the same lease, so nobody hears of it; who does not come back is
+ * gone within `idleTimeout`, and the leave delay. At another replica it is a second connection of the key meanwhile.
+ *
+ * One that does not read holds nothing up and costs no more than others: events are made once for all streams of a topic,
+ * what waits for a stream is bounded (`limits.unsentBytes`), and a client that reads nothing of an event stream or a list
+ * for `limits.unsentFor` is cut off. More than `limits.streams` open streams are answered 503.
+ *
+ * At shutdown every open response ends before the server waits for it.
  *
  * @since 0.1.0
  */
 import * as HttpLayerRouter from "@effect/platform/HttpLayerRouter"
 import * as HttpServerRequest from "@effect/platform/HttpServerRequest"
 import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
-import { Duration, Effect, Layer } from "effect"
+import { Duration, Effect, FiberSet, Layer } from "effect"
 import { checkTopic } from "../internal/input/validate.js"
 import { Presence } from "../Presence.js"
 import type { PresenceEntry } from "../PresenceEntry.js"
 import type { TrackError, Unauthorized } from "../PresenceError.js"
 import type { Authorize } from "../web/Authorize.js"
 import * as origins from "../web/origins.js"
-import { EventStreams, resumeFrom } from "./eventStream.js"
+import { resumeFrom, socketOf } from "./eventStream.js"
+import { EventStreams, type TooManyStreams } from "./eventStreams.js"
+import { decode, type Limits } from "./Limits.js"
+import { Members } from "./members.js"
 import { type Query, query, type Target, target } from "./target.js"
+
+/**
+ * @since 0.2.0
+ */
+export type { Limits } from "./Limits.js"
 
 /**
  * @since 0.1.0
@@ -55,6 +72,7 @@ export interface Options<R = never> {
   readonly diffInterval?: Duration.DurationInput | undefined
   /** How long one who was tracked stays after the response has ended. Default 0. */
   readonly leaveDelay?: Duration.DurationInput | undefined
+  readonly limits?: Limits | undefined
 }
 
 /**
@@ -97,11 +115,19 @@ export const layerRouter = <R = never>(
       // Cookies only for pages that somebody has named, not for whatever runs on this machine.
       const credentials: Record<string, string> =
         options.allowedOrigins === undefined ? {} : { "access-control-allow-credentials": "true" }
+      const limits = decode(options.limits)
+      const diffInterval = Duration.decode(options.diffInterval ?? "50 millis")
       const leaveDelay = Duration.decode(options.leaveDelay ?? 0)
-      const streams = yield* Effect.acquireRelease(
-        Effect.sync(() => new EventStreams(Duration.decode(options.diffInterval ?? "50 millis"))),
-        (streams) => Effect.sync(() => streams.end())
+      const run = yield* FiberSet.makeRuntime<never, void, never>()
+      const members = yield* Effect.acquireRelease(
+        Effect.sync(() => new Members({ presence, leaveDelay, idleTimeout: limits.idleTimeout, run })),
+        (members) => members.end
       )
+      const streams = yield* Effect.acquireRelease(
+        Effect.sync(() => new EventStreams({ presence, diffInterval, run, ...limits })),
+        (streams) => streams.end
+      )
+      yield* Effect.forkScoped(streams.keepingAlive)
 
       const list = rememberedJson<ReadonlyArray<PresenceEntry>>()
 
@@ -111,21 +137,25 @@ export const layerRouter = <R = never>(
           if (unusable !== undefined) return refusal(unusable)
           const joins = view === "events" && "key" in payload
           const grant = yield* options.authorize({ on: joins ? "join" : "read", request, topic, payload })
-          if (view === "list") return list(yield* presence.list(topic))
+          if (view === "list") {
+            const listed = list(yield* presence.list(topic))
+            // Of what is written and not read. Node cuts it off then, and sets another time once it is.
+            socketOf(request)?.setTimeout(limits.unsentFor)
+            return listed
+          }
           if (view === "count") return json(yield* presence.count(topic))
           if (request.method === "HEAD") return HttpServerResponse.empty({ status: 200, headers: EVENT_STREAM })
 
-          const since = resumeFrom(request.headers["last-event-id"])
-          const stream = yield* streams.make(
+          const key = joins ? grant.key : undefined
+          const stream = yield* streams.open({
             request,
-            presence.changes(topic, { since }),
-            since !== undefined,
-            grant.expires
-          )
+            topic,
+            since: resumeFrom(request.headers["last-event-id"]),
+            expires: grant.expires,
+            retry: key === undefined ? undefined : members.retry
+          })
           // After the snapshot: who joins reads of it in a diff, as everybody else does.
-          if (joins && grant.key !== undefined) {
-            yield* presence.track(topic, grant.key, grant.meta, { ttl: Duration.infinity, leaveDelay })
-          }
+          if (key !== undefined) yield* members.join(stream, topic, key, grant.meta)
           return HttpServerResponse.stream(stream.body, { headers: EVENT_STREAM })
         }).pipe(Effect.catchAll((error) => Effect.succeed(refusal(error))))
 
@@ -218,11 +248,12 @@ const preflight = ({ headers }: Request): Response =>
     }
   })
 
-const refusal = (error: TrackError | Unauthorized): Response => {
+const refusal = (error: TrackError | Unauthorized | TooManyStreams): Response => {
   switch (error._tag) {
     case "Unauthorized":
       return refuse(error.status, error.reason, error.status === 401 ? { "www-authenticate": "Bearer" } : {})
     case "PresenceUnavailable":
+    case "TooManyStreams":
       return refuse(503, error.message)
     case "LimitExceeded": {
       const crowded = error.limit === "connectionsPerKey" || error.limit === "keysPerTopic"

@@ -38,9 +38,10 @@ export const layer = (
 ): Layer.Layer<HttpServer.HttpServer, HttpServerError.ServeError | PresenceUnavailable> => {
   const { allowedOrigins, diffInterval, idleTimeout, leaveDelay, secret } = settings
   const { http, socket } = Option.match(secret, { onNone: () => everybody, onSome: Tokens.make })
-  const sockets = { authorize: socket, allowedOrigins, diffInterval, leaveDelay, drain, limits: { idleTimeout } }
+  const common = { allowedOrigins, diffInterval, leaveDelay, limits: { idleTimeout } }
+  const sockets = { ...common, authorize: socket, drain }
   const routes = Layer.mergeAll(
-    PresenceHttp.layerRouter({ authorize: http, allowedOrigins, diffInterval, leaveDelay }),
+    PresenceHttp.layerRouter({ ...common, authorize: http }),
     PresenceSocket.layerRouter({ ...sockets, protocol: "phoenix" }),
     PresenceSocket.layerRouter({ ...sockets, protocol: "supabase" }),
     Layer.scopedDiscard(own)
