@@ -97,13 +97,15 @@ export class EventStream {
   }
 
   /** The body. */
-  readonly body: Stream.Stream<Uint8Array> = Stream.repeatEffectChunkOption(
-    Effect.suspend(() => {
-      // Who asks for more has taken what came before.
-      this.socket?.setTimeout(0)
-      return this.next
-    })
-  )
+  get body(): Stream.Stream<Uint8Array> {
+    return Stream.repeatEffectChunkOption(this.more)
+  }
+
+  private readonly more = Effect.suspend(() => {
+    // Who asks for more has taken what came before.
+    this.socket?.setTimeout(0)
+    return this.next
+  })
 
   private readonly next: Effect.Effect<Chunk.Chunk<Uint8Array>, Option.Option<never>> = Effect.suspend(() => {
     const bytes = this.take()

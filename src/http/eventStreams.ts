@@ -4,12 +4,15 @@
  */
 import type { HttpServerRequest } from "@effect/platform"
 import { Clock, Data, Duration, Effect, type Scope } from "effect"
-import { inTurns } from "../internal/leases/turns.js"
+import { inTurns, nextTurn } from "../internal/leases/turns.js"
 import type { PresenceUnavailable } from "../PresenceError.js"
 import { EventStream, type StreamOptions } from "./eventStream.js"
 import { type Position, StreamedTopic, type TopicOptions } from "./streamedTopic.js"
 
 const KEEP_ALIVE = Duration.seconds(15)
+
+/** Milliseconds of the real clock. */
+const TURN = 3
 
 const DAY = 86_400_000
 
@@ -34,8 +37,23 @@ export class EventStreams {
   private readonly topics = new Map<string, StreamedTopic>()
   private readonly streams = new Set<EventStream>()
   private ended = false
+  /**
+   * Responses begin one after the other, as many in a turn of the event loop as a few milliseconds take: thousands may
+   * come at once, after a restart. They end at once, so that who comes back finds the lease that lingers.
+   */
+  private readonly turn: Effect.Effect<void>
 
-  constructor(private readonly options: TopicOptions & Omit<StreamOptions, "retry"> & { readonly streams: number }) {}
+  constructor(private readonly options: TopicOptions & Omit<StreamOptions, "retry"> & { readonly streams: number }) {
+    let until = 0
+    const turn = Effect.suspend(() =>
+      performance.now() < until
+        ? Effect.void
+        : Effect.map(nextTurn, () => {
+            until = performance.now() + TURN
+          })
+    )
+    this.turn = Effect.unsafeMakeSemaphore(1).withPermits(1)(turn)
+  }
 
   /** Opens one until the scope closes. It stands where the client does, or at the state as it was last told. */
   open({
@@ -46,6 +64,7 @@ export class EventStreams {
     retry
   }: Wanted): Effect.Effect<EventStream, PresenceUnavailable | TooManyStreams, Scope.Scope> {
     return Effect.gen(this, function* () {
+      yield* this.turn
       const { stream, on } = yield* Effect.acquireRelease(
         Effect.suspend(() => {
           const { streams: max } = this.options

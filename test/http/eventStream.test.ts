@@ -27,7 +27,7 @@ type Changes = Stream.Stream<PresenceChange, PresenceUnavailable>
 /** The streams of one route over given changes: those of who follows from now on, and from a position. */
 const streamsOf = (
   changes: Changes,
-  { interval = 50, unsentBytes = 1_000_000, since = Stream.never as Changes } = {}
+  { interval = 50, unsentBytes = 1_000_000, since = Stream.never as Changes, max = 10 } = {}
 ) =>
   Effect.gen(function* () {
     let follows = 0
@@ -41,7 +41,7 @@ const streamsOf = (
       },
       diffInterval: Duration.millis(interval),
       run: yield* FiberSet.makeRuntime<never, void, never>(),
-      streams: 10,
+      streams: max,
       unsentBytes,
       unsentFor: 30_000
     })

@@ -204,6 +204,27 @@ describe("who joined over a response", () => {
   )
 })
 
+describe("many at once", () => {
+  it.scopedLive("come in, lose their connections together, and leave nothing behind", () =>
+    Effect.gen(function* () {
+      const { port, presence, connections } = yield* serve()
+      const keys = Array.from({ length: 300 }, (_, n) => `k${n}`)
+      const sockets = yield* Effect.forEach(keys, (key) => unread(port, `/presence/room/events?key=${key}`))
+      const keysAre = (keys: number) =>
+        Effect.repeat(presence.count("room"), {
+          until: (count) => count.keys === keys,
+          schedule: Schedule.spaced("20 millis")
+        })
+      yield* keysAre(300)
+      for (const socket of sockets) socket.destroy()
+      yield* keysAre(0)
+      yield* Effect.repeat(connections, { until: (count) => count === 0, schedule: Schedule.spaced("20 millis") })
+      const again = yield* follow(port, "/presence/room/events")
+      expect(yield* again.next).toMatchObject({ event: "snapshot", data: { connections: [] } })
+    })
+  )
+})
+
 describe("who does not read", () => {
   const large = Presence.layer({ limits: { metaBytes: 100_000 } })
 
