@@ -10,15 +10,29 @@
  * Who follows with `?key=alice` (and `&meta=<JSON>`) asks to join: when `authorize` grants a key, that key is tracked for
  * as long as the response is open. A `Last-Event-ID` resumes where the client stands while the diffs are at hand.
  *
- * The topic is one path segment, percent-decoded once. What is refused is answered `{"error"}` with 400 (encoding,
+ * The topic is one path segment, percent-decoded once; or a parameter, for topics with `/` behind a proxy that decodes
+ * `%2F`: `GET {path}?topic=a%2Fb`, `{path}/count?topic=a%2Fb`, `{path}/events?topic=a%2Fb`. Both at once are refused with
+ * 400. Without the parameter `{path}/count` is the list of the topic `count`.
+ *
+ * What is refused is answered `{"error"}` with 400 (encoding,
  * topic, key, meta), 401 or 403 (`authorize`, a foreign `Origin`), 404, 405, 429 (too many connections) or 503 (the
- * backend is away). Pages of other origins are told by CORS headers what they may read; those that may not get 403.
+ * backend is away). Pages of other origins are told by CORS headers what they may read; those that may not get 403. Those
+ * of a list may send credentials (`new EventSource(url, { withCredentials: true })`) and any request header.
+ *
+ * A client that goes away, or a connection that dies, ends its lease. Since a response shows no sign of life, one that
+ * joined is ended after half to three quarters of `idleTimeout` (30 to 45 s), and the client comes back: an `EventSource`
+ * by itself, told to by `retry`; whoever reads by `fetch` asks again, with the last `id` as `Last-Event-ID` and the same
+ * key, within a quarter of it (15 s). That goes on with the same lease, so nobody hears of it; who does not come back is
+ * gone within `idleTimeout`, and the leave delay. At another replica it is a second connection of the key meanwhile.
+ *
+ * One that does not read holds nothing up and costs no more than others: events are made once for all streams of a topic,
+ * what waits for a stream is bounded (`limits.unsentBytes`), and a client that reads nothing of an event stream or a list
+ * for `limits.unsentFor` is cut off. More than `limits.streams` open streams are answered 503.
  *
  * A request with an `Upgrade` header is answered and its connection closed; an event stream is refused with 400. Its socket
  * is guarded as `PresenceSocket` says, also on a program's own routes.
  *
- * At shutdown every open response ends before the server waits for it. A client that goes away, or a connection that
- * dies, ends its lease. One that does not read holds nothing up and costs no more than others.
+ * At shutdown every open response ends before the server waits for it.
  *
  * @since 0.1.0
  */
@@ -26,7 +40,7 @@ import { IncomingMessage } from "node:http"
 import * as HttpLayerRouter from "@effect/platform/HttpLayerRouter"
 import * as HttpServerRequest from "@effect/platform/HttpServerRequest"
 import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
-import { Duration, Effect, Layer } from "effect"
+import { Duration, Effect, FiberSet, Layer } from "effect"
 import { checkTopic } from "../internal/input/validate.js"
 import { Presence } from "../Presence.js"
 import type { PresenceEntry } from "../PresenceEntry.js"
@@ -34,8 +48,16 @@ import type { TrackError, Unauthorized } from "../PresenceError.js"
 import type { Authorize } from "../web/Authorize.js"
 import * as origins from "../web/origins.js"
 import { guardRouter, wantsUpgrade } from "../web/upgrades.js"
-import { EventStreams, resumeFrom } from "./eventStream.js"
-import { query, type Target, target } from "./target.js"
+import { resumeFrom, socketOf } from "./eventStream.js"
+import { EventStreams, type TooManyStreams } from "./eventStreams.js"
+import { decode, type Limits } from "./Limits.js"
+import { Members } from "./members.js"
+import { type Query, query, type Target, target } from "./target.js"
+
+/**
+ * @since 0.2.0
+ */
+export type { Limits } from "./Limits.js"
 
 /**
  * @since 0.1.0
@@ -55,6 +77,7 @@ export interface Options<R = never> {
   readonly diffInterval?: Duration.DurationInput | undefined
   /** How long one who was tracked stays after the response has ended. Default 0. */
   readonly leaveDelay?: Duration.DurationInput | undefined
+  readonly limits?: Limits | undefined
 }
 
 /**
@@ -94,62 +117,82 @@ export const layerRouter = <R = never>(
       const router = yield* HttpLayerRouter.HttpRouter
       const isAllowed = yield* origins.make(options.allowedOrigins)
       const base = (options.path ?? "/presence").replace(/\/+$/, "")
+      // Cookies only for pages that somebody has named, not for whatever runs on this machine.
+      const credentials: Record<string, string> =
+        options.allowedOrigins === undefined ? {} : { "access-control-allow-credentials": "true" }
+      const limits = decode(options.limits)
+      const diffInterval = Duration.decode(options.diffInterval ?? "50 millis")
       const leaveDelay = Duration.decode(options.leaveDelay ?? 0)
-      const streams = yield* Effect.acquireRelease(
-        Effect.sync(() => new EventStreams(Duration.decode(options.diffInterval ?? "50 millis"))),
-        (streams) => Effect.sync(() => streams.end())
+      const run = yield* FiberSet.makeRuntime<never, void, never>()
+      const members = yield* Effect.acquireRelease(
+        Effect.sync(() => new Members({ presence, leaveDelay, idleTimeout: limits.idleTimeout, run })),
+        (members) => members.end
       )
+      const streams = yield* Effect.acquireRelease(
+        Effect.sync(() => new EventStreams({ presence, diffInterval, run, ...limits })),
+        (streams) => streams.end
+      )
+      yield* Effect.forkScoped(streams.keepingAlive)
 
       const list = rememberedJson<ReadonlyArray<PresenceEntry>>()
 
-      const answer = (request: Request, { topic, view }: Target) =>
+      const answer = (request: Request, { topic, view }: Target, payload: Query) =>
         Effect.gen(function* () {
-          const payload = query(request.url)
-          if (typeof payload === "string") return refuse(400, payload)
           const unusable = checkTopic(topic, presence.limits)
           if (unusable !== undefined) return refusal(unusable)
           const joins = view === "events" && "key" in payload
           const grant = yield* options.authorize({ on: joins ? "join" : "read", request, topic, payload })
-          if (view === "list") return list(yield* presence.list(topic))
+          if (view === "list") {
+            const listed = list(yield* presence.list(topic))
+            // Of what is written and not read. Node cuts it off then, and sets another time once it is.
+            socketOf(request)?.setTimeout(limits.unsentFor)
+            return listed
+          }
           if (view === "count") return json(yield* presence.count(topic))
           if (request.method === "HEAD") return HttpServerResponse.empty({ status: 200, headers: EVENT_STREAM })
           if (request.source instanceof IncomingMessage && wantsUpgrade(request.source)) {
             return refuse(400, "events are streamed over HTTP: ask for them without an Upgrade header")
           }
 
-          const since = resumeFrom(request.headers["last-event-id"])
-          const stream = yield* streams.make(
+          const key = joins ? grant.key : undefined
+          const stream = yield* streams.open({
             request,
-            presence.changes(topic, { since }),
-            since !== undefined,
-            grant.expires
-          )
+            topic,
+            since: resumeFrom(request.headers["last-event-id"]),
+            expires: grant.expires,
+            retry: key === undefined ? undefined : members.retry
+          })
           // After the snapshot: who joins reads of it in a diff, as everybody else does.
-          if (joins && grant.key !== undefined) {
-            yield* presence.track(topic, grant.key, grant.meta, { ttl: Duration.infinity, leaveDelay })
-          }
+          if (key !== undefined) yield* members.join(stream, topic, key, grant.meta)
           return HttpServerResponse.stream(stream.body, { headers: EVENT_STREAM })
         }).pipe(Effect.catchAll((error) => Effect.succeed(refusal(error))))
 
       const route = (request: Request) => {
-        const asked = target(base, request.url)
-        if (request.method === "OPTIONS") return Effect.succeed(preflight)
+        if (request.method === "OPTIONS") return Effect.succeed(preflight(request))
+        const payload = query(request.url)
+        if (typeof payload === "string") return Effect.succeed(refuse(400, payload))
+        const asked = target(base, request.url, payload.topic)
         if (asked === "unknown") return Effect.succeed(refuse(404, "there is nothing here"))
         if (asked === "malformed") return Effect.succeed(malformed)
+        if (asked === "twice") return Effect.succeed(refuse(400, "the path and the parameter topic both name a topic"))
         if (request.method !== "GET" && request.method !== "HEAD") {
           return Effect.succeed(refuse(405, `${request.method} is not allowed, only ${METHODS}`, { allow: METHODS }))
         }
-        return answer(request, asked)
+        return answer(request, asked, payload)
       }
 
       const forOrigins = <R>(request: Request, answered: Effect.Effect<Response, never, R>) => {
-        const origin = request.headers.origin
-        if (!isAllowed(request)) return Effect.succeed(refuse(403, `the origin ${origin} is not allowed`, VARY))
-        const headers = origin === undefined ? VARY : { ...VARY, "access-control-allow-origin": origin }
+        const { origin } = request.headers
+        const vary = varyOf(request)
+        if (!isAllowed(request)) return Effect.succeed(refuse(403, `the origin ${origin} is not allowed`, vary))
+        if (origin === undefined) return Effect.map(answered, HttpServerResponse.setHeaders(vary))
+        const headers = { ...vary, ...credentials, "access-control-allow-origin": origin }
         return Effect.map(answered, HttpServerResponse.setHeaders(headers))
       }
 
-      yield* router.add("*", `${base}/*` as HttpLayerRouter.PathInput, (request) => forOrigins(request, route(request)))
+      const served = (request: Request) => forOrigins(request, route(request))
+      if (base !== "") yield* router.add("*", base as HttpLayerRouter.PathInput, served)
+      yield* router.add("*", `${base}/*` as HttpLayerRouter.PathInput, served)
       yield* guardRouter(router)
       // The router finds no route for a bad encoding, so that one is answered before it looks.
       yield* router.addGlobalMiddleware((app) =>
@@ -165,7 +208,10 @@ type Response = HttpServerResponse.HttpServerResponse
 
 const METHODS = "GET, HEAD, OPTIONS"
 
-const VARY = { vary: "origin" }
+/** What the headers that are set for origins depend on. */
+const varyOf = (request: Request) => ({
+  vary: request.method === "OPTIONS" ? "origin, access-control-request-headers" : "origin"
+})
 
 const EVENT_STREAM = {
   "content-type": "text/event-stream",
@@ -177,7 +223,10 @@ const EVENT_STREAM = {
 }
 
 const json = (body: unknown, status = 200, headers: Record<string, string> = {}): Response =>
-  HttpServerResponse.unsafeJson(body, { status, headers: { "cache-control": "no-cache", ...headers } })
+  HttpServerResponse.unsafeJson(body, {
+    status,
+    headers: { "cache-control": "no-cache", "x-content-type-options": "nosniff", ...headers }
+  })
 
 /** Answers the same value with the same bytes: a list is one array until it changes. */
 const rememberedJson = <A extends object>(): ((value: A) => Response) => {
@@ -196,21 +245,24 @@ const refuse = (status: number, error: string, headers?: Record<string, string>)
 
 const malformed = refuse(400, "the topic is not percent-encoded UTF-8")
 
-const preflight = HttpServerResponse.empty({
-  status: 204,
-  headers: {
-    allow: METHODS,
-    "access-control-allow-methods": METHODS,
-    "access-control-allow-headers": "authorization, last-event-id",
-    "access-control-max-age": "7200"
-  }
-})
+/** Grants the request headers that are asked for: who may not come at all has been told so. */
+const preflight = ({ headers }: Request): Response =>
+  HttpServerResponse.empty({
+    status: 204,
+    headers: {
+      allow: METHODS,
+      "access-control-allow-methods": METHODS,
+      "access-control-allow-headers": headers["access-control-request-headers"] ?? "authorization, last-event-id",
+      "access-control-max-age": "7200"
+    }
+  })
 
-const refusal = (error: TrackError | Unauthorized): Response => {
+const refusal = (error: TrackError | Unauthorized | TooManyStreams): Response => {
   switch (error._tag) {
     case "Unauthorized":
       return refuse(error.status, error.reason, error.status === 401 ? { "www-authenticate": "Bearer" } : {})
     case "PresenceUnavailable":
+    case "TooManyStreams":
       return refuse(503, error.message)
     case "LimitExceeded": {
       const crowded = error.limit === "connectionsPerKey" || error.limit === "keysPerTopic"

@@ -1,185 +1,172 @@
 /**
- * One response of server-sent events: a snapshot, then net diffs, as `changes` tells them.
+ * One response of server-sent events: the state, or what was missed, then each event of its topic.
  *
- * - **Pace.** Changes within `diffInterval` of the first travel as one diff ({@link NetDiff}). A comment every 15 s keeps
- *   proxies from closing the response.
- * - **A slow reader** is waited for: while its socket is full nothing is taken from `changes`, which holds a bounded
- *   number of changes and answers with a new snapshot when that was not enough.
- * - **Shutdown.** `EventStreams.end` ends every response. What a client has not read a second later is cut off, so that one
- *   that reads nothing cannot hold the server back. The same when what was granted to one expires.
+ * - **A slow reader** is waited for: while its socket is full what its topic tells waits, bytes that all streams share.
+ *   When they are more than `unsentBytes` they are dropped, and it is sent the state instead.
+ * - **One that reads nothing** for `unsentFor` while something is written to it is cut off.
  */
 import { IncomingMessage } from "node:http"
+import type { Socket } from "node:net"
 import type { HttpServerRequest } from "@effect/platform"
-import { Chunk, Clock, Duration, Effect, Option, type Scope, Stream } from "effect"
+import { Chunk, Effect, Option, Stream } from "effect"
 import type { PresenceChange } from "../PresenceChange.js"
-import type { PresenceUnavailable } from "../PresenceError.js"
-import { NetDiff } from "../web/netDiff.js"
+import type { SnapshotEvent } from "./topicState.js"
 
-const KEEP_ALIVE = Duration.seconds(15)
-
-/** How long a client may take to read the rest once the server stops, in milliseconds. */
+/** How long a client may take to read the rest once its response ends, in milliseconds. */
 const LAST_READ = 1_000
 
-const DAY = 86_400_000
-
-type Changes = Stream.Stream<PresenceChange, PresenceUnavailable>
-
-/** The open responses of a route layer. */
-export class EventStreams {
-  private readonly open = new Map<EventStream, HttpServerRequest.HttpServerRequest>()
-  private ended = false
-
-  constructor(private readonly diffInterval: Duration.Duration) {}
-
-  /**
-   * Subscribes. With `resumed` the client knows where it stands; else its snapshot is taken here. It ends by itself at
-   * `expires`, in milliseconds since the epoch.
-   */
-  make(
-    request: HttpServerRequest.HttpServerRequest,
-    changes: Changes,
-    resumed: boolean,
-    expires?: number | undefined
-  ): Effect.Effect<EventStream, PresenceUnavailable, Scope.Scope> {
-    return Effect.gen(this, function* () {
-      const stream = new EventStream(yield* Stream.toPull(changes), this.diffInterval)
-      yield* Effect.acquireRelease(
-        Effect.sync(() => this.open.set(stream, request)),
-        () => Effect.sync(() => this.open.delete(stream))
-      )
-      if (this.ended) stream.end()
-      if (!resumed) yield* stream.receive
-      const over = Effect.sync(() => end(stream, request))
-      if (expires !== undefined) yield* Effect.forkScoped(at(expires, over))
-      return stream
-    })
-  }
-
-  end(): void {
-    this.ended = true
-    for (const [stream, request] of this.open) end(stream, request)
-  }
+export interface StreamOptions {
+  readonly unsentBytes: number
+  /** Milliseconds. */
+  readonly unsentFor: number
+  /** Milliseconds after which the client comes back when the response is over, if it is told. */
+  readonly retry: number | undefined
 }
 
-const end = (stream: EventStream, { source }: HttpServerRequest.HttpServerRequest): void => {
-  stream.end()
-  if (source instanceof IncomingMessage) setTimeout(() => source.socket.destroy(), LAST_READ).unref()
-}
-
-/** At a time by the clock on the wall, however far away: a timer of more than 24 days never goes off. */
-const at = (time: number, then: Effect.Effect<void>): Effect.Effect<void> =>
-  Effect.flatMap(Clock.currentTimeMillis, (now) =>
-    now >= time ? then : Effect.zipRight(Effect.sleep(Math.min(time - now, DAY)), at(time, then))
-  )
-
-/** One response. */
 export class EventStream {
-  private readonly waiting: { add(change: PresenceChange): void; take(): ReadonlyArray<PresenceChange> }
-  private commentDue = false
+  /** Whether it was ended only for its client to come back. */
+  renewing = false
+  private readonly socket: Socket | undefined
+  private state: (() => SnapshotEvent) | undefined
+  /** What is sent before all else. */
+  private head: ReadonlyArray<Uint8Array>
+  /** The snapshot that is being sent, and how far. */
+  private sending: { readonly event: SnapshotEvent; readonly at: number } | undefined
+  private waiting: Array<Uint8Array> = []
+  private waitingBytes = 0
+  private stale = false
   private ended = false
-  /** Open while the reader waits for more. */
-  private readonly wanted = Effect.unsafeMakeLatch(false)
-  /** Open when there is something to send, or nothing more to come. */
-  private readonly ready = Effect.unsafeMakeLatch(false)
-  private readonly window: Effect.Effect<void>
+  private wake: (() => void) | undefined
 
   constructor(
-    private readonly pull: Effect.Effect<Chunk.Chunk<PresenceChange>, Option.Option<PresenceUnavailable>>,
-    diffInterval: Duration.Duration
+    request: HttpServerRequest.HttpServerRequest,
+    private readonly options: StreamOptions
   ) {
-    const coalesces = Duration.toMillis(diffInterval) > 0
-    this.waiting = coalesces ? new NetDiff() : new Line()
-    this.window = coalesces ? Effect.sleep(diffInterval) : Effect.void
+    this.socket = socketOf(request)
+    // Node would, if the program listened to no time-outs of its own.
+    this.socket?.once("timeout", () => this.socket?.destroy())
+    this.head = options.retry === undefined ? [] : [Buffer.from(`retry: ${options.retry}\n\n`)]
   }
 
+  /**
+   * From now on it is told what is new, after what it `missed` or else the state. `state` tells the state as of the last
+   * event that was offered.
+   */
+  begin(state: () => SnapshotEvent, missed?: ReadonlyArray<Uint8Array>): void {
+    this.state = state
+    if (missed === undefined) this.sending = { event: state(), at: 0 }
+    else for (const bytes of missed) this.put(bytes)
+    // Headers wait for a body.
+    if (this.head.length === 0 && missed?.length === 0) this.put(comment)
+  }
+
+  /** Sends an event, sooner or later, unless it will be sent the state. */
+  offer(bytes: Uint8Array): void {
+    if (this.state === undefined || this.stale || this.ended) return
+    if (this.waiting.length > 0 && this.waitingBytes + bytes.length > this.options.unsentBytes) this.restart()
+    else this.put(bytes)
+    this.wake?.()
+  }
+
+  /** Sends the state instead of all that waits. */
+  restart(): void {
+    this.waiting = []
+    this.waitingBytes = 0
+    this.stale = this.state !== undefined
+    this.wake?.()
+  }
+
+  /** To be called now and then: keeps proxies from closing a response on which nothing happens. */
+  keepAlive(): void {
+    if (this.waiting.length === 0) this.offer(comment)
+  }
+
+  /** Ends it after what is still to be sent. What is not read a second later is cut off. */
   end(): void {
+    if (this.ended) return
     this.ended = true
-    this.ready.unsafeOpen()
+    this.wake?.()
+    const { socket } = this
+    if (socket !== undefined) setTimeout(() => socket.destroy(), LAST_READ).unref()
   }
 
-  /** Takes what `changes` has next. */
-  readonly receive: Effect.Effect<void, PresenceUnavailable> = Effect.suspend(() => this.pull).pipe(
-    Effect.flatMap((changes) =>
-      Effect.sync(() => {
-        for (const change of changes) this.waiting.add(change)
-        this.ready.unsafeOpen()
-      })
-    ),
-    Effect.catchAll(
-      Option.match({
-        onNone: () => Effect.sync(() => this.end()),
-        onSome: (error: PresenceUnavailable) => Effect.fail(error)
-      })
-    )
-  )
+  /** Ends it for its client to come back. */
+  renew(): void {
+    this.renewing = true
+    this.end()
+  }
 
-  /** The body. Its first bytes come at once: what is there, or a comment, since headers wait for a body. */
-  readonly body: Stream.Stream<Uint8Array> = Stream.unwrapScoped(
-    Effect.gen(this, function* () {
-      yield* Effect.forkScoped(this.receiving)
-      yield* Effect.forkScoped(this.commenting)
-      const first = this.take()
-      return Stream.concat(
-        Stream.make(first.length > 0 ? utf8.encode(first) : utf8.encode(comment)),
-        Stream.repeatEffectChunkOption(this.next)
-      )
-    })
-  )
+  /** The body. */
+  get body(): Stream.Stream<Uint8Array> {
+    return Stream.repeatEffectChunkOption(this.more)
+  }
 
-  private readonly receiving = Effect.suspend(() => this.wanted.await).pipe(
-    Effect.zipRight(this.receive),
-    Effect.repeat({ until: () => this.ended }),
-    // The backend went away. The client comes back, and is answered 503 as long as that lasts.
-    Effect.catchAll(() => Effect.sync(() => this.end()))
-  )
-
-  private readonly commenting = Effect.sync(() => {
-    this.commentDue = true
-    this.ready.unsafeOpen()
-  }).pipe(Effect.delay(KEEP_ALIVE), Effect.forever)
-
-  /** What to write next. */
-  private readonly next: Effect.Effect<Chunk.Chunk<Uint8Array>, Option.Option<never>> = Effect.gen(this, function* () {
-    if (this.ended) return yield* Effect.fail(Option.none())
-    this.wanted.unsafeOpen()
-    yield* this.ready.await
-    if (!this.ended) yield* this.window
-    this.wanted.unsafeClose()
-    const text = this.take()
-    return text.length > 0 ? Chunk.of(utf8.encode(text)) : Chunk.empty()
+  private readonly more = Effect.suspend(() => {
+    // Who asks for more has taken what came before.
+    this.socket?.setTimeout(0)
+    return this.next
   })
 
-  private take(): string {
-    if (!this.ended) this.ready.unsafeClose()
-    let text = this.commentDue ? comment : ""
-    this.commentDue = false
-    for (const change of this.waiting.take()) text += encode(change)
-    return text
+  private readonly next: Effect.Effect<Chunk.Chunk<Uint8Array>, Option.Option<never>> = Effect.suspend(() => {
+    const bytes = this.take()
+    if (bytes.length > 0) {
+      this.socket?.setTimeout(this.options.unsentFor)
+      return Effect.succeed(Chunk.unsafeFromArray(bytes))
+    }
+    return this.ended ? Effect.fail(Option.none()) : Effect.zipRight(this.news, this.next)
+  })
+
+  private readonly news = Effect.async<void>((resume) => {
+    // Something may have come meanwhile: a fiber can be made to let others run at any point.
+    if (this.ended || this.stale || this.sending !== undefined || this.waiting.length > 0) return resume(Effect.void)
+    this.wake = () => {
+      this.wake = undefined
+      resume(Effect.void)
+    }
+  })
+
+  private put(bytes: Uint8Array): void {
+    this.waiting.push(bytes)
+    this.waitingBytes += bytes.length
+  }
+
+  /** What to write next, nothing when there is none. */
+  private take(): ReadonlyArray<Uint8Array> {
+    const { head, waiting } = this
+    if (head.length > 0) {
+      this.head = []
+      return head
+    }
+    if (this.sending === undefined && this.stale && this.state !== undefined) {
+      this.stale = false
+      this.sending = { event: this.state(), at: 0 }
+    }
+    if (this.sending !== undefined) {
+      const block = this.sending.event.block(this.sending.at)
+      if (block !== undefined) {
+        this.sending = { event: this.sending.event, at: block.next }
+        return [block.bytes]
+      }
+      this.sending = undefined
+      return this.take()
+    }
+    this.waiting = []
+    this.waitingBytes = 0
+    return waiting
   }
 }
 
-/** The window of no length: each change by itself. */
-class Line {
-  private changes: Array<PresenceChange> = []
+/** The connection of a request, where there is a server of Node's. */
+export const socketOf = ({ source }: HttpServerRequest.HttpServerRequest): Socket | undefined =>
+  source instanceof IncomingMessage ? source.socket : undefined
 
-  add(change: PresenceChange): void {
-    this.changes.push(change)
-  }
-
-  take(): ReadonlyArray<PresenceChange> {
-    const changes = this.changes
-    this.changes = []
-    return changes
-  }
-}
-
-const utf8 = new TextEncoder()
-
-const comment = ": still here\n\n"
+const comment = Buffer.from(": still here\n\n")
 
 /** JSON has no line breaks, so an event has one line of data. */
-const encode = (change: PresenceChange): string =>
-  `id: ${change.epoch}.${change.version}\nevent: ${change._tag.toLowerCase()}\ndata: ${JSON.stringify(change)}\n\n`
+export const encode = (change: PresenceChange): Uint8Array =>
+  Buffer.from(
+    `id: ${change.epoch}.${change.version}\nevent: ${change._tag.toLowerCase()}\ndata: ${JSON.stringify(change)}\n\n`
+  )
 
 /** What an id stands for, if it is one. */
 export const resumeFrom = (

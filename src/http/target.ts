@@ -3,6 +3,8 @@
  * decodes some characters twice and some never, joins slashes, cuts at `;`, and answers 404 for a bad encoding.
  *
  * A topic is one path segment, percent-decoded once, so `room%2F1` is the topic `room/1` and `room%252F1` is `room%2F1`.
+ * Or it is the parameter `topic`, which nobody on the way decodes: some proxies make `room/1` of `room%2F1`. It names the
+ * topic alone, so with it `count` and `events` in the path are views, and without it they are topics like any other.
  */
 import type { Json } from "../Json.js"
 
@@ -12,23 +14,30 @@ export interface Target {
   readonly view: "list" | "count" | "events"
 }
 
-/** Why there is none: nothing stands there, or the encoding is broken. */
-export type NoTarget = "unknown" | "malformed"
+/** Why there is none: nothing stands there, the encoding is broken, or path and parameter both name a topic. */
+export type NoTarget = "unknown" | "malformed" | "twice"
 
 /** The parameters. */
 export type Query = { readonly [name: string]: Json }
 
-/** The target of a URL below a base path such as `/presence`. */
-export const target = (base: string, url: string): Target | NoTarget => {
+/** The target of a URL below a base path such as `/presence`. `named` is the topic that the query names. */
+export const target = (base: string, url: string, named?: Json | undefined): Target | NoTarget => {
   const [prefix, ...rest] = split(base, pathOf(url))
   if (prefix === undefined || decode(prefix) !== base) return "unknown"
   const [segment, view, ...more] = rest
-  if (segment === undefined || more.length > 0) return "unknown"
+  if (more.length > 0) return "unknown"
+  if (typeof named === "string") {
+    if (segment === undefined || (segment === "" && view === undefined)) return { topic: named, view: "list" }
+    return view === undefined && isView(segment) ? { topic: named, view: segment } : "twice"
+  }
+  if (segment === undefined) return "unknown"
   const topic = decode(segment)
   if (topic === undefined) return "malformed"
   if (view === undefined) return { topic, view: "list" }
-  return view === "count" || view === "events" ? { topic, view } : "unknown"
+  return isView(view) ? { topic, view } : "unknown"
 }
+
+const isView = (segment: string): segment is "count" | "events" => segment === "count" || segment === "events"
 
 /** The parameters of a URL as the payload of an `authorize`: texts, and `meta` read as JSON. A text says what is wrong. */
 export const query = (url: string): Query | string => {

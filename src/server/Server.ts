@@ -39,9 +39,10 @@ export const layer = (
 ): Layer.Layer<HttpServer.HttpServer, HttpServerError.ServeError | PresenceUnavailable> => {
   const { allowedOrigins, diffInterval, idleTimeout, leaveDelay, secret } = settings
   const { http, socket } = Option.match(secret, { onNone: () => everybody, onSome: Tokens.make })
-  const sockets = { authorize: socket, allowedOrigins, diffInterval, leaveDelay, drain, limits: { idleTimeout } }
+  const common = { allowedOrigins, diffInterval, leaveDelay, limits: { idleTimeout } }
+  const sockets = { ...common, authorize: socket, drain }
   const routes = Layer.mergeAll(
-    PresenceHttp.layerRouter({ authorize: http, allowedOrigins, diffInterval, leaveDelay }),
+    PresenceHttp.layerRouter({ ...common, authorize: http }),
     PresenceSocket.layerRouter({ ...sockets, protocol: "phoenix" }),
     PresenceSocket.layerRouter({ ...sockets, protocol: "supabase" }),
     Layer.scopedDiscard(own)
@@ -95,13 +96,20 @@ const own = Effect.gen(function* () {
   )
   yield* get(
     "/metrics",
-    Effect.map(metrics.text, (text) => HttpServerResponse.text(text, { contentType: metrics.CONTENT_TYPE }))
+    Effect.map(metrics.text, (text) =>
+      HttpServerResponse.text(text, { contentType: metrics.CONTENT_TYPE, headers: NOSNIFF })
+    )
   )
   yield* router.add("*", "/*", Effect.succeed(json({ error: "there is nothing here" }, 404)))
 })
 
+const NOSNIFF = { "x-content-type-options": "nosniff" }
+
 const json = (body: unknown, status: number, headers: Record<string, string> = {}) =>
-  HttpServerResponse.unsafeJson(body, { status, headers: { "cache-control": "no-store", ...headers } })
+  HttpServerResponse.unsafeJson(body, {
+    status,
+    headers: { "cache-control": "no-store", ...NOSNIFF, ...headers }
+  })
 
 /** Lets go of all connections, in a bounded time. Real time, whatever the clock of the program. */
 const close = (server: NodeServer): Effect.Effect<void> =>

@@ -147,7 +147,8 @@ Settings, from the environment:
   PRESENCE_TTL              how long a connection lives without a sign of life, if nothing else
                             ends it (30 seconds)
   PRESENCE_DIFF_INTERVAL    changes within this time travel as one (50 millis)
-  PRESENCE_IDLE_TIMEOUT     how long a socket may be silent before it is closed (60 seconds)
+  PRESENCE_IDLE_TIMEOUT     how long a client may show no life: a silent socket is closed, and who
+                            joined by an event stream has to come back meanwhile (60 seconds)
   PRESENCE_LEAVE_DELAY      how long somebody stays after their connection has ended, so that who
                             comes back, here or on another replica, causes no leave and join
                             (0 seconds)

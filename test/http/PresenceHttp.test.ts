@@ -73,6 +73,55 @@ describe("GET {path}/:topic", () => {
     })
   )
 
+  it.scopedLive("takes the topic from a parameter too, whatever a proxy does with %2F in a path", () =>
+    Effect.gen(function* () {
+      const { port, presence } = yield* serve()
+      for (const topic of ["a/b", "count", "a b", "é+"]) yield* presence.track(topic, topic)
+      for (const [named, topic] of [
+        ["a%2Fb", "a/b"],
+        ["a/b", "a/b"],
+        ["count", "count"],
+        ["a+b", "a b"],
+        ["%C3%A9%2B", "é+"]
+      ]) {
+        const members = [{ key: topic, metas: [{}] }]
+        for (const path of ["/presence", "/presence/"]) {
+          expect([named, (yield* ask(port, `${path}?topic=${named}`)).json]).toEqual([named, members])
+        }
+        const counted = yield* ask(port, `/presence/count?x=1&topic=${named}`)
+        expect(counted.json).toEqual({ keys: 1, connections: 1 })
+        const { next, close } = yield* follow(port, `/presence/events?topic=${named}`)
+        expect(yield* next).toMatchObject({ event: "snapshot", data: { topic, connections: [{ key: topic }] } })
+        yield* close
+        expect((yield* ask(port, `/presence?topic=${named}`, { method: "HEAD" })).status).toBe(200)
+      }
+      // Without the parameter these are topics.
+      expect((yield* ask(port, "/presence/count")).json).toEqual([{ key: "count", metas: [{}] }])
+      expect((yield* ask(port, "/presence/events")).json).toEqual([])
+      for (const path of ["/room?topic=a", "/room/count?topic=a", "/count/count?topic=a", "/events/events?topic=a"]) {
+        const { status, json } = yield* ask(port, `/presence${path}`)
+        expect([path, status, json]).toEqual([
+          path,
+          400,
+          { error: "the path and the parameter topic both name a topic" }
+        ])
+      }
+      for (const path of ["?topic=", "?topic=%FF", "/count?topic=", `?topic=${"x".repeat(256)}`, "?topic=a&topic=b"]) {
+        expect([path, (yield* ask(port, `/presence${path}`)).status]).toEqual([path, 400])
+      }
+      expect((yield* ask(port, "/presence?topic=a", { method: "POST" })).status).toBe(405)
+    })
+  )
+
+  it.scopedLive("says of its JSON, refusals too, that it is nothing else", () =>
+    Effect.gen(function* () {
+      const { port } = yield* serve()
+      for (const path of ["/presence/room", "/presence/room/count", "/presence/%", "/presence/a/b/c"]) {
+        expect([path, (yield* ask(port, path)).headers["x-content-type-options"]]).toEqual([path, "nosniff"])
+      }
+    })
+  )
+
   it.scopedLive("answers 400 for a bad encoding and for an invalid topic", () =>
     Effect.gen(function* () {
       const { port } = yield* serve()
@@ -426,11 +475,45 @@ describe("origins", () => {
           const { status, headers } = yield* ask(port, "/presence/room/events?key=evil", asked)
           expect([origin, status]).toEqual([origin, 403])
           expect(headers["access-control-allow-origin"]).toBeUndefined()
-          expect(headers.vary).toBe("origin")
+          expect(headers["access-control-allow-credentials"]).toBeUndefined()
+          expect(headers.vary).toContain("origin")
         }
       }
       expect(yield* presence.count("room")).toEqual({ keys: 0, connections: 0 })
       expect((yield* ask(port, "/presence/room")).headers["access-control-allow-origin"]).toBeUndefined()
+    })
+  )
+
+  it.scopedLive("grants pages of the list credentials and the request headers they ask for", () =>
+    Effect.gen(function* () {
+      const origin = "https://app.example"
+      const { port } = yield* serve({ allowedOrigins: [origin] })
+      const wanted = "apikey,authorization,cache-control,last-event-id"
+      for (const path of ["/presence/room", "/presence/room/events", "/presence?topic=a", "/presence"]) {
+        const { status, headers } = yield* ask(
+          port,
+          path,
+          from(origin, { ...preflight, headers: { ...preflight.headers, "access-control-request-headers": wanted } })
+        )
+        expect([path, status, headers["access-control-allow-headers"]]).toEqual([path, 204, wanted])
+        expect(headers["access-control-allow-credentials"]).toBe("true")
+        expect(headers.vary).toBe("origin, access-control-request-headers")
+      }
+      const events = yield* follow(port, "/presence/room/events", { origin })
+      expect(events.headers["access-control-allow-credentials"]).toBe("true")
+      expect(events.headers["access-control-allow-origin"]).toBe(origin)
+      expect((yield* ask(port, "/presence/room")).headers["access-control-allow-credentials"]).toBeUndefined()
+    })
+  )
+
+  it.scopedLive("grants no credentials where nobody has named the origins", () =>
+    Effect.gen(function* () {
+      const { port } = yield* serve()
+      for (const asked of [{}, preflight]) {
+        const { headers } = yield* ask(port, "/presence/room", from("http://localhost:5173", asked))
+        expect(headers["access-control-allow-origin"]).toBe("http://localhost:5173")
+        expect(headers["access-control-allow-credentials"]).toBeUndefined()
+      }
     })
   )
 

@@ -37,8 +37,9 @@ describe("PresenceHttp without a server of Node's", () => {
       const response = yield* ask("/presence/room/events?key=me", { "x-token": "a" })
       expect(response.headers.get("content-type")).toBe("text/event-stream")
       const reader = response.body?.getReader()
-      const first = yield* Effect.promise(async () => new TextDecoder().decode((await reader?.read())?.value))
-      expect(first).toMatch(/^id: \S+\nevent: snapshot\ndata: \{/)
+      const next = Effect.promise(async () => new TextDecoder().decode((await reader?.read())?.value))
+      expect(yield* next).toBe("retry: 1000\n\n")
+      expect(yield* next).toMatch(/^id: \S+\nevent: snapshot\ndata: \{/)
       expect(yield* presence.list("room")).toEqual([{ key: "alice", metas: [{}] }])
       yield* Effect.promise(async () => reader?.cancel())
       yield* presence.changes("room").pipe(

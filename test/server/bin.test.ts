@@ -34,6 +34,9 @@ describe("the ready server", () => {
       yield* follow(port, "/presence/lobby/events?key=alice&meta=%7B%22a%22%3A1%7D")
       expect((yield* ask(port, "/presence/lobby")).json).toEqual([{ key: "alice", metas: [{ a: 1 }] }])
       expect((yield* ask(port, "/presence/lobby/count")).json).toEqual({ keys: 1, connections: 1 })
+      for (const path of ["/health", "/metrics", "/nothing"]) {
+        expect([path, (yield* ask(port, path)).headers["x-content-type-options"]]).toEqual([path, "nosniff"])
+      }
       const health = yield* ask(port, "/health")
       expect([health.status, health.json]).toEqual([
         200,

@@ -21,12 +21,20 @@ export interface Ask {
   readonly headers?: Record<string, string>
 }
 
+export interface Served {
+  readonly port: number
+  readonly presence: Presence.Service
+  /** How many the server has. */
+  readonly connections: Effect.Effect<number>
+}
+
 /** The routes over an in-process presence, until the scope closes. */
 export const serve = (
   options: Partial<PresenceHttp.Options> = {},
   presence: Layer.Layer<Presence> = Presence.layer()
-): Effect.Effect<{ readonly port: number; readonly presence: Presence.Service }, never, Scope.Scope> =>
-  Layer.build(
+): Effect.Effect<Served, never, Scope.Scope> => {
+  const server = Http.createServer({ maxHeaderSize: 65_536 })
+  return Layer.build(
     HttpLayerRouter.serve(Routes.layerRouter({ authorize: Authorize.allowAll, ...options }), {
       disableLogger: true,
       disableListenLog: true
@@ -34,7 +42,7 @@ export const serve = (
       Layer.provideMerge(
         Layer.merge(
           presence,
-          NodeHttpServer.layerServer(() => Http.createServer({ maxHeaderSize: 65_536 }), { host: "127.0.0.1", port: 0 })
+          NodeHttpServer.layerServer(() => server, { host: "127.0.0.1", port: 0 })
         )
       ),
       Layer.orDie
@@ -42,9 +50,16 @@ export const serve = (
   ).pipe(
     Effect.map((context) => {
       const { address } = Context.get(context, HttpServer.HttpServer)
-      return { port: address._tag === "TcpAddress" ? address.port : 0, presence: Context.get(context, Presence) }
+      return {
+        port: address._tag === "TcpAddress" ? address.port : 0,
+        presence: Context.get(context, Presence),
+        connections: Effect.async<number>((resume) => {
+          server.getConnections((_, count) => resume(Effect.succeed(count)))
+        })
+      }
     })
   )
+}
 
 /** One request, without a connection that is kept. */
 export const ask = (port: number, path: string, { method = "GET", headers = {} }: Ask = {}): Effect.Effect<Answer> =>
@@ -87,6 +102,7 @@ export interface Following {
   readonly next: Effect.Effect<Heard | Over>
   /** Stops reading from the socket, so that it fills. */
   readonly pause: Effect.Effect<void>
+  readonly resume: Effect.Effect<void>
   readonly close: Effect.Effect<void>
 }
 
@@ -144,6 +160,7 @@ export const follow = (
           else wake = take
         }),
         pause: Effect.sync(() => void response.pause()),
+        resume: Effect.sync(() => void response.resume()),
         close: Effect.sync(() => void request.destroy())
       }
     })

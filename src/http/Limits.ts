@@ -1,0 +1,39 @@
+/**
+ * What a client of the HTTP routes may take up, as options.
+ *
+ * @since 0.2.0
+ */
+import { Duration } from "effect"
+
+/**
+ * What a client may do, each with its default.
+ *
+ * @since 0.2.0
+ * @category models
+ */
+export interface Limits {
+  /** Event streams that may be open at once, over all topics. Default 10,000; one more is answered 503. */
+  readonly streams?: number | undefined
+  /** Bytes of events that wait for one stream, over which it is sent the state instead. Default 1 MiB. */
+  readonly unsentBytes?: number | undefined
+  /** How long a client may read nothing of what is written to it before it is cut off. Default 30 seconds. */
+  readonly unsentFor?: Duration.DurationInput | undefined
+  /**
+   * How long somebody stays who joined and shows no life, beside the leave delay. Default 60 seconds. A response cannot
+   * show any, so one that joins is ended after half to three quarters of it, and who comes back within a quarter of it
+   * has never been away.
+   */
+  readonly idleTimeout?: Duration.DurationInput | undefined
+}
+
+/**
+ * The limits with their defaults, durations in milliseconds.
+ *
+ * @internal
+ */
+export const decode = (limits: Limits = {}) => ({
+  streams: limits.streams ?? 10_000,
+  unsentBytes: limits.unsentBytes ?? 1_048_576,
+  unsentFor: Duration.toMillis(limits.unsentFor ?? "30 seconds"),
+  idleTimeout: Duration.toMillis(limits.idleTimeout ?? "60 seconds")
+})

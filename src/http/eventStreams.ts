@@ -1,0 +1,128 @@
+/**
+ * The open event streams of a route layer, bounded in number. A comment every 15 s keeps proxies from closing those on
+ * which nothing happens. They end together at shutdown, one by itself when what was granted to it expires.
+ */
+import type { HttpServerRequest } from "@effect/platform"
+import { Clock, Data, Duration, Effect, type Scope } from "effect"
+import { inTurns, nextTurn } from "../internal/leases/turns.js"
+import type { PresenceUnavailable } from "../PresenceError.js"
+import { EventStream, type StreamOptions } from "./eventStream.js"
+import { type Position, StreamedTopic, type TopicOptions } from "./streamedTopic.js"
+
+const KEEP_ALIVE = Duration.seconds(15)
+
+/** Milliseconds of the real clock. */
+const TURN = 3
+
+const DAY = 86_400_000
+
+/** No more streams may be open. */
+export class TooManyStreams extends Data.TaggedError("TooManyStreams")<{ readonly max: number }> {
+  override get message(): string {
+    return `${this.max} event streams are open, and no more are allowed`
+  }
+}
+
+export interface Wanted {
+  readonly request: HttpServerRequest.HttpServerRequest
+  readonly topic: string
+  /** Where the client stands, if it knows. */
+  readonly since: Position | undefined
+  /** When it ends by itself, in milliseconds since the epoch. */
+  readonly expires: number | undefined
+  readonly retry: number | undefined
+}
+
+export class EventStreams {
+  private readonly topics = new Map<string, StreamedTopic>()
+  private readonly streams = new Set<EventStream>()
+  private ended = false
+  /**
+   * Responses begin one after the other, as many in a turn of the event loop as a few milliseconds take: thousands may
+   * come at once, after a restart. They end at once, so that who comes back finds the lease that lingers.
+   */
+  private readonly turn: Effect.Effect<void>
+
+  constructor(private readonly options: TopicOptions & Omit<StreamOptions, "retry"> & { readonly streams: number }) {
+    let until = 0
+    const turn = Effect.suspend(() =>
+      performance.now() < until
+        ? Effect.void
+        : Effect.map(nextTurn, () => {
+            until = performance.now() + TURN
+          })
+    )
+    this.turn = Effect.unsafeMakeSemaphore(1).withPermits(1)(turn)
+  }
+
+  /** Opens one until the scope closes. It stands where the client does, or at the state as it was last told. */
+  open({
+    request,
+    topic,
+    since,
+    expires,
+    retry
+  }: Wanted): Effect.Effect<EventStream, PresenceUnavailable | TooManyStreams, Scope.Scope> {
+    return Effect.gen(this, function* () {
+      yield* this.turn
+      const { stream, on } = yield* Effect.acquireRelease(
+        Effect.suspend(() => {
+          const { streams: max } = this.options
+          if (this.streams.size >= max) return Effect.fail(new TooManyStreams({ max }))
+          const stream = new EventStream(request, { ...this.options, retry })
+          const on = this.topic(topic)
+          this.streams.add(stream)
+          on.add(stream)
+          return Effect.succeed({ stream, on })
+        }),
+        ({ stream, on }) =>
+          Effect.sync(() => {
+            this.streams.delete(stream)
+            on.delete(stream)
+          })
+      )
+      yield* on.begin(stream, since)
+      if (this.ended) stream.end()
+      const over = Effect.sync(() => stream.end())
+      if (expires !== undefined) yield* Effect.forkScoped(at(expires, over))
+      return stream
+    })
+  }
+
+  /** Keeps the responses alive for as long as it runs. */
+  readonly keepingAlive: Effect.Effect<never> = Effect.suspend(() => this.each((stream) => stream.keepAlive())).pipe(
+    Effect.delay(KEEP_ALIVE),
+    Effect.forever
+  )
+
+  /** Ends them all, and each that comes later. */
+  readonly end: Effect.Effect<void> = Effect.suspend(() => {
+    this.ended = true
+    return this.each((stream) => stream.end())
+  })
+
+  private each(f: (stream: EventStream) => void): Effect.Effect<void> {
+    const streams = this.streams.values()
+    return inTurns(
+      Effect.sync(() => {
+        const { value, done } = streams.next()
+        if (value !== undefined) f(value)
+        return done !== true
+      })
+    )
+  }
+
+  private topic(name: string): StreamedTopic {
+    const known = this.topics.get(name)
+    if (known !== undefined) return known
+    const topic = new StreamedTopic(name, this.options, () => this.topics.delete(name))
+    this.topics.set(name, topic)
+    return topic
+  }
+}
+
+/** At a time by the clock on the wall, however far away: a timer of more than 24 days never goes off. */
+const at = (time: number, then: Effect.Effect<void>): Effect.Effect<void> =>
+  Effect.flatMap(Clock.currentTimeMillis, (now) =>
+    now >= time ? then : Effect.zipRight(Effect.sleep(Math.min(time - now, DAY)), at(time, then))
+  )
