@@ -102,7 +102,7 @@ export class FlowControl<Order> {
     this.measure()
     // One that is full has a time of its own.
     if (this.ended || this.fullSince !== undefined) return
-    if (this.now() - this.heardAt >= this.limits.idleTimeout) this.close(1000, "silent for too long")
+    if (this.now() - this.heardAt >= this.limits.idleTimeout) this.close(1001, "silent for too long")
   }
 
   // Out
