@@ -154,12 +154,16 @@ export const layerRouter = <R = never, R2 = never>(
       const upgrade = makeUpgrade(limits.frameBytes)
       const leaveDelay = Duration.decode(options.leaveDelay ?? 0)
       const terms = { ttl: Duration.infinity, leaveDelay }
-      const now = () => clock.unsafeCurrentTimeMillis()
+      /** Milliseconds since the epoch, for the end of a grant. */
+      const date = () => clock.unsafeCurrentTimeMillis()
+      const start = clock.unsafeCurrentTimeNanos()
+      /** Milliseconds since the start. They never go back, and no clock that is set makes them jump. */
+      const now = () => Number(clock.unsafeCurrentTimeNanos() - start) / 1e6
 
       const shared = {
         rules: { ...limits, protocol, makeKey: () => crypto.randomUUID() },
         load: { busy: 0 },
-        now,
+        date,
         topics: new Topics({
           protocol,
           presence,
@@ -189,7 +193,12 @@ export const layerRouter = <R = never, R2 = never>(
         ...shared,
         authorize: (topic, payload) =>
           options.authorize({ on: "join", request, topic, payload: payload as JsonObject }).pipe(
-            Effect.map((grant) => ({ _tag: "Granted" as const, ...grant })),
+            Effect.map((grant) =>
+              // Whoever was let in with it would be put out at once, and join again at once, for ever.
+              grant.expires !== undefined && grant.expires <= date()
+                ? { _tag: "Refused" as const, reason: "unauthorized" }
+                : { _tag: "Granted" as const, ...grant }
+            ),
             Effect.catchAll(({ reason }) => Effect.succeed({ _tag: "Refused" as const, reason }))
           ),
         onMessage:

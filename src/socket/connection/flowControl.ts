@@ -48,7 +48,7 @@ export class FlowControl<Order> {
     private readonly ws: WebSocket,
     raw: Socket,
     private readonly limits: FlowLimits,
-    /** Milliseconds. */
+    /** Milliseconds since some moment, which never go back. */
     private readonly now: () => number,
     /** Called when a full socket has drained. */
     private readonly onDrain: () => void
