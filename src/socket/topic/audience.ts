@@ -6,15 +6,19 @@
  * window reaches them with the others. A socket that holds too much unsent gets nothing; once it has drained it is sent
  * the state again.
  */
+
+import { MAX_DEPTH } from "../../internal/input/json.js"
 import type { PresenceChange } from "../../PresenceChange.js"
 import {
   encodeBroadcast,
   encodeText,
   encodeUserBroadcast,
+  isDeeper,
   isRecord,
   type Ref,
   type Version
 } from "../protocol/codec.js"
+import { isReserved } from "../protocol/session.js"
 import { StateJson } from "../protocol/stateJson.js"
 
 /** Bytes of a frame, ready to be written to any number of sockets. */
@@ -126,7 +130,10 @@ export const pack = (origin: string, { event, payload, inner }: RelayedMessage):
     ? `${origin}{"event":${JSON.stringify(event)},"payload":${payload}}`
     : origin + JSON.stringify({ event, bytes: Buffer.from(payload).toString("base64"), inner })
 
-/** The message, unless it is one's own or none at all. */
+/**
+ * The message, unless it is one's own, none at all, or one that no client could have sent: whoever may only publish
+ * speaks for the server no more than they do.
+ */
 export const unpack = (origin: string, packed: string): RelayedMessage | undefined => {
   if (packed.startsWith(origin)) return undefined
   let parsed: unknown
@@ -137,7 +144,9 @@ export const unpack = (origin: string, packed: string): RelayedMessage | undefin
   }
   if (!isRecord(parsed)) return undefined
   const { event, payload, bytes, inner } = parsed
-  if (typeof event !== "string") return undefined
+  if (typeof event !== "string" || isReserved(event)) return undefined
+  // What is nested too deep can be read but not written again.
+  if (isDeeper(payload, MAX_DEPTH + 1)) return undefined
   if (isRecord(payload)) return { event, payload: JSON.stringify(payload) }
   if (typeof bytes !== "string") return undefined
   return { event, payload: Buffer.from(bytes, "base64"), inner: typeof inner === "string" ? inner : undefined }
