@@ -39,6 +39,7 @@ import { FlowControl } from "./connection/flowControl.js"
 import { makeUpgrade, type Open, Sockets } from "./connection/upgrade.js"
 import { decode, type Limits } from "./Limits.js"
 import { parseVersion, type Version } from "./protocol/codec.js"
+import type { Channel } from "./protocol/sessionStep.js"
 import { Topics } from "./topic/topics.js"
 
 /**
@@ -97,7 +98,10 @@ export interface Options<R = never, R2 = never> {
   readonly allowedOrigins?: ReadonlyArray<string> | undefined
   /** Changes within this time travel as one diff. Default 50 milliseconds; 0: each by itself. */
   readonly diffInterval?: Duration.DurationInput | undefined
-  /** How long one who was tracked stays after the socket has ended, so that a reconnect is no leave. Default 0. */
+  /**
+   * How long one who was tracked stays after the socket has ended, so that a reconnect is no leave. Default 0, which it
+   * always is under a key that the server made up for a Supabase client that named none: nobody can come back under it.
+   */
   readonly leaveDelay?: Duration.DurationInput | undefined
   readonly limits?: Limits | undefined
   /** The time over which open sockets are told to come back when the layer closes. Default 3 seconds. */
@@ -154,6 +158,8 @@ export const layerRouter = <R = never, R2 = never>(
       const upgrade = makeUpgrade(limits.frameBytes)
       const leaveDelay = Duration.decode(options.leaveDelay ?? 0)
       const terms = { ttl: Duration.infinity, leaveDelay }
+      // Nobody can come back under a key that was made here.
+      const passing = { ttl: Duration.infinity }
       /** Milliseconds since the epoch, for the end of a grant. */
       const date = () => clock.unsafeCurrentTimeMillis()
       const start = clock.unsafeCurrentTimeNanos()
@@ -172,7 +178,8 @@ export const layerRouter = <R = never, R2 = never>(
           stopping: () => sockets.stopping,
           run: yield* FiberSet.makeRuntime<never, void, never>()
         }),
-        track: (topic: string, key: string, meta: unknown) => presence.track(topic, key, meta, terms)
+        track: ({ topic, madeUp }: Channel, key: string, meta: unknown) =>
+          presence.track(topic, key, meta, madeUp ? passing : terms)
       }
 
       const sockets: Sockets = yield* Effect.acquireRelease(

@@ -43,7 +43,7 @@ export interface SocketHost<R> {
   /** Milliseconds since the epoch. */
   readonly date: () => number
   readonly topics: Topics
-  readonly track: (topic: string, key: string, meta: unknown) => Effect.Effect<Lease, TrackError, Scope.Scope>
+  readonly track: (channel: Channel, key: string, meta: unknown) => Effect.Effect<Lease, TrackError, Scope.Scope>
   readonly authorize: (topic: string, payload: Payload) => Effect.Effect<Permission, never, R>
   readonly onMessage: ((message: Asked) => Effect.Effect<ApplicationReply, never, R>) | undefined
 }
@@ -225,8 +225,9 @@ export class SocketConnection<R> {
     }
   }
 
-  private track({ topic, wire, joinRef }: Channel, key: string, meta: unknown): Effect.Effect<Outcome> {
-    return this.host.track(topic, key, meta).pipe(
+  private track(channel: Channel, key: string, meta: unknown): Effect.Effect<Outcome> {
+    const { wire, joinRef } = channel
+    return this.host.track(channel, key, meta).pipe(
       Scope.extend(this.scope),
       Effect.flatMap((lease) => {
         const old = this.leases.get(wire)
@@ -272,6 +273,10 @@ class ChannelMember implements Member {
 
   get joinRef(): Ref {
     return this.channel.joinRef
+  }
+
+  get watches(): boolean {
+    return this.channel.watches
   }
 
   get open(): boolean {

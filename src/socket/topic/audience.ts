@@ -31,6 +31,8 @@ export interface Frame {
 export interface Recipient {
   readonly version: Version
   readonly joinRef: Ref
+  /** Whether it is told who is here, or only sent messages. */
+  readonly watches: boolean
   /** Whether it can take more now. */
   readonly open: boolean
   /** Set when it missed something: it needs the state again. */
@@ -64,7 +66,7 @@ export class Audience<L extends Recipient = Recipient> {
 
   /** Sends the state, as soon as there is one. */
   greet(recipient: L): void {
-    if (this.stateJson === undefined) return
+    if (this.stateJson === undefined || !recipient.watches) return
     recipient.stale = !recipient.open
     if (recipient.open) {
       recipient.write(text(recipient.version, recipient.joinRef, this.wire, "presence_state", this.stateJson.state))
@@ -83,6 +85,7 @@ export class Audience<L extends Recipient = Recipient> {
     if (payload === undefined) return
     const encode = each((version) => text(version, null, this.wire, "presence_diff", payload))
     for (const recipient of this.recipients) {
+      if (!recipient.watches) continue
       if (recipient.open && !recipient.stale) write(recipient, encode)
       else recipient.stale = true
     }

@@ -69,6 +69,7 @@ const sorted = (lines: ReadonlyArray<string>): ReadonlyArray<string> => [...line
 
 /** A listener whose frames go to the list that Phoenix's own client keeps. */
 class Client implements Recipient {
+  readonly watches = true
   open = true
   stale = false
   readonly frames: Array<Frame> = []
