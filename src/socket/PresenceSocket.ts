@@ -36,7 +36,8 @@ import * as origins from "../web/origins.js"
 import { guardRouter, wantsUpgrade } from "../web/upgrades.js"
 import { type Order, SocketConnection, type SocketHost } from "./connection/connection.js"
 import { FlowControl } from "./connection/flowControl.js"
-import { makeUpgrade, type Open, Sockets } from "./connection/upgrade.js"
+import { type Open, OpenSockets } from "./connection/openSockets.js"
+import { makeUpgrade } from "./connection/upgrade.js"
 import { decode, type Limits } from "./Limits.js"
 import { parseVersion, type Version } from "./protocol/codec.js"
 import type { Channel } from "./protocol/sessionStep.js"
@@ -182,10 +183,10 @@ export const layerRouter = <R = never, R2 = never>(
           presence.track(topic, key, meta, madeUp ? passing : terms)
       }
 
-      const sockets: Sockets = yield* Effect.acquireRelease(
+      const sockets: OpenSockets = yield* Effect.acquireRelease(
         Effect.map(
           Effect.runtime<never>(),
-          (runtime) => new Sockets(Duration.decode(options.drain ?? "3 seconds"), Runtime.runFork(runtime))
+          (runtime) => new OpenSockets(Duration.decode(options.drain ?? "3 seconds"), Runtime.runFork(runtime))
         ),
         (sockets) => sockets.end
       )
@@ -283,9 +284,12 @@ export const layerRouter = <R = never, R2 = never>(
           )
         })
 
-      yield* router.add("GET", `${base}/websocket` as HttpLayerRouter.PathInput, (request) => {
+      yield* router.add("*", `${base}/websocket` as HttpLayerRouter.PathInput, (request) => {
         const incoming = request.source
-        if (!(incoming instanceof IncomingMessage) || !wantsUpgrade(incoming)) {
+        if (request.method !== "GET" && request.method !== "HEAD") {
+          return Effect.succeed(refuse(405, `the method ${request.method} is not allowed, only GET`, { allow: "GET" }))
+        }
+        if (request.method === "HEAD" || !(incoming instanceof IncomingMessage) || !wantsUpgrade(incoming)) {
           return Effect.succeed(refuse(426, "here is a WebSocket", { connection: "upgrade", upgrade: "websocket" }))
         }
         return answer(request, incoming)
