@@ -13,6 +13,12 @@
  * - **A client that goes away**, however it does, ends its leases: at once, or after `leaveDelay`.
  * - **A hostile one** costs others nothing: what it may send, keep unread, and how fast, is bounded (`limits`).
  * - **The backend is away**: joins are refused and channels fail; clients try again by themselves.
+ * - **Refused at connect**: a browser does not tell its page why an upgrade failed. So when `authorize` refuses one, with
+ *   a bad or expired token say, the socket opens all the same: each join is answered with the error `{ reason }`, and
+ *   after 2 seconds it is closed with 4401 or 4403 (4000 and the status of `Unauthorized`) and the reason, cut to 123
+ *   bytes. Clients then connect anew, with fresh parameters. It joins nothing, sends 100 messages a second of 64 KiB at
+ *   the most, and a route holds 1,000 of them; who is refused beyond gets the bare status. A foreign origin is 403 and
+ *   no socket, and so is a `vsn` that is not spoken here.
  * - **An upgrade that is none**: every upgraded request that the router serves, to whatever route, also a program's own,
  *   has an error listener on its socket from the first moment, and is destroyed a second after an answer that is no
  *   WebSocket: no client's reset ends the process, none that stays half-open holds a descriptor.
@@ -31,6 +37,7 @@ import { Cause, Duration, Effect, Exit, Fiber, FiberSet, Layer, Option, Runtime,
 import { Channels } from "../Channels.js"
 import type { Json } from "../Json.js"
 import { Presence } from "../Presence.js"
+import type { Unauthorized } from "../PresenceError.js"
 import type { Authorize } from "../web/Authorize.js"
 import * as origins from "../web/origins.js"
 import { guardRouter, wantsUpgrade } from "../web/upgrades.js"
@@ -157,6 +164,7 @@ export const layerRouter = <R = never, R2 = never>(
       const base = (options.path ?? (protocol === "phoenix" ? "/socket" : "/realtime/v1")).replace(/\/+$/, "")
       const limits = decode(options.limits ?? {})
       const upgrade = makeUpgrade(limits.frameBytes)
+      const refused = { upgrade: makeUpgrade(Math.min(limits.frameBytes, REFUSED_BYTES)), open: 0 }
       const leaveDelay = Duration.decode(options.leaveDelay ?? 0)
       const terms = { ttl: Duration.infinity, leaveDelay }
       // Nobody can come back under a key that was made here.
@@ -197,10 +205,11 @@ export const layerRouter = <R = never, R2 = never>(
         Effect.forkScoped
       )
 
-      const hostOf = (request: Request): SocketHost<R | R2> => ({
+      const hostOf = (request: Request, refusal: Unauthorized | undefined): SocketHost<R | R2> => ({
         ...shared,
-        authorize: (topic, payload) =>
-          options.authorize({ on: "join", request, topic, payload: payload as JsonObject }).pipe(
+        authorize: (topic, payload) => {
+          if (refusal !== undefined) return Effect.succeed({ _tag: "Refused" as const, reason: refusal.reason })
+          return options.authorize({ on: "join", request, topic, payload: payload as JsonObject }).pipe(
             Effect.map((grant) =>
               // Whoever was let in with it would be put out at once, and join again at once, for ever.
               grant.expires !== undefined && grant.expires <= date()
@@ -208,7 +217,8 @@ export const layerRouter = <R = never, R2 = never>(
                 : { _tag: "Granted" as const, ...grant }
             ),
             Effect.catchAll(({ reason }) => Effect.succeed({ _tag: "Refused" as const, reason }))
-          ),
+          )
+        },
         onMessage:
           options.onMessage &&
           (({ channel, event, payload }) =>
@@ -224,19 +234,31 @@ export const layerRouter = <R = never, R2 = never>(
             ))
       })
 
-      /** From here on the request is a socket. The route's effect lives as long as it does. */
-      const serve = (request: Request, incoming: IncomingMessage, version: Version) =>
+      /**
+       * From here on the request is a socket. The route's effect lives as long as it does. With a refusal it is there
+       * to say why.
+       */
+      const serve = (request: Request, incoming: IncomingMessage, version: Version, refusal?: Unauthorized) =>
         Effect.uninterruptibleMask((restore) =>
           Effect.gen(function* () {
             const scope = yield* Scope.make()
             // Asked again: authorize may have taken its time.
             if (sockets.stopping) return stopping
-            const ws = upgrade(incoming)
+            const ws = refusal === undefined ? upgrade(incoming) : refused.upgrade(incoming)
             if (typeof ws === "string") return refuse(400, ws)
-            const flow: FlowControl<Order> = new FlowControl(ws, incoming.socket, limits, now, () =>
-              connection.catchUp()
+            const flow: FlowControl<Order> = new FlowControl(
+              ws,
+              incoming.socket,
+              refusal === undefined ? limits : { ...limits, rate: REFUSED_RATE },
+              now,
+              () => connection.catchUp()
             )
-            const connection: SocketConnection<R | R2> = new SocketConnection(flow, version, scope, hostOf(request))
+            const connection: SocketConnection<R | R2> = new SocketConnection(
+              flow,
+              version,
+              scope,
+              hostOf(request, refusal)
+            )
             const socket: Open = {
               close: (code, reason) => flow.close(code, reason),
               tick: () => {
@@ -256,7 +278,14 @@ export const layerRouter = <R = never, R2 = never>(
               Effect.annotateLogs({ package: "effect-presence", fiber: "socket" }),
               Effect.fork
             )
-            yield* Effect.exit(restore(flow.ending.await))
+            const over =
+              refusal === undefined
+                ? flow.ending.await
+                : Effect.sleep(REFUSED_FOR).pipe(
+                    Effect.zipRight(Effect.sync(() => flow.close(4_000 + refusal.status, refusal.reason))),
+                    Effect.raceFirst(flow.ending.await)
+                  )
+            yield* Effect.exit(restore(over))
             // Interrupted, though the client is still there: the server stops.
             if (!flow.isEnding && !incoming.socket.destroyed) sockets.stop()
             yield* flow.ending.await
@@ -267,6 +296,17 @@ export const layerRouter = <R = never, R2 = never>(
             sockets.delete(socket)
             return HttpServerResponse.empty()
           })
+        )
+
+      const explain = (request: Request, incoming: IncomingMessage, version: Version, refusal: Unauthorized) =>
+        Effect.suspend(() =>
+          refused.open >= REFUSED_MOST
+            ? Effect.succeed(refuse(refusal.status, refusal.reason))
+            : Effect.acquireUseRelease(
+                Effect.sync(() => refused.open++),
+                () => serve(request, incoming, version, refusal),
+                () => Effect.sync(() => refused.open--)
+              )
         )
 
       const answer = (request: Request, incoming: IncomingMessage) =>
@@ -280,7 +320,7 @@ export const layerRouter = <R = never, R2 = never>(
           if (version === undefined) return Effect.succeed(refuse(403, "vsn must be 1.0.0 or 2.x"))
           return options.authorize({ on: "connect", request, topic: undefined, payload }).pipe(
             Effect.flatMap(() => serve(request, incoming, version)),
-            Effect.catchTag("Unauthorized", ({ status, reason }) => Effect.succeed(refuse(status, reason)))
+            Effect.catchTag("Unauthorized", (refusal) => explain(request, incoming, version, refusal))
           )
         })
 
@@ -297,6 +337,14 @@ export const layerRouter = <R = never, R2 = never>(
       yield* guardRouter(router)
     })
   )
+
+/** How long a socket stays that was refused: joins that come meanwhile are told why. */
+const REFUSED_FOR = Duration.seconds(2)
+
+/** How many a route has of them at once, and what each may send. */
+const REFUSED_MOST = 1_000
+const REFUSED_BYTES = 65_536
+const REFUSED_RATE = { perSecond: 100, burst: 100 }
 
 type Request = HttpServerRequest.HttpServerRequest
 type JsonObject = { readonly [name: string]: Json }

@@ -483,7 +483,7 @@ describe("connecting", () => {
     })
   )
 
-  it.scopedLive("authorize is asked at the upgrade, with the parameters, and answers 401 or 403", () =>
+  it.scopedLive("authorize is asked at the upgrade, with the parameters, and who is refused is told why", () =>
     Effect.gen(function* () {
       const attempts: Array<unknown> = []
       const { url } = yield* makeServer({
@@ -494,8 +494,8 @@ describe("connecting", () => {
             : Effect.fail(new Unauthorized({ status: payload.token === "bad" ? 403 : 401, reason: "no" }))
         }
       })
-      expect(yield* Effect.flip(connect(phoenixUrl(url)))).toBe(401)
-      expect(yield* Effect.flip(connect(phoenixUrl(url, "vsn=2.0.0&token=bad")))).toBe(403)
+      expect(yield* (yield* connect(phoenixUrl(url))).end).toEqual({ code: 4401, reason: "no" })
+      expect(yield* (yield* connect(phoenixUrl(url, "vsn=2.0.0&token=bad"))).end).toEqual({ code: 4403, reason: "no" })
       yield* connect(phoenixUrl(url, "vsn=2.0.0&token=good"), { headers: { "x-test": "yes" } })
       expect(attempts).toEqual([
         ["connect", undefined, undefined, undefined],

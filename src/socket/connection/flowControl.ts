@@ -19,6 +19,10 @@ import * as pace from "./rateLimit.js"
 const LINE_LENGTH = 16
 const LINE_BYTES = 65_536
 
+/** What a close frame holds of a reason, whole characters only: longer ones are cut. */
+const farewell = new Uint8Array(123)
+const encoder = new TextEncoder()
+
 /** What came from the client, or an order from inside for the same line. */
 export type Input<Order> =
   | { readonly _tag: "Text" | "Binary" | "Ping" | "Pong"; readonly data: Buffer }
@@ -83,7 +87,8 @@ export class FlowControl<Order> {
     this.end()
     // A client that is not read could not be heard to close either.
     this.ws.resume()
-    this.ws.close(code, reason)
+    const { written } = encoder.encodeInto(reason, farewell)
+    this.ws.close(code, Buffer.from(farewell.subarray(0, written)))
   }
 
   private cut(): void {
