@@ -38,7 +38,10 @@ export const layer = (
   drain: Duration.DurationInput = "3 seconds"
 ): Layer.Layer<HttpServer.HttpServer, HttpServerError.ServeError | PresenceUnavailable> => {
   const { allowedOrigins, diffInterval, idleTimeout, leaveDelay, secret } = settings
-  const { http, socket } = Option.match(secret, { onNone: () => everybody, onSome: Tokens.make })
+  const { http, socket } = Option.match(secret, {
+    onNone: () => everybody,
+    onSome: (secret) => Tokens.make(secret, settings.clockTolerance)
+  })
   const common = { allowedOrigins, diffInterval, leaveDelay, limits: { idleTimeout } }
   const sockets = { ...common, authorize: socket, drain }
   const routes = Layer.mergeAll(

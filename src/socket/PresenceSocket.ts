@@ -91,7 +91,8 @@ export interface Options<R = never, R2 = never> {
   /** The application's own events. `Option.none()`: not one of them, so it goes to the topic's other members. */
   readonly onMessage?: ((message: Message) => Effect.Effect<Option.Option<Reply>, never, R2>) | undefined
   /**
-   * The origins whose pages may connect, each whole: `https://example.com`. Without a list those of this machine, on
+   * The origins whose pages may connect, each whole: `https://example.com`, `capacitor://localhost`, or all
+   * subdomains, `https://*.example.com`; an entry that can match nothing is a defect. Without a list those of this machine, on
    * any port, and, when the server listens beyond loopback, those of the host that a request names.
    */
   readonly allowedOrigins?: ReadonlyArray<string> | undefined
@@ -122,7 +123,7 @@ export interface Options<R = never, R2 = never> {
  *
  * HttpLayerRouter.serve(Routes).pipe(
  *   Layer.provide(PresenceLive),
- *   Layer.provide(NodeHttpServer.layer(createServer, { port: 4000 })),
+ *   Layer.provide(NodeHttpServer.layer(createServer, { port: 4000, host: "127.0.0.1" })),
  *   Layer.launch,
  *   NodeRuntime.runMain
  * )
@@ -258,7 +259,7 @@ export const layerRouter = <R = never, R2 = never>(
           const version = parseVersion(payload.vsn)
           if (sockets.stopping) return Effect.succeed(stopping)
           if (!isAllowed(request)) {
-            return Effect.succeed(refuse(403, `the origin ${request.headers.origin} is not allowed`))
+            return Effect.succeed(refuse(403, origins.whyNot(request)))
           }
           if (version === undefined) return Effect.succeed(refuse(403, "vsn must be 1.0.0 or 2.x"))
           return options.authorize({ on: "connect", request, topic: undefined, payload }).pipe(
