@@ -90,7 +90,7 @@ export const makeMembership = (
         onRefused: (theirs) => {
           refused = theirs
           wake()
-          log(Effect.logError(`other replicas live by other settings: ${theirs}, here ${times.shared}`))
+          log(Effect.logError(`other replicas divide topics otherwise: ${theirs}, here ${times.shared}`))
         },
         onReaped: (lost, connections) => {
           metrics.add(metrics.reaped, connections)
