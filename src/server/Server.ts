@@ -95,7 +95,7 @@ const own = Effect.gen(function* () {
   yield* get(page.client.path, Effect.succeed(page.client.script))
   yield* get(
     "/health",
-    Effect.map(presence.health, (health) => json(health, health.status === "ok" ? 200 : 503))
+    Effect.map(presence.health, (health) => json(health, health.status === "unavailable" ? 503 : 200))
   )
   yield* get(
     "/metrics",
