@@ -14,8 +14,9 @@
  * - **A hostile one** costs others nothing: what it may send, keep unread, and how fast, is bounded (`limits`).
  * - **The backend is away**: joins are refused and channels fail; clients try again by themselves.
  * - **An upgrade that is none**: every upgraded request that the router serves, to whatever route, also a program's own,
- *   has an error listener on its socket from the first moment, and is destroyed a second after an answer that is no
- *   WebSocket: no client's reset ends the process, none that stays half-open holds a descriptor.
+ *   has an error listener on its socket, and is destroyed a second after an answer that is no WebSocket: no client's reset
+ *   ends the process, none that stays half-open holds a descriptor. A middleware of your own that waits comes after these
+ *   routes, or the server has the listener: `server.on("connection", (socket) => socket.on("error", () => {}))`.
  * - **Shutdown**: no socket is let in, those that are open are told to come back (1012) one after the other within
  *   `drain`, and the layer waits for them. Their leases end with them.
  *

@@ -289,7 +289,8 @@ describe.skipIf(redisIsOff())("the scripts, on a real server", () => {
     await beat("claim", "dead")
     await beat("claim", "r")
     // As if both had beaten by a clock that was an hour ahead.
-    for (const replica of ["dead", "r"]) await port.command("ZADD", [keys.leases, Date.now() + LEASE + 3_600_000, replica])
+    for (const replica of ["dead", "r"])
+      await port.command("ZADD", [keys.leases, Date.now() + LEASE + 3_600_000, replica])
     expect(await beat("beat", "r")).toMatchObject({ status: "OK", late: [] })
     for (const replica of ["dead", "r"]) {
       const deadline = Number(await port.command("ZSCORE", [keys.leases, replica]))
