@@ -33,7 +33,7 @@ export interface Limits {
   readonly unsentBytesMax?: number | undefined
   /** How long it may have that much unsent before it is cut off. Default 30 seconds. */
   readonly unsentFor?: Duration.DurationInput | undefined
-  /** How long a socket may be silent. Default 60 seconds; then it is closed with 1000. */
+  /** How long a socket may be silent. Default 60 seconds; then it is closed with 1001, so that it comes back. */
   readonly idleTimeout?: Duration.DurationInput | undefined
 }
 

@@ -37,9 +37,11 @@ import * as origins from "../web/origins.js"
 import { guardRouter, wantsUpgrade } from "../web/upgrades.js"
 import { type Order, SocketConnection, type SocketHost } from "./connection/connection.js"
 import { FlowControl } from "./connection/flowControl.js"
-import { makeUpgrade, type Open, Sockets } from "./connection/upgrade.js"
+import { type Open, OpenSockets } from "./connection/openSockets.js"
+import { makeUpgrade } from "./connection/upgrade.js"
 import { decode, type Limits } from "./Limits.js"
 import { parseVersion, type Version } from "./protocol/codec.js"
+import type { Channel } from "./protocol/sessionStep.js"
 import { Topics } from "./topic/topics.js"
 
 /**
@@ -99,7 +101,10 @@ export interface Options<R = never, R2 = never> {
   readonly allowedOrigins?: ReadonlyArray<string> | undefined
   /** Changes within this time travel as one diff. Default 50 milliseconds; 0: each by itself. */
   readonly diffInterval?: Duration.DurationInput | undefined
-  /** How long one who was tracked stays after the socket has ended, so that a reconnect is no leave. Default 0. */
+  /**
+   * How long one who was tracked stays after the socket has ended, so that a reconnect is no leave. Default 0, which it
+   * always is under a key that the server made up for a Supabase client that named none: nobody can come back under it.
+   */
   readonly leaveDelay?: Duration.DurationInput | undefined
   readonly limits?: Limits | undefined
   /** The time over which open sockets are told to come back when the layer closes. Default 3 seconds. */
@@ -156,12 +161,18 @@ export const layerRouter = <R = never, R2 = never>(
       const upgrade = makeUpgrade(limits.frameBytes)
       const leaveDelay = Duration.decode(options.leaveDelay ?? 0)
       const terms = { ttl: Duration.infinity, leaveDelay }
-      const now = () => clock.unsafeCurrentTimeMillis()
+      // Nobody can come back under a key that was made here.
+      const passing = { ttl: Duration.infinity }
+      /** Milliseconds since the epoch, for the end of a grant. */
+      const date = () => clock.unsafeCurrentTimeMillis()
+      const start = clock.unsafeCurrentTimeNanos()
+      /** Milliseconds since the start. They never go back, and no clock that is set makes them jump. */
+      const now = () => Number(clock.unsafeCurrentTimeNanos() - start) / 1e6
 
       const shared = {
         rules: { ...limits, protocol, makeKey: () => crypto.randomUUID() },
         load: { busy: 0 },
-        now,
+        date,
         topics: new Topics({
           protocol,
           presence,
@@ -170,13 +181,14 @@ export const layerRouter = <R = never, R2 = never>(
           stopping: () => sockets.stopping,
           run: yield* FiberSet.makeRuntime<never, void, never>()
         }),
-        track: (topic: string, key: string, meta: unknown) => presence.track(topic, key, meta, terms)
+        track: ({ topic, madeUp }: Channel, key: string, meta: unknown) =>
+          presence.track(topic, key, meta, madeUp ? passing : terms)
       }
 
-      const sockets: Sockets = yield* Effect.acquireRelease(
+      const sockets: OpenSockets = yield* Effect.acquireRelease(
         Effect.map(
           Effect.runtime<never>(),
-          (runtime) => new Sockets(Duration.decode(options.drain ?? "3 seconds"), Runtime.runFork(runtime))
+          (runtime) => new OpenSockets(Duration.decode(options.drain ?? "3 seconds"), Runtime.runFork(runtime))
         ),
         (sockets) => sockets.end
       )
@@ -191,7 +203,12 @@ export const layerRouter = <R = never, R2 = never>(
         ...shared,
         authorize: (topic, payload) =>
           options.authorize({ on: "join", request, topic, payload: payload as JsonObject }).pipe(
-            Effect.map((grant) => ({ _tag: "Granted" as const, ...grant })),
+            Effect.map((grant) =>
+              // Whoever was let in with it would be put out at once, and join again at once, for ever.
+              grant.expires !== undefined && grant.expires <= date()
+                ? { _tag: "Refused" as const, reason: "unauthorized" }
+                : { _tag: "Granted" as const, ...grant }
+            ),
             Effect.catchAll(({ reason }) => Effect.succeed({ _tag: "Refused" as const, reason }))
           ),
         onMessage:
@@ -269,9 +286,12 @@ export const layerRouter = <R = never, R2 = never>(
           )
         })
 
-      yield* router.add("GET", `${base}/websocket` as HttpLayerRouter.PathInput, (request) => {
+      yield* router.add("*", `${base}/websocket` as HttpLayerRouter.PathInput, (request) => {
         const incoming = request.source
-        if (!(incoming instanceof IncomingMessage) || !wantsUpgrade(incoming)) {
+        if (request.method !== "GET" && request.method !== "HEAD") {
+          return Effect.succeed(refuse(405, `the method ${request.method} is not allowed, only GET`, { allow: "GET" }))
+        }
+        if (request.method === "HEAD" || !(incoming instanceof IncomingMessage) || !wantsUpgrade(incoming)) {
           return Effect.succeed(refuse(426, "here is a WebSocket", { connection: "upgrade", upgrade: "websocket" }))
         }
         return answer(request, incoming)

@@ -46,8 +46,10 @@ export interface Grant {
   /** Whether pushes over the socket may replace the meta. Default true. */
   readonly clientMeta?: boolean | undefined
   /**
-   * When the grant ends, in milliseconds since the epoch. Then the channel is closed, unless an `access_token` push
-   * brought a later end, and over HTTP the stream of events. Default never.
+   * When the grant ends, in milliseconds since the epoch. Then the channel ends with `phx_error`, unless an
+   * `access_token` push brought a later end: its client joins again by itself, at once and with the newer token if its
+   * parameters bring one; a grant that has ended already refuses the join with `unauthorized`, and the client tries
+   * again with its own back-off. Over HTTP the stream of events ends. Default never.
    */
   readonly expires?: number | undefined
 }

@@ -151,7 +151,7 @@ it.scopedLive("unknown kinds of binary frames and cut-off ones are ignored", () 
 describe("silence", () => {
   const limits = { idleTimeout: "300 millis" } as const
 
-  it.scopedLive("closes the socket with 1000 and ends its leases; heartbeats and pings keep it open", () =>
+  it.scopedLive("closes the socket with 1001 and ends its leases; heartbeats and pings keep it open", () =>
     Effect.gen(function* () {
       const server = yield* makeServer({ limits })
       const silent = yield* joined(server, { key: "silent" })
@@ -161,7 +161,7 @@ describe("silence", () => {
         beating.say(null, "2", "phoenix", "heartbeat", {})
         pinging.ws.ping()
       }).pipe(Effect.zipRight(Effect.sleep(50)), Effect.forever, Effect.fork)
-      expect((yield* silent.end).code).toBe(1000)
+      expect((yield* silent.end).code).toBe(1001)
       yield* isGone(server, "silent")
       expect((yield* server.presence.list("room")).map(({ key }) => key)).toEqual(["beating", "pinging"])
       expect([beating.closed, pinging.closed]).toEqual([undefined, undefined])
@@ -191,7 +191,7 @@ describe("silence", () => {
       const drip = setInterval(() => client.ws.send("1,", { fin: false }), 20)
       const { code } = yield* client.end
       clearInterval(drip)
-      expect(code).toBe(1000)
+      expect(code).toBe(1001)
     })
   )
 })

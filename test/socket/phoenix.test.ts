@@ -532,6 +532,75 @@ describe("connecting", () => {
     })
   )
 
+  it.scopedLive("who offers other subprotocols gets in with the first of them, and a token is not sent back", () =>
+    Effect.gen(function* () {
+      const { url } = yield* makeServer()
+      const token = "base64url.bearer.phx.c2VjcmV0"
+      for (const [protocols, answered] of [
+        [["foo", "bar"], "foo"],
+        [["graphql-transport-ws"], "graphql-transport-ws"],
+        [["foo", "phoenix"], "phoenix"],
+        [[token, "foo"], "foo"],
+        [[token, "phoenix"], "phoenix"]
+      ] as const) {
+        const client = yield* connect(phoenixUrl(url), { protocols })
+        expect(client.ws.protocol).toBe(answered)
+        client.say("1", "1", "room", "phx_join", {})
+        expect(yield* client.reply("1")).toEqual({ status: "ok", response: {} })
+      }
+    })
+  )
+
+  it.scopedLive("JSON in a binary frame is answered, whatever the version", () =>
+    Effect.gen(function* () {
+      const { url } = yield* makeServer()
+      const old = yield* connect(phoenixUrl(url, "vsn=1.0.0"))
+      old.ws.send(Buffer.from(`{"topic":"room","event":"phx_join","payload":{},"ref":"1","join_ref":"1"}`))
+      const object = yield* old.until(() => (old.frames as ReadonlyArray<unknown>)[0])
+      expect(object).toMatchObject({ topic: "room", event: "phx_reply", ref: "1", payload: { status: "ok" } })
+      const list = yield* connect(phoenixUrl(url))
+      list.ws.send(Buffer.from(`["1","1","room","phx_join",{}]`))
+      expect(yield* list.reply("1")).toEqual({ status: "ok", response: {} })
+      const none = yield* connect(phoenixUrl(url, "vsn=1.0.0"))
+      none.ws.send(Buffer.from([0, 1, 2]))
+      expect(yield* none.end).toEqual({ code: 1007, reason: "no JSON" })
+    })
+  )
+
+  it.scopedLive("HEAD is 426 as GET is, any other method 405 with what is allowed, both as JSON", () =>
+    Effect.gen(function* () {
+      const { url } = yield* makeServer()
+      const http = url.replace("ws:", "http:")
+      for (const path of ["/socket/websocket", "/realtime/v1/websocket?vsn=2.0.0"]) {
+        for (const [method, status, allow] of [
+          ["GET", 426, null],
+          ["HEAD", 426, null],
+          ["OPTIONS", 405, "GET"],
+          ["POST", 405, "GET"],
+          ["DELETE", 405, "GET"]
+        ] as const) {
+          const response = yield* Effect.promise(() => fetch(`${http}${path}`, { method }))
+          expect([method, response.status, response.headers.get("allow")]).toEqual([method, status, allow])
+          const body = yield* Effect.promise(() => response.text())
+          if (method === "HEAD") expect(body).toBe("")
+          else
+            expect(JSON.parse(body)).toEqual({ error: expect.stringContaining(status === 405 ? method : "WebSocket") })
+        }
+      }
+    })
+  )
+
+  it.scopedLive("no query makes the server fail", () =>
+    Effect.gen(function* () {
+      const { url } = yield* makeServer()
+      for (const query of ["%", "%E0%A4%A", "a=%&b=%ff&&&=&=x", "__proto__=1&constructor=2", "?", "a[b]=1&a=2&a=3"]) {
+        const client = yield* connect(phoenixUrl(url, `vsn=2.0.0&${query}`))
+        client.say(null, "1", "phoenix", "heartbeat", {})
+        expect(yield* client.reply("1")).toEqual({ status: "ok", response: {} })
+      }
+    })
+  )
+
   it.scopedLive("what is no WebSocket gets 426, an unknown path 404, a broken handshake 400", () =>
     Effect.gen(function* () {
       const { url } = yield* makeServer()

@@ -9,6 +9,7 @@ import {
 } from "@supabase/realtime-js"
 import { Effect, type Scope } from "effect"
 import { WebSocket } from "ws"
+import { nextTurn } from "../../src/internal/leases/turns.js"
 import { Unauthorized } from "../../src/PresenceError.js"
 import { connect, supabaseUrl } from "./support/client.js"
 import { join, phoenixSocket } from "./support/phoenix.js"
@@ -17,14 +18,18 @@ import { makeServer, type TestServer } from "./support/server.js"
 // Real sockets, on machines that may be busy.
 vi.setConfig({ testTimeout: 20_000 })
 
-const makeClient = (url: string, vsn = "2.0.0"): Effect.Effect<RealtimeClient, never, Scope.Scope> =>
+const makeClient = (
+  url: string,
+  vsn = "2.0.0",
+  transport = WebSocket
+): Effect.Effect<RealtimeClient, never, Scope.Scope> =>
   Effect.acquireRelease(
     Effect.sync(
       () =>
         new RealtimeClient(`${url}/realtime/v1`, {
           params: { apikey: "key" },
           // The client's type of a transport leaves out what `ws` calls its events.
-          transport: WebSocket as unknown as WebSocketLikeConstructor,
+          transport: transport as unknown as WebSocketLikeConstructor,
           vsn,
           // It asks over HTTP only when told to; a test that made it do so must not pass by accident.
           fetch: () => Promise.reject(new Error("no HTTP here"))
@@ -240,6 +245,114 @@ it.scopedLive("the frames: join, track, and a topic without the prefix", () =>
       ["2", "4", "room1", "phx_reply", { status: "error", response: { reason: "unmatched topic" } }]
     ])
     expect(client.frames[1]).toEqual(["1", null, "realtime:room1", "presence_state", {}])
+  })
+)
+
+const joining = (presence: unknown) => ({ config: { presence } })
+
+it.scopedLive(
+  "a key that is null, empty or missing is made up; nobody comes back under it, so no leave delay holds",
+  () =>
+    Effect.gen(function* () {
+      const server = yield* makeServer({ leaveDelay: "1 hour" })
+      const named = yield* connect(supabaseUrl(server.url))
+      named.say("1", "1", "realtime:room", "phx_join", joining({ key: "alice" }))
+      named.say("1", "2", "realtime:room", "presence", { type: "presence", event: "track", payload: {} })
+      yield* named.reply("2")
+      for (const presence of [{ key: null }, { key: "" }, {}, undefined]) {
+        const client = yield* connect(supabaseUrl(server.url))
+        client.say("1", "1", "realtime:room", "phx_join", joining(presence))
+        client.say("1", "2", "realtime:room", "presence", { type: "presence", event: "track", payload: { a: 1 } })
+        expect(yield* client.reply("1")).toEqual({ status: "ok", response: { postgres_changes: [] } })
+        expect(yield* client.reply("2")).toEqual({ status: "ok", response: {} })
+        expect(yield* presenceKeys(server, "room")).toHaveLength(2)
+        client.ws.terminate()
+        while ((yield* presenceKeys(server, "room")).length > 1) yield* nextTurn
+      }
+      named.ws.terminate()
+      yield* connect(supabaseUrl(server.url))
+      expect(yield* presenceKeys(server, "room")).toEqual(["alice"])
+    })
+)
+
+it.scopedLive("a key that authorize grants to one who names none is theirs, and the leave delay holds for it", () =>
+  Effect.gen(function* () {
+    const server = yield* makeServer({ leaveDelay: "1 hour", authorize: () => Effect.succeed({ key: "alice" }) })
+    const client = yield* connect(supabaseUrl(server.url))
+    client.say("1", "1", "realtime:room", "phx_join", joining({ key: "" }))
+    client.say("1", "2", "realtime:room", "presence", { type: "presence", event: "track", payload: {} })
+    yield* client.reply("2")
+    client.ws.terminate()
+    while ((yield* server.channels.stats).topics.has("socket:room")) yield* nextTurn
+    yield* nextTurn
+    expect(yield* presenceKeys(server, "room")).toEqual(["alice"])
+  })
+)
+
+it.scopedLive(
+  "one who says presence is not enabled is sent messages, and neither state nor diffs; a rejoin may say yes",
+  () =>
+    Effect.gen(function* () {
+      const server = yield* makeServer()
+      const client = yield* connect(supabaseUrl(server.url))
+      client.say("1", "1", "realtime:room", "phx_join", joining({ key: "alice", enabled: false }))
+      client.say("1", "2", "realtime:room", "presence", { type: "presence", event: "track", payload: {} })
+      yield* client.reply("2")
+      const other = yield* connect(supabaseUrl(server.url))
+      other.say("1", "1", "realtime:room", "phx_join", joining({ key: "bob", enabled: true }))
+      other.say("1", "2", "realtime:room", "presence", { type: "presence", event: "track", payload: {} })
+      yield* other.until(() =>
+        other.frames.some(
+          ({ 3: event, 4: { joins } }) => event === "presence_diff" && Object.hasOwn(Object(joins), "bob")
+        )
+      )
+      other.say("1", "3", "realtime:room", "broadcast", { type: "broadcast", event: "hi", payload: {} })
+      yield* client.heard("broadcast")
+      expect(client.frames.filter(([, , , event]) => event.startsWith("presence"))).toEqual([])
+      client.say("2", "5", "realtime:room", "phx_join", joining({ key: "alice", enabled: true }))
+      expect((yield* client.heard("presence_state"))[0]).toBe("2")
+      // Who is not told is put out all the same.
+      client.say("3", "6", "realtime:room", "phx_join", joining({ key: "alice", enabled: false }))
+      client.say("3", "7", "realtime:room", "presence", { type: "presence", event: "track", payload: {} })
+      yield* client.reply("7")
+      yield* server.presence.evict("room", "alice")
+      yield* client.until(() =>
+        client.frames.some(([joinRef, ref, , event]) => joinRef === "3" && ref === null && event === "phx_close")
+      )
+    })
+)
+
+it.scopedLive("realtime-js is told nothing of presence while nobody listens, and everything once somebody does", () =>
+  Effect.gen(function* () {
+    const server = yield* makeServer()
+    const heard: Array<string> = []
+    class Overheard extends WebSocket {
+      constructor(url: string, protocols?: string | Array<string>) {
+        super(url, protocols)
+        this.on("message", (data) => {
+          const event = /"(presence_(?:state|diff))"/.exec(String(data))?.[1]
+          if (event !== undefined) heard.push(event)
+        })
+      }
+    }
+    const client = yield* makeClient(server.url, "2.0.0", Overheard as typeof WebSocket)
+    const channel = client.channel("room")
+    yield* Effect.async<void>((resume) => {
+      channel.subscribe((status) => status === "SUBSCRIBED" && resume(Effect.void))
+    })
+    const other = yield* connect(supabaseUrl(server.url))
+    other.say("1", "1", "realtime:room", "phx_join", joining({ key: "bob" }))
+    other.say("1", "2", "realtime:room", "presence", { type: "presence", event: "track", payload: {} })
+    yield* Effect.async<void>((resume) => {
+      channel.on(REALTIME_LISTEN_TYPES.BROADCAST, { event: "hi" }, () => resume(Effect.void))
+      other.say("1", "4", "realtime:room", "broadcast", { type: "broadcast", event: "hi", payload: {} })
+    })
+    expect(heard).toEqual([])
+    // This client takes listeners for presence only before it subscribes.
+    yield* Effect.promise(() => client.removeChannel(channel))
+    const { sees } = yield* subscribe(client, "room")
+    yield* sees("bob:{}")
+    expect(heard).toContain("presence_state")
   })
 )
 

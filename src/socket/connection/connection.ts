@@ -41,9 +41,9 @@ export interface SocketHost<R> {
   /** How many sockets have more to do than fits into a turn. */
   readonly load: { busy: number }
   /** Milliseconds since the epoch. */
-  readonly now: () => number
+  readonly date: () => number
   readonly topics: Topics
-  readonly track: (topic: string, key: string, meta: unknown) => Effect.Effect<Lease, TrackError, Scope.Scope>
+  readonly track: (channel: Channel, key: string, meta: unknown) => Effect.Effect<Lease, TrackError, Scope.Scope>
   readonly authorize: (topic: string, payload: Payload) => Effect.Effect<Permission, never, R>
   readonly onMessage: ((message: Asked) => Effect.Effect<ApplicationReply, never, R>) | undefined
 }
@@ -112,7 +112,10 @@ export class SocketConnection<R> {
     for (const member of this.members.values()) member.catchUp()
   }
 
-  /** Ends channels whose grant has ended. To be called now and then. */
+  /**
+   * Fails channels whose grant has ended: their clients join again, with a newer token if they
+   * have one. To be called now and then.
+   */
   expire(): void {
     for (const channel of this.state.channels.values()) {
       if (!this.isExpired(channel) || this.expired.has(channel)) continue
@@ -122,7 +125,7 @@ export class SocketConnection<R> {
   }
 
   private isExpired({ expires }: Channel): boolean {
-    return expires !== undefined && expires <= this.host.now()
+    return expires !== undefined && expires <= this.host.date()
   }
 
   /** What is left to do, if it could not be done at once. */
@@ -145,7 +148,7 @@ export class SocketConnection<R> {
       // What came before in the line may have brought a newer token.
       const channel = this.state.channels.get(wire)
       return channel !== undefined && this.isExpired(channel)
-        ? this.perform(session.end(this.state, wire, joinRef, "phx_close"))
+        ? this.perform(session.end(this.state, wire, joinRef, "phx_error"))
         : undefined
     }
     if (end !== "if evicted") return this.perform(session.end(this.state, wire, joinRef, end))
@@ -222,8 +225,9 @@ export class SocketConnection<R> {
     }
   }
 
-  private track({ topic, wire, joinRef }: Channel, key: string, meta: unknown): Effect.Effect<Outcome> {
-    return this.host.track(topic, key, meta).pipe(
+  private track(channel: Channel, key: string, meta: unknown): Effect.Effect<Outcome> {
+    const { wire, joinRef } = channel
+    return this.host.track(channel, key, meta).pipe(
       Scope.extend(this.scope),
       Effect.flatMap((lease) => {
         const old = this.leases.get(wire)
@@ -269,6 +273,10 @@ class ChannelMember implements Member {
 
   get joinRef(): Ref {
     return this.channel.joinRef
+  }
+
+  get watches(): boolean {
+    return this.channel.watches
   }
 
   get open(): boolean {

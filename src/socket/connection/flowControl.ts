@@ -48,7 +48,7 @@ export class FlowControl<Order> {
     private readonly ws: WebSocket,
     raw: Socket,
     private readonly limits: FlowLimits,
-    /** Milliseconds. */
+    /** Milliseconds since some moment, which never go back. */
     private readonly now: () => number,
     /** Called when a full socket has drained. */
     private readonly onDrain: () => void
@@ -102,7 +102,7 @@ export class FlowControl<Order> {
     this.measure()
     // One that is full has a time of its own.
     if (this.ended || this.fullSince !== undefined) return
-    if (this.now() - this.heardAt >= this.limits.idleTimeout) this.close(1000, "silent for too long")
+    if (this.now() - this.heardAt >= this.limits.idleTimeout) this.close(1001, "silent for too long")
   }
 
   // Out

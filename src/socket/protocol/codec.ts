@@ -36,8 +36,18 @@ export const parseVersion = (vsn: string | null | undefined): Version | undefine
   vsn === undefined || vsn === null || vsn === "1.0.0" ? 1 : /^2\.\d+\.\d+$/.test(vsn) ? 2 : undefined
 
 /** A text frame is a string, a binary frame its bytes. */
-export const decode = (version: Version, frame: string | Uint8Array): Decoded =>
-  typeof frame === "string" ? decodeText(version, frame) : version === 2 ? decodeBinary(frame) : UNKNOWN
+export const decode = (version: Version, frame: string | Uint8Array): Decoded => {
+  if (typeof frame === "string") return decodeText(version, frame)
+  // Some clients send JSON in binary frames. Version 1 has no other use for them; the kinds of version 2 are small.
+  const isText = version === 1 || frame[0] === OPENING_LIST || frame[0] === OPENING_OBJECT
+  if (!isText) return decodeBinary(frame)
+  const text = readText(frame)
+  return text === undefined ? malformed("invalid UTF-8") : decodeText(version, text)
+}
+
+/** `[` and `{` */
+const OPENING_LIST = 0x5b
+const OPENING_OBJECT = 0x7b
 
 const UNKNOWN: Decoded = { _tag: "Unknown" }
 

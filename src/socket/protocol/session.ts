@@ -116,6 +116,8 @@ const join = (rules: Rules, state: SessionState, message: ClientMessage, payload
         meta: clientMeta ? {} : meta,
         clientMeta,
         tracked: false,
+        madeUp: config.madeUp && answer.key === config.key,
+        watches: config.watches,
         asked: credentials(asked),
         expires: answer.expires,
         self: config.self,
@@ -182,7 +184,15 @@ const presence = (
         const meta = permission.meta === undefined ? {} : permission.meta
         const asked = { ...channel.asked, ...credentials(payload) }
         const kept = clientMeta ? {} : meta
-        const granted = { ...channel, key: permission.key, meta: kept, clientMeta, asked, expires: permission.expires }
+        const granted = {
+          ...channel,
+          key: permission.key,
+          madeUp: channel.madeUp && permission.key === channel.key,
+          meta: kept,
+          clientMeta,
+          asked,
+          expires: permission.expires
+        }
         return track(state, granted, message, clientMeta && given !== undefined ? given : meta)
       }
     })
@@ -293,18 +303,33 @@ const presenceTopic = (rules: Rules, wire: string): string | undefined => {
 
 interface Config {
   readonly key: unknown
+  readonly madeUp: boolean
+  readonly watches: boolean
   readonly self: boolean
   readonly ack: boolean
 }
 
-const plain = (payload: Payload): Config => ({ key: payload.key, self: false, ack: false })
+const plain = (payload: Payload): Config => ({
+  key: payload.key,
+  madeUp: false,
+  watches: true,
+  self: false,
+  ack: false
+})
 
 const readConfig = (payload: Payload, makeKey: () => string): Config => {
   const config = isRecord(payload.config) ? payload.config : {}
   const broadcast = isRecord(config.broadcast) ? config.broadcast : {}
   const presence = isRecord(config.presence) ? config.presence : {}
-  const key = presence.key === undefined || presence.key === "" ? makeKey() : presence.key
-  return { key, self: broadcast.self === true, ack: broadcast.ack === true }
+  // A page that is still loading its user says null.
+  const madeUp = presence.key === undefined || presence.key === null || presence.key === ""
+  return {
+    key: madeUp ? makeKey() : presence.key,
+    madeUp,
+    watches: presence.enabled !== false,
+    self: broadcast.self === true,
+    ack: broadcast.ack === true
+  }
 }
 
 /** What is wrong with a name that a client chose, if anything. */

@@ -17,6 +17,10 @@ export interface Channel {
   readonly meta: unknown
   readonly clientMeta: boolean
   readonly tracked: boolean
+  /** Whether the key is one that nobody can come back under, since it was made here. */
+  readonly madeUp: boolean
+  /** Whether they are told who is here: Supabase's client says no when nobody listens. */
+  readonly watches: boolean
   /** Who the client said it was, and by which token: what later questions to authorize begin with. */
   readonly asked: Payload
   /** When the grant ends, in milliseconds since the epoch; without it never. */

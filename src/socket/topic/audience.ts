@@ -6,15 +6,19 @@
  * window reaches them with the others. A socket that holds too much unsent gets nothing; once it has drained it is sent
  * the state again.
  */
+
+import { MAX_DEPTH } from "../../internal/input/json.js"
 import type { PresenceChange } from "../../PresenceChange.js"
 import {
   encodeBroadcast,
   encodeText,
   encodeUserBroadcast,
+  isDeeper,
   isRecord,
   type Ref,
   type Version
 } from "../protocol/codec.js"
+import { isReserved } from "../protocol/session.js"
 import { StateJson } from "../protocol/stateJson.js"
 
 /** Bytes of a frame, ready to be written to any number of sockets. */
@@ -27,6 +31,8 @@ export interface Frame {
 export interface Recipient {
   readonly version: Version
   readonly joinRef: Ref
+  /** Whether it is told who is here, or only sent messages. */
+  readonly watches: boolean
   /** Whether it can take more now. */
   readonly open: boolean
   /** Set when it missed something: it needs the state again. */
@@ -60,7 +66,7 @@ export class Audience<L extends Recipient = Recipient> {
 
   /** Sends the state, as soon as there is one. */
   greet(recipient: L): void {
-    if (this.stateJson === undefined) return
+    if (this.stateJson === undefined || !recipient.watches) return
     recipient.stale = !recipient.open
     if (recipient.open) {
       recipient.write(text(recipient.version, recipient.joinRef, this.wire, "presence_state", this.stateJson.state))
@@ -79,6 +85,7 @@ export class Audience<L extends Recipient = Recipient> {
     if (payload === undefined) return
     const encode = each((version) => text(version, null, this.wire, "presence_diff", payload))
     for (const recipient of this.recipients) {
+      if (!recipient.watches) continue
       if (recipient.open && !recipient.stale) write(recipient, encode)
       else recipient.stale = true
     }
@@ -126,7 +133,10 @@ export const pack = (origin: string, { event, payload, inner }: RelayedMessage):
     ? `${origin}{"event":${JSON.stringify(event)},"payload":${payload}}`
     : origin + JSON.stringify({ event, bytes: Buffer.from(payload).toString("base64"), inner })
 
-/** The message, unless it is one's own or none at all. */
+/**
+ * The message, unless it is one's own, none at all, or one that no client could have sent: whoever may only publish
+ * speaks for the server no more than they do.
+ */
 export const unpack = (origin: string, packed: string): RelayedMessage | undefined => {
   if (packed.startsWith(origin)) return undefined
   let parsed: unknown
@@ -137,7 +147,9 @@ export const unpack = (origin: string, packed: string): RelayedMessage | undefin
   }
   if (!isRecord(parsed)) return undefined
   const { event, payload, bytes, inner } = parsed
-  if (typeof event !== "string") return undefined
+  if (typeof event !== "string" || isReserved(event)) return undefined
+  // What is nested too deep can be read but not written again.
+  if (isDeeper(payload, MAX_DEPTH + 1)) return undefined
   if (isRecord(payload)) return { event, payload: JSON.stringify(payload) }
   if (typeof bytes !== "string") return undefined
   return { event, payload: Buffer.from(bytes, "base64"), inner: typeof inner === "string" ? inner : undefined }

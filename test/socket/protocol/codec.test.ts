@@ -184,7 +184,19 @@ describe("binary", () => {
     for (const kind of [1, 2, 4, 5, 255])
       expect(decode(2, Uint8Array.of(kind, 0, 0, 0, 0))).toEqual({ _tag: "Unknown" })
     expect(decode(2, Uint8Array.of(3, 0, 0, 0, 0, 0, 2))).toEqual({ _tag: "Unknown" })
-    expect(decode(1, whole)).toEqual({ _tag: "Unknown" })
+  })
+
+  it("text in a binary frame is read as text; version 1 has no other use for them", () => {
+    const bytes = (text: string) => new TextEncoder().encode(text)
+    const object = `{"topic":"t","event":"e","payload":{"ä":1},"ref":"2","join_ref":"1"}`
+    const list = `["1","2","t","e",{"ä":1}]`
+    const message = { joinRef: "1", ref: "2", topic: "t", event: "e", payload: { ä: 1 } }
+    expect(decode(1, bytes(object))).toEqual({ _tag: "Message", message })
+    expect(decode(2, bytes(list))).toEqual({ _tag: "Message", message })
+    expect(decode(1, Uint8Array.of(0, 1, 1, 1, 1))).toEqual({ _tag: "Malformed", reason: "no JSON" })
+    expect(decode(1, Uint8Array.of(0x7b, 255))).toEqual({ _tag: "Malformed", reason: "invalid UTF-8" })
+    expect(decode(2, bytes(object))).toEqual({ _tag: "Malformed", reason: "no list of five" })
+    expect(decode(2, Uint8Array.of(0x5b, 255))).toEqual({ _tag: "Malformed", reason: "invalid UTF-8" })
   })
 
   it("names in invalid UTF-8 and a JSON broadcast that is none are malformed", () => {

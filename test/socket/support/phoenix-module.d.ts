@@ -53,3 +53,11 @@ declare module "phoenix" {
     ping(callback: (rtt: number) => void): boolean
   }
 }
+
+/** Older versions, which come back less readily. */
+declare module "phoenix-1.6" {
+  export { Socket } from "phoenix"
+}
+declare module "phoenix-1.7" {
+  export { Socket } from "phoenix"
+}

@@ -3,6 +3,7 @@ import * as fc from "fast-check"
 import { Presence } from "phoenix"
 import type { Connection, Diff, Snapshot } from "../../../src/PresenceChange.js"
 import type { Version } from "../../../src/socket/protocol/codec.js"
+import { isReserved } from "../../../src/socket/protocol/session.js"
 import { StateJson } from "../../../src/socket/protocol/stateJson.js"
 import { Audience, type Frame, pack, type Recipient, unpack } from "../../../src/socket/topic/audience.js"
 import { NetDiff } from "../../../src/web/netDiff.js"
@@ -68,6 +69,7 @@ const sorted = (lines: ReadonlyArray<string>): ReadonlyArray<string> => [...line
 
 /** A listener whose frames go to the list that Phoenix's own client keeps. */
 class Client implements Recipient {
+  readonly watches = true
   open = true
   stale = false
   readonly frames: Array<Frame> = []
@@ -278,6 +280,10 @@ describe("messages for elsewhere", () => {
         const packed = pack("here-", message)
         expect(unpack("here-", packed)).toBeUndefined()
         const unpacked = unpack("there", packed)
+        if (isReserved(message.event)) {
+          expect(unpacked).toBeUndefined()
+          return
+        }
         expect(unpacked?.event).toBe(message.event)
         expect(unpacked?.inner).toBe("inner" in message ? message.inner : undefined)
         const { payload } = message
@@ -289,5 +295,27 @@ describe("messages for elsewhere", () => {
     for (const text of ["", "null", "[]", `{"event":5}`, `{"event":"e"}`, `{"event":"e","payload":[]}`]) {
       expect(unpack("here-", `there${text}`)).toBeUndefined()
     }
+  })
+
+  it("what only the server may say, and what nobody could have sent, is not taken from outside", () => {
+    const from = (event: string, rest: string) => unpack("here-", `there{"event":${JSON.stringify(event)},${rest}}`)
+    expect(from("hello", `"payload":{}`)).toEqual({ event: "hello", payload: "{}" })
+    for (const event of [
+      "phx_close",
+      "PHX_error",
+      "phx_reply",
+      "presence_state",
+      "presence_diff",
+      "system",
+      "postgres_changes",
+      "chan_reply_1",
+      "access_token",
+      "",
+      "x".repeat(256)
+    ]) {
+      expect(from(event, `"payload":{}`)).toBeUndefined()
+      expect(from(event, `"bytes":"AQ=="`)).toBeUndefined()
+    }
+    expect(from("hello", `"payload":{"a":${"[".repeat(100_000)}${"]".repeat(100_000)}}`)).toBeUndefined()
   })
 })

@@ -1,0 +1,70 @@
+/**
+ * The open sockets of a route, and how all are told to come back.
+ */
+import { Duration, Effect } from "effect"
+import type { FlowControl } from "./flowControl.js"
+
+/** Milliseconds between two groups of sockets that are told to come back. */
+const PULSE = 20
+
+/** What there is to do with an open socket. */
+export type Open = Pick<FlowControl<unknown>, "close" | "tick">
+
+export class OpenSockets {
+  private readonly open = new Set<Open>()
+  private stopped = false
+  private readonly empty = Effect.unsafeMakeLatch(true)
+
+  constructor(
+    private readonly drain: Duration.Duration,
+    /** Runs it beyond the end of the request that was first to hear of the end. */
+    private readonly run: (effect: Effect.Effect<void>) => void
+  ) {}
+
+  get stopping(): boolean {
+    return this.stopped
+  }
+
+  add(socket: Open): void {
+    this.open.add(socket)
+    this.empty.unsafeClose()
+  }
+
+  delete(socket: Open): void {
+    this.open.delete(socket)
+    if (this.open.size === 0) this.empty.unsafeOpen()
+  }
+
+  tick(): void {
+    for (const socket of this.open) socket.tick()
+  }
+
+  /** No more sockets, and those that are open are told to come back, one after the other. */
+  stop(): void {
+    if (this.stopped) return
+    this.stopped = true
+    this.run(this.draining)
+  }
+
+  /** The same, until all are closed. */
+  readonly end = Effect.suspend(() => {
+    this.stop()
+    return this.empty.await
+  })
+
+  private readonly draining = Effect.suspend(() => {
+    const flows = Array.from(this.open)
+    const pulses = Math.max(1, Math.min(flows.length, Math.floor(Duration.toMillis(this.drain) / PULSE)))
+    const group = Math.ceil(flows.length / pulses)
+    const pause = Effect.sleep(Duration.times(this.drain, 1 / pulses))
+    let at = 0
+    const pulse = Effect.sync(() => {
+      for (const flow of flows.slice(at, at + group)) flow.close(1012, "restart")
+      at += group
+    })
+    const rest: Effect.Effect<void> = Effect.suspend(() =>
+      at < flows.length ? Effect.zipRight(Effect.zipRight(pause, pulse), rest) : Effect.void
+    )
+    return Effect.zipRight(pulse, rest)
+  })
+}
