@@ -69,7 +69,8 @@ export interface Options<R = never> {
   /** Who may read and join. There is no default; `Authorize.allowAll` lets everybody. */
   readonly authorize: Authorize<R>
   /**
-   * The origins whose pages may use the routes, each whole: `https://example.com`. Without a list those of this
+   * The origins whose pages may use the routes, each whole: `https://example.com`, `capacitor://localhost`, or all
+   * subdomains, `https://*.example.com`; an entry that can match nothing is a defect. Without a list those of this
    * machine, on any port, and, when the server listens beyond loopback, those of the host that a request names.
    */
   readonly allowedOrigins?: ReadonlyArray<string> | undefined
@@ -95,7 +96,7 @@ export interface Options<R = never> {
  *
  * HttpLayerRouter.serve(Routes).pipe(
  *   Layer.provide(PresenceLive),
- *   Layer.provide(NodeHttpServer.layer(createServer, { port: 4000 })),
+ *   Layer.provide(NodeHttpServer.layer(createServer, { port: 4000, host: "127.0.0.1" })),
  *   Layer.launch,
  *   NodeRuntime.runMain
  * )
@@ -184,7 +185,7 @@ export const layerRouter = <R = never>(
       const forOrigins = <R>(request: Request, answered: Effect.Effect<Response, never, R>) => {
         const { origin } = request.headers
         const vary = varyOf(request)
-        if (!isAllowed(request)) return Effect.succeed(refuse(403, `the origin ${origin} is not allowed`, vary))
+        if (!isAllowed(request)) return Effect.succeed(refuse(403, origins.whyNot(request), vary))
         if (origin === undefined) return Effect.map(answered, HttpServerResponse.setHeaders(vary))
         const headers = { ...vary, ...credentials, "access-control-allow-origin": origin }
         return Effect.map(answered, HttpServerResponse.setHeaders(headers))

@@ -27,9 +27,12 @@ export interface PresenceRedisOptions extends Presence.Options {
    * number follows, `presence@3`, as Redis does not keep the channels of databases apart.
    */
   readonly prefix?: string | undefined
-  /** How long a replica that does not beat is still there. Default 15 seconds. The same on every replica. */
+  /** How long a replica that does not beat is still there. Default 15 seconds. Each replica lives by its own. */
   readonly lease?: Duration.DurationInput | undefined
-  /** How often a replica beats. Default 5 seconds. The same on every replica. */
+  /**
+   * How often a replica beats. Default 5 seconds. Each replica has its own; let it be shorter than the others' leases,
+   * since after a loss of data the others wait that long and a heartbeat for what this one writes again.
+   */
   readonly heartbeat?: Duration.DurationInput | undefined
   /** How long a call waits for Redis. Default 5 seconds. */
   readonly timeout?: Duration.DurationInput | undefined
@@ -47,7 +50,7 @@ export interface PresenceRedisOptions extends Presence.Options {
 
 /**
  * Presence and its channels over several replicas. It fails when Redis cannot be reached, is too old, or serves
- * replicas with other settings.
+ * replicas that divide topics otherwise.
  *
  * ```ts
  * import { Effect } from "effect"

@@ -67,3 +67,7 @@ export const dirty = Metric.gauge("presence_redis_dirty_connections", {
 export const leaseAge = Metric.gauge("presence_redis_lease_age_seconds", {
   description: "Time since the last heartbeat that Redis answered"
 })
+
+export const hears = Metric.gauge("presence_redis_hears", {
+  description: "1 while messages of other replicas can be subscribed to, 0 while they are polled for"
+})

@@ -137,7 +137,7 @@ export const make = (options: Options) =>
         if (isClosed() || !isUsable(topic)) return Effect.succeed(0)
         const others = Effect.tryPromise({
           try: () => membership.of(topic).evict(topic, key),
-          catch: () => membership.unavailable(`evicting from ${JSON.stringify(topic)}`)
+          catch: (cause) => membership.unavailable(`evicting from ${JSON.stringify(topic)}`, cause)
         })
         // Others' first: if Redis does not answer, nothing has happened.
         return Effect.zipWith(

@@ -38,7 +38,10 @@ export const layer = (
   drain: Duration.DurationInput = "3 seconds"
 ): Layer.Layer<HttpServer.HttpServer, HttpServerError.ServeError | PresenceUnavailable> => {
   const { allowedOrigins, diffInterval, idleTimeout, leaveDelay, secret } = settings
-  const { http, socket } = Option.match(secret, { onNone: () => everybody, onSome: Tokens.make })
+  const { http, socket } = Option.match(secret, {
+    onNone: () => everybody,
+    onSome: (secret) => Tokens.make(secret, settings.clockTolerance)
+  })
   const common = { allowedOrigins, diffInterval, leaveDelay, limits: { idleTimeout } }
   const sockets = { ...common, authorize: socket, drain }
   const routes = Layer.mergeAll(
@@ -92,7 +95,7 @@ const own = Effect.gen(function* () {
   yield* get(page.client.path, Effect.succeed(page.client.script))
   yield* get(
     "/health",
-    Effect.map(presence.health, (health) => json(health, health.status === "ok" ? 200 : 503))
+    Effect.map(presence.health, (health) => json(health, health.status === "unavailable" ? 503 : 200))
   )
   yield* get(
     "/metrics",

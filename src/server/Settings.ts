@@ -3,9 +3,9 @@
  *
  * An empty value is the same as none. Whatever is wrong is told in one line that names the setting and what it takes.
  */
-import { Config, ConfigError, ConfigProvider, Duration, Either, LogLevel, Option, type Redacted } from "effect"
+import { Config, ConfigError, ConfigProvider, Duration, Either, LogLevel, Option, Redacted } from "effect"
 import type { PresenceUnavailable } from "../PresenceError.js"
-import { isLoopback } from "../web/origins.js"
+import { isLoopback, refusal } from "../web/origins.js"
 
 export interface Settings {
   /** What to listen on. Beyond loopback only with a secret, or when everybody may get in. */
@@ -21,6 +21,8 @@ export interface Settings {
   readonly allowedOrigins: ReadonlyArray<string> | undefined
   /** What tokens are signed with. Without one everybody gets in. */
   readonly secret: Option.Option<Redacted.Redacted>
+  /** How far the clocks may differ of who makes tokens and who reads them. */
+  readonly clockTolerance: Duration.Duration
   /** The Redis that replicas share. It may hold a password. */
   readonly redis: Option.Option<Redacted.Redacted>
   readonly logLevel: LogLevel.LogLevel
@@ -42,12 +44,22 @@ const setting = <A>(
     Config.withDefault(fallback)
   )
 
+/** Node takes no longer timer, and lets one that is longer fire at once. */
+const LONGEST = Duration.millis(2 ** 31 - 1)
+
+/** A duration that becomes a timer. */
 const duration = (name: string, fallback: Duration.DurationInput, zero: "zero" | "no zero") =>
-  setting(name, `a duration such as "${fallback}"`, Duration.decode(fallback), (text) =>
-    Option.filter(
-      Duration.decodeUnknown(text),
-      (value) => Duration.greaterThan(value, 0) || (zero === "zero" && text[0] !== "-")
-    )
+  setting(
+    name,
+    `a duration such as "${fallback}"${zero === "zero" ? "" : ", more than none"} and at most 24 days`,
+    Duration.decode(fallback),
+    (text) =>
+      Option.filter(
+        Duration.decodeUnknown(text),
+        (value) =>
+          Duration.lessThanOrEqualTo(value, LONGEST) &&
+          (Duration.greaterThan(value, 0) || (zero === "zero" && text[0] !== "-"))
+      )
   )
 
 const port = setting("PORT", "a number from 0 to 65535", 4000, (text) =>
@@ -65,16 +77,41 @@ const logLevel = setting(
   (text) => Option.fromNullable(LogLevel.allLevels.find(({ _tag }) => _tag.toLowerCase() === text.toLowerCase()))
 )
 
-const allowedOrigins = setting<ReadonlyArray<string> | undefined>(
-  "PRESENCE_ALLOWED_ORIGINS",
-  "whole origins, comma-separated, such as https://example.com",
-  undefined,
-  (text) => {
-    const origins = text.split(",").map((origin) => origin.trim())
-    return origins.every((origin) => URL.canParse(origin) && new URL(origin).origin === origin)
-      ? Option.some(origins)
-      : Option.none()
-  }
+const allowedOrigins = Config.option(Config.string("PRESENCE_ALLOWED_ORIGINS")).pipe(
+  Config.mapOrFail((text) => {
+    const origins = Option.getOrUndefined(text)
+      ?.split(",")
+      .map((origin) => origin.trim())
+    const wrong = origins?.find((origin) => refusal(origin) !== undefined)
+    return wrong === undefined
+      ? Either.right<ReadonlyArray<string> | undefined>(origins)
+      : Either.left(
+          ConfigError.InvalidData(
+            ["PRESENCE_ALLOWED_ORIGINS"],
+            `must be origins, separated by commas, but ${JSON.stringify(wrong)} ${refusal(wrong)}`
+          )
+        )
+  })
+)
+
+/** As many bytes as the hash has: RFC 7518, 3.2. */
+const SECRET_BYTES = 32
+
+const secret = Config.option(Config.redacted("PRESENCE_JWT_SECRET")).pipe(
+  Config.mapOrFail((secret) => {
+    const bytes = Option.match(secret, {
+      onNone: () => SECRET_BYTES,
+      onSome: (text) => Buffer.byteLength(Redacted.value(text))
+    })
+    return bytes >= SECRET_BYTES
+      ? Either.right(secret)
+      : Either.left(
+          ConfigError.InvalidData(
+            ["PRESENCE_JWT_SECRET"],
+            `must have at least ${SECRET_BYTES} bytes, as HS256 wants, but has ${bytes}: openssl rand -base64 32 makes one`
+          )
+        )
+  })
 )
 
 export const settings: Config.Config<Settings> = Config.all({
@@ -89,7 +126,8 @@ export const settings: Config.Config<Settings> = Config.all({
   allowedOrigins,
   isPublic,
   logLevel,
-  secret: Config.option(Config.redacted("PRESENCE_JWT_SECRET")),
+  secret,
+  clockTolerance: duration("PRESENCE_CLOCK_TOLERANCE", "30 seconds", "zero"),
   redis: Config.option(Config.redacted("REDIS_URL"))
 }).pipe(
   Config.map(({ host, isPublic, ...others }) => {
@@ -103,6 +141,31 @@ export const provider = (environment: { readonly [name: string]: string | undefi
   ConfigProvider.fromMap(
     new Map(Object.entries(environment).flatMap(([name, value]) => (value?.trim() ? [[name, value] as const] : [])))
   )
+
+/** What stands in an environment under names that begin as ours do and are none of them, in one line, if there is any. */
+export const describeUnknown = (environment: { readonly [name: string]: string | undefined }): string | undefined => {
+  const unknown = Object.keys(environment)
+    .filter((name) => name.startsWith("PRESENCE_") && !NAMES.includes(name))
+    .map((name) => {
+      const nearest = NAMES.map((known) => ({ known, far: distance(name, known) })).sort((a, b) => a.far - b.far)[0]
+      return nearest !== undefined && nearest.far <= 3 ? `${name} (did you mean ${nearest.known}?)` : name
+    })
+  return unknown.length === 0 ? undefined : `no such setting: ${unknown.join(", ")}; --help lists them`
+}
+
+/** How many letters must be changed, added or left out to make one of the other. */
+const distance = (a: string, b: string): number => {
+  let row = Array.from({ length: b.length + 1 }, (_, i) => i)
+  for (let i = 1; i <= a.length; i++) {
+    const next = [i]
+    for (let j = 1; j <= b.length; j++) {
+      const changed = (row[j - 1] ?? 0) + (a[i - 1] === b[j - 1] ? 0 : 1)
+      next.push(Math.min(changed, (row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1))
+    }
+    row = next
+  }
+  return row[b.length] ?? 0
+}
 
 /** All that is wrong, in one line. */
 export const describe = (error: ConfigError.ConfigError): string =>
@@ -152,10 +215,13 @@ Settings, from the environment:
   PRESENCE_LEAVE_DELAY      how long somebody stays after their connection has ended, so that who
                             comes back, here or on another replica, causes no leave and join
                             (0 seconds)
-  PRESENCE_ALLOWED_ORIGINS  the web pages that may connect, as whole origins, comma-separated
-                            (those of this machine)
-  PRESENCE_JWT_SECRET       what tokens (JWT, HS256) are signed with: who has none does not get in.
+  PRESENCE_ALLOWED_ORIGINS  the web pages that may connect, as whole origins, comma-separated;
+                            https://*.example.com is every subdomain (those of this machine)
+  PRESENCE_JWT_SECRET       what tokens (JWT, HS256) are signed with, 32 bytes or more: who has no
+                            token does not get in.
                             "sub" is who they are, "topics" where: ["room:1", "team:*"] (none)
+  PRESENCE_CLOCK_TOLERANCE  how far the clocks may differ of who makes tokens and who reads them
+                            (30 seconds)
   PRESENCE_PUBLIC           true: without a secret everybody who can reach HOST gets in, under
                             any name (false)
   REDIS_URL                 the Redis that makes this server one replica of many, such as
@@ -164,3 +230,6 @@ Settings, from the environment:
 
 Durations are written as "30 seconds", "50 millis", "1 minute".
 `
+
+/** All that begin so, as the help lists them. */
+const NAMES: ReadonlyArray<string> = Array.from(new Set(help.match(/^ {2}PRESENCE_\w+/gm)), (name) => name.trim())

@@ -15,6 +15,8 @@ const serve = Effect.gen(function* () {
   const settings = yield* Effect.withConfigProvider(Settings.settings, Settings.provider(process.env)).pipe(
     Effect.mapError(Settings.describe)
   )
+  const unknown = Settings.describeUnknown(process.env)
+  if (unknown !== undefined) yield* Console.warn(`effect-presence: ${unknown}`)
   return yield* Layer.effectDiscard(Server.announce(settings)).pipe(
     Layer.provide(Server.layer(settings)),
     Layer.launch,

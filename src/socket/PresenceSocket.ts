@@ -20,8 +20,9 @@
  *   the most, and a route holds 1,000 of them; who is refused beyond gets the bare status. A foreign origin is 403 and
  *   no socket, and so is a `vsn` that is not spoken here.
  * - **An upgrade that is none**: every upgraded request that the router serves, to whatever route, also a program's own,
- *   has an error listener on its socket from the first moment, and is destroyed a second after an answer that is no
- *   WebSocket: no client's reset ends the process, none that stays half-open holds a descriptor.
+ *   has an error listener on its socket, and is destroyed a second after an answer that is no WebSocket: no client's reset
+ *   ends the process, none that stays half-open holds a descriptor. A middleware of your own that waits comes after these
+ *   routes, or the server has the listener: `server.on("connection", (socket) => socket.on("error", () => {}))`.
  * - **Shutdown**: no socket is let in, those that are open are told to come back (1012) one after the other within
  *   `drain`, and the layer waits for them. Their leases end with them.
  *
@@ -100,7 +101,8 @@ export interface Options<R = never, R2 = never> {
   /** The application's own events. `Option.none()`: not one of them, so it goes to the topic's other members. */
   readonly onMessage?: ((message: Message) => Effect.Effect<Option.Option<Reply>, never, R2>) | undefined
   /**
-   * The origins whose pages may connect, each whole: `https://example.com`. Without a list those of this machine, on
+   * The origins whose pages may connect, each whole: `https://example.com`, `capacitor://localhost`, or all
+   * subdomains, `https://*.example.com`; an entry that can match nothing is a defect. Without a list those of this machine, on
    * any port, and, when the server listens beyond loopback, those of the host that a request names.
    */
   readonly allowedOrigins?: ReadonlyArray<string> | undefined
@@ -134,7 +136,7 @@ export interface Options<R = never, R2 = never> {
  *
  * HttpLayerRouter.serve(Routes).pipe(
  *   Layer.provide(PresenceLive),
- *   Layer.provide(NodeHttpServer.layer(createServer, { port: 4000 })),
+ *   Layer.provide(NodeHttpServer.layer(createServer, { port: 4000, host: "127.0.0.1" })),
  *   Layer.launch,
  *   NodeRuntime.runMain
  * )
@@ -315,7 +317,7 @@ export const layerRouter = <R = never, R2 = never>(
           const version = parseVersion(payload.vsn)
           if (sockets.stopping) return Effect.succeed(stopping)
           if (!isAllowed(request)) {
-            return Effect.succeed(refuse(403, `the origin ${request.headers.origin} is not allowed`))
+            return Effect.succeed(refuse(403, origins.whyNot(request)))
           }
           if (version === undefined) return Effect.succeed(refuse(403, "vsn must be 1.0.0 or 2.x"))
           return options.authorize({ on: "connect", request, topic: undefined, payload }).pipe(

@@ -5,7 +5,7 @@
  * |---|---|
  * | `sub` | who it is, a non-empty string: the key under which they are tracked, whatever key they ask for |
  * | `topics` | where: a list of whole topics, or prefixes that end with `*`; without it nowhere |
- * | `exp`, `nbf` | until and from when, in seconds since the epoch, if at all |
+ * | `exp`, `nbf` | until and from when, in seconds since the epoch, if at all; clocks may differ by `clockTolerance` |
  *
  * A socket's token comes from the join, else from the client's `authToken`, else from the URL; so a socket may open
  * without one. Over HTTP it is the bearer of the `Authorization` header, else the parameter `access_token`. The first
@@ -13,7 +13,7 @@
  *
  * Who asks for no key watches. A token stands in no error and in no log.
  */
-import { Clock, Effect, Redacted, Schema } from "effect"
+import { Clock, Duration, Effect, Redacted, Schema } from "effect"
 // By its path: the whole package takes its time to load.
 import { jwtVerify } from "jose/jwt/verify"
 import { Unauthorized } from "../PresenceError.js"
@@ -25,13 +25,19 @@ export interface Tokens {
   readonly socket: Authorize
 }
 
-export const make = (secret: Redacted.Redacted): Tokens => {
+/** `clockTolerance` is how far the clocks may differ of who makes tokens and who reads them. */
+export const make = (secret: Redacted.Redacted, clockTolerance: Duration.DurationInput = "30 seconds"): Tokens => {
+  const tolerance = Duration.toMillis(clockTolerance)
   const key = new TextEncoder().encode(Redacted.value(secret))
 
   const read = (token: unknown, status: 401 | 403) =>
     Effect.flatMap(Clock.currentTimeMillis, (now) =>
       Effect.tryPromise(() =>
-        jwtVerify(String(token), key, { algorithms: ["HS256"], currentDate: new Date(now) })
+        jwtVerify(String(token), key, {
+          algorithms: ["HS256"],
+          currentDate: new Date(now),
+          clockTolerance: tolerance / 1_000
+        })
       ).pipe(
         Effect.flatMap(({ payload }) => decodeClaims(payload)),
         Effect.mapError(() => new Unauthorized({ status, reason: "unauthorized" }))
@@ -48,7 +54,7 @@ export const make = (secret: Redacted.Redacted): Tokens => {
           return Effect.fail(new Unauthorized({ reason: "forbidden topic" }))
         }
         const { key, meta } = attempt.payload
-        const expires = exp === undefined ? undefined : exp * 1_000
+        const expires = exp === undefined ? undefined : exp * 1_000 + tolerance
         return Effect.succeed(key === undefined ? { expires } : { key: sub, meta, expires })
       })
     }

@@ -20,9 +20,8 @@ import { Effect, Exit } from "effect"
 /** Milliseconds that a client may take to read why it got no WebSocket. */
 const LAST_READ = 1_000
 
-/** Whether a request came to be upgraded, as Node decides it. */
-export const wantsUpgrade = ({ headers }: Pick<IncomingMessage, "headers">): boolean =>
-  headers.upgrade !== undefined && /(^|,)\s*upgrade\s*(,|$)/i.test(headers.connection ?? "")
+/** Whether a request came to be upgraded, as Node decided it: not by what its headers seem to say. */
+export const wantsUpgrade = (request: IncomingMessage): boolean => "upgrade" in request && request.upgrade === true
 
 /** From now on an error of the socket ends the socket and nothing else. */
 export const guard = (socket: Socket): void => {
@@ -63,6 +62,9 @@ const hangUp = (socket: Socket, response: ServerResponse, exit: Exit.Exit<HttpSe
   // What comes from here on is nobody's, and without reading it the client's end would not be noticed.
   socket.resume()
   // A response that is streamed lasts as long as its client does.
-  if (Exit.isSuccess(exit) && exit.value.body._tag === "Stream") socket.once("end", destroyLater)
-  else destroyLater()
+  if (Exit.isSuccess(exit) && exit.value.body._tag === "Stream") {
+    socket.once("end", destroyLater)
+    // Or until it is through, also where the client holds its own side open.
+    response.once("finish", destroyLater)
+  } else destroyLater()
 }

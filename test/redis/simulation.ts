@@ -230,7 +230,7 @@ export class SimulatedReplica {
     const call = this.replica.beat()
     this.world.call(
       true,
-      () => this.world.redis.beat(call, "shared"),
+      () => this.world.redis.beat(call, "partitions 1"),
       (answer) => this.alive(() => this.do(this.replica.beatAnswered(call, answer)))
     )
   }

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "@effect/vitest"
 import { Duration, Effect, LogLevel, Option, Redacted } from "effect"
-import { help, describe as inOneLine, provider, settings } from "../../src/server/Settings.js"
+import { describeUnknown, help, describe as inOneLine, provider, settings } from "../../src/server/Settings.js"
 
 const read = (environment: Record<string, string>) => Effect.withConfigProvider(settings, provider(environment))
 
@@ -18,6 +18,7 @@ describe("settings", () => {
         leaveDelay: Duration.zero,
         allowedOrigins: undefined,
         secret: Option.none(),
+        clockTolerance: Duration.seconds(30),
         logLevel: LogLevel.Info
       })
       for (const name of ["127.0.0.1", "4000", "30 seconds", "50 millis", "60 seconds", "0 seconds", "Info"]) {
@@ -43,7 +44,8 @@ describe("settings", () => {
         PRESENCE_IDLE_TIMEOUT: "1 hour",
         PRESENCE_LEAVE_DELAY: "5 seconds",
         PRESENCE_ALLOWED_ORIGINS: "https://a.example, http://b.example:81",
-        PRESENCE_JWT_SECRET: " hunter2 ",
+        PRESENCE_JWT_SECRET: " hunter2 hunter2 hunter2 hunter2 ",
+        PRESENCE_CLOCK_TOLERANCE: "2 seconds",
         LOG_LEVEL: "debug"
       })
       expect(read_).toEqual({
@@ -56,7 +58,8 @@ describe("settings", () => {
         idleTimeout: Duration.hours(1),
         leaveDelay: Duration.seconds(5),
         allowedOrigins: ["https://a.example", "http://b.example:81"],
-        secret: Option.some(Redacted.make(" hunter2 ")),
+        secret: Option.some(Redacted.make(" hunter2 hunter2 hunter2 hunter2 ")),
+        clockTolerance: Duration.seconds(2),
         logLevel: LogLevel.Debug
       })
       expect(String(read_.secret)).not.toContain("hunter2")
@@ -75,7 +78,7 @@ describe("settings", () => {
         expect(yield* read({ HOST: host, PRESENCE_PUBLIC: "false" })).toMatchObject(refused)
         expect(yield* read({ HOST: host, PRESENCE_JWT_SECRET: " " })).toMatchObject(refused)
         expect(yield* read({ HOST: host, PRESENCE_PUBLIC: "true" })).toMatchObject(open)
-        expect(yield* read({ HOST: host, PRESENCE_JWT_SECRET: "hunter2" })).toMatchObject(open)
+        expect(yield* read({ HOST: host, PRESENCE_JWT_SECRET: "hunter2".repeat(5) })).toMatchObject(open)
       }
     })
   )
@@ -85,16 +88,32 @@ describe("settings", () => {
     [{ PORT: "-1" }, "PORT must be"],
     [{ PORT: "4e3" }, "PORT must be"],
     [{ HOST: "http://localhost" }, "HOST must be a host name or address"],
-    [{ PRESENCE_TTL: "30" }, `PRESENCE_TTL must be a duration such as "30 seconds", but is "30"`],
-    [{ PRESENCE_TTL: "0 seconds" }, `PRESENCE_TTL must be a duration such as "30 seconds", but is "0 seconds"`],
+    [
+      { PRESENCE_TTL: "30" },
+      `PRESENCE_TTL must be a duration such as "30 seconds", more than none and at most 24 days, but is "30"`
+    ],
+    [{ PRESENCE_TTL: "0 seconds" }, "PRESENCE_TTL must be a duration"],
     [{ PRESENCE_DIFF_INTERVAL: "-1 millis" }, "PRESENCE_DIFF_INTERVAL must be a duration"],
     [{ PRESENCE_IDLE_TIMEOUT: "soon" }, "PRESENCE_IDLE_TIMEOUT must be a duration"],
-    [{ PRESENCE_LEAVE_DELAY: "5" }, `PRESENCE_LEAVE_DELAY must be a duration such as "0 seconds", but is "5"`],
+    [
+      { PRESENCE_LEAVE_DELAY: "5" },
+      `PRESENCE_LEAVE_DELAY must be a duration such as "0 seconds" and at most 24 days, but is "5"`
+    ],
     [{ PRESENCE_LEAVE_DELAY: "-1 seconds" }, "PRESENCE_LEAVE_DELAY must be a duration"],
     [{ PRESENCE_PUBLIC: "maybe" }, `PRESENCE_PUBLIC must be "true" or "false", but is "maybe"`],
-    [{ PRESENCE_ALLOWED_ORIGINS: "https://a.example/" }, "PRESENCE_ALLOWED_ORIGINS must be whole origins"],
-    [{ PRESENCE_ALLOWED_ORIGINS: "https://a.example,*" }, "PRESENCE_ALLOWED_ORIGINS must be whole origins"],
-    [{ PRESENCE_ALLOWED_ORIGINS: "a.example" }, "PRESENCE_ALLOWED_ORIGINS must be whole origins"],
+    [
+      { PRESENCE_ALLOWED_ORIGINS: "https://a.example/" },
+      `PRESENCE_ALLOWED_ORIGINS must be origins, separated by commas`
+    ],
+    [{ PRESENCE_ALLOWED_ORIGINS: "https://a.example,*" }, `but "*" is no origin`],
+    [{ PRESENCE_ALLOWED_ORIGINS: "https://a.*.example" }, "may have one *"],
+    [{ PRESENCE_ALLOWED_ORIGINS: "https://a.example:443" }, "browsers send https://a.example"],
+    [{ PRESENCE_ALLOWED_ORIGINS: "null" }, "is no origin"],
+    [{ PRESENCE_IDLE_TIMEOUT: "25 days" }, "at most 24 days"],
+    [{ PRESENCE_TTL: "infinity" }, "PRESENCE_TTL must be a duration"],
+    [{ PRESENCE_CLOCK_TOLERANCE: "-1 seconds" }, "PRESENCE_CLOCK_TOLERANCE must be a duration"],
+    [{ PRESENCE_JWT_SECRET: "hunter2" }, "PRESENCE_JWT_SECRET must have at least 32 bytes, as HS256 wants, but has 7"],
+    [{ PRESENCE_ALLOWED_ORIGINS: "a.example" }, "is no origin"],
     [{ LOG_LEVEL: "loud" }, "LOG_LEVEL must be one of All, Trace, Debug, Info, Warning, Error, Fatal, None"],
     [{ PRESENCE_JWT_SECRET: "hunter2", REDIS_URL: "redis://:hunter2@h", PORT: "x" }, "PORT must be"]
   ]
@@ -107,6 +126,13 @@ describe("settings", () => {
       })
     )
   }
+
+  it("names what begins as a setting does and is none, with the one that was meant", () => {
+    expect(describeUnknown({ PRESENCE_TTL: "1 minute", HOST: "x", TTL: "y" })).toBeUndefined()
+    expect(describeUnknown({ PRESENCE_TLL: "1 minute", PRESENCE_WHATEVER: "x" })).toBe(
+      "no such setting: PRESENCE_TLL (did you mean PRESENCE_TTL?), PRESENCE_WHATEVER; --help lists them"
+    )
+  })
 
   it.effect("tell all that is wrong at once", () =>
     Effect.gen(function* () {

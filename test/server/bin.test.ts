@@ -197,6 +197,7 @@ describe("settings", () => {
         "PRESENCE_IDLE_TIMEOUT",
         "PRESENCE_LEAVE_DELAY",
         "PRESENCE_JWT_SECRET",
+        "PRESENCE_CLOCK_TOLERANCE",
         "PRESENCE_ALLOWED_ORIGINS",
         "PRESENCE_PUBLIC",
         "REDIS_URL",
@@ -204,6 +205,14 @@ describe("settings", () => {
       ]) {
         expect(out).toContain(` ${name} `)
       }
+    })
+  )
+
+  it.effect("a secret that is too short is one line and exit code 1", () =>
+    Effect.gen(function* () {
+      const { code, out, err } = yield* run({ PRESENCE_JWT_SECRET: "short" })
+      expect([code, out]).toEqual([1, ""])
+      expect(err).toMatch(/^effect-presence: PRESENCE_JWT_SECRET must have at least 32 bytes.*\n$/)
     })
   )
 

@@ -32,6 +32,7 @@ export class FakePartition {
   /** The id of the replication history: another after each fail-over. */
   history = "0"
   readonly leases = new Map<string, number>()
+  readonly terms = new Map<string, { readonly lease: number; readonly heartbeat: number }>()
   readonly topics = new Map<string, Topic>()
   readonly indexes = new Map<string, Set<string>>()
   readonly numbers = new Map<string, number>()
@@ -129,18 +130,29 @@ export class FakePartition {
     return { status: "OK", epoch, changed, emptied, versions, forbidden }
   }
 
-  beat(call: BeatCall, shared: string): BeatAnswer {
+  beat(call: BeatCall, shared: string, lease = this.lease, heartbeat = this.heartbeat): BeatAnswer {
     const { mode, replica } = call
     const { now } = this.clock
     if (call.number <= (this.numbers.get(replica) ?? 0)) return { status: "STALE" }
-    const newest = Math.max(0, ...this.leases.values())
-    if (mode === "claim" && this.shared !== shared) {
-      if (this.shared !== undefined && newest > now) return { status: "SHARED", theirs: this.shared }
+    let lastBeat: number | undefined
+    let slowest = heartbeat
+    const cut = new Set<string>()
+    for (const [other, deadline] of this.leases) {
+      const terms = this.terms.get(other) ?? { lease, heartbeat: 0 }
+      if (deadline > now + terms.lease) {
+        this.leases.set(other, now + terms.lease)
+        cut.add(other)
+      } else lastBeat = Math.max(lastBeat ?? Number.NEGATIVE_INFINITY, deadline - terms.lease)
+      slowest = Math.max(slowest, terms.heartbeat)
+    }
+    const anybody = [...this.leases.values()].some((deadline) => deadline > now)
+    if (mode === "claim" && (this.shared === undefined || partitionsOf(this.shared) !== partitionsOf(shared))) {
+      if (this.shared !== undefined && anybody) return { status: "SHARED", theirs: this.shared }
       this.shared = shared
     }
-    const silence = now - (newest - this.lease)
-    if (newest > 0 && silence > 2 * this.heartbeat) {
-      for (const [other, deadline] of this.leases) this.leases.set(other, deadline + silence)
+    const silence = lastBeat === undefined ? 0 : now - lastBeat
+    if (silence > 2 * slowest) {
+      for (const [other, deadline] of this.leases) if (!cut.has(other)) this.leases.set(other, deadline + silence)
     }
     if (mode === "beat" && (this.leases.get(replica) ?? 0) <= now) return { status: "LEASE" }
     const evicted = setOf(this.evicted, replica)
@@ -155,7 +167,8 @@ export class FakePartition {
       }
       return { status: "OK", epoch: this.epoch, history, connections, late: [], evicted: [] }
     }
-    this.leases.set(replica, now + this.lease)
+    this.leases.set(replica, now + lease)
+    if (mode === "claim") this.terms.set(replica, { lease, heartbeat })
     this.numbers.set(replica, call.number)
     const late = [...this.leases].filter(([, deadline]) => deadline <= now).map(([other]) => other)
     return { status: "OK", epoch: this.epoch, history, connections, late, evicted: [...evicted] }
@@ -185,7 +198,7 @@ export class FakePartition {
     this.epoch = undefined
     this.floor = 0
     this.shared = undefined
-    for (const map of [this.leases, this.topics, this.indexes, this.numbers, this.evicted]) map.clear()
+    for (const map of [this.leases, this.terms, this.topics, this.indexes, this.numbers, this.evicted]) map.clear()
   }
 
   /** A copy, as a Redis replica has it; `restore` is the fail-over to it. */
@@ -231,3 +244,5 @@ const setOf = (sets: Map<string, Set<string>>, name: string): Set<string> => {
   }
   return set
 }
+
+const partitionsOf = (shared: string): string | undefined => /partitions (\d+)$/.exec(shared)?.[1] ?? shared

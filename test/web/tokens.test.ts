@@ -424,3 +424,21 @@ describe("the clients, unmodified", () => {
     })
   )
 })
+
+it.scoped("clocks that differ by less than the tolerance let tokens in, and keep them in that long", () =>
+  Effect.gen(function* () {
+    const url = `ws://127.0.0.1:${yield* serve({ ...withSecret, clockTolerance: Duration.seconds(30) })}`
+    yield* TestClock.setTime(100_000)
+    const client = yield* connect(phoenixUrl(url))
+    const join = (name: string, claims: object) => {
+      client.say(name, name, `room ${name}`, "phx_join", {
+        access_token: token({ sub: "alice", topics: ["*"], ...claims })
+      })
+      return client.reply(name)
+    }
+    expect(yield* join("soon", { nbf: 102 })).toEqual(ok)
+    expect(yield* join("just over", { exp: 90 })).toEqual(ok)
+    expect(yield* join("much later", { nbf: 131 })).toEqual(refused("unauthorized"))
+    expect(yield* join("long over", { exp: 70 })).toEqual(refused("unauthorized"))
+  })
+)

@@ -136,3 +136,35 @@ it.scopedLive("a socket has one listener of ours, however many layers guard its 
     socket?.destroy()
   })
 )
+
+it.scopedLive.each([
+  ["that Node takes for an upgrade by another header", "Proxy-Connection: Upgrade\r\nUpgrade: websocket"],
+  ["to something that is no WebSocket", "Connection: Upgrade\r\nUpgrade: x"],
+  ["to HTTP/2", "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__"]
+])("an upgrade %s is guarded and hung up on like any other", ([, headers]) =>
+  Effect.gen(function* () {
+    const { port, sockets } = yield* program(Layer.mergeAll(own, Http, Socket))
+    const come = (path: string, leave: (socket: Net.Socket) => void) =>
+      Effect.async<void>((resume) => {
+        const socket = Net.connect({ port, host: "127.0.0.1", allowHalfOpen: true }, () => {
+          socket.write(`GET ${path} HTTP/1.1\r\nHost: 127.0.0.1\r\n${headers}\r\n\r\n`, () => leave(socket))
+        })
+        socket.on("error", () => {})
+        socket.on("close", () => resume(Effect.void))
+        leave(socket)
+      })
+    const paths = ["/own", "/slow", "/presence/room", "/presence/room/events", "/socket/websocket?vsn=2.0.0"]
+    yield* Effect.forEach(
+      paths.flatMap((path) => Array.from({ length: 20 }, () => path)),
+      (path) => come(path, (socket) => void setTimeout(() => socket.resetAndDestroy(), 5)),
+      { concurrency: 20, discard: true }
+    )
+    // Who stays is closed by the server.
+    yield* Effect.forEach(paths, (path) => come(path, (socket) => void socket.resume().on("end", () => socket.end())), {
+      concurrency: "unbounded",
+      discard: true
+    })
+    yield* Effect.promise(() => vi.waitFor(() => expect(sockets.size).toBe(0), 30_000))
+    expect(uncaught).toEqual([])
+  })
+)

@@ -167,13 +167,13 @@ export const apply = async (port: Port, keys: Keys, call: ApplyCall): Promise<Ap
 export interface Times {
   readonly lease: number
   readonly heartbeat: number
-  /** What all replicas must have in common, as text. */
+  /** All of it, as text, with the number of partitions, which all replicas must have in common. */
   readonly shared: string
 }
 
 export const beat = async (port: Port, keys: Keys, times: Times, call: BeatCall): Promise<BeatAnswer> => {
   const { replica } = call
-  const names = [keys.leases, keys.versions, keys.index(replica), keys.evicted(replica), keys.shared]
+  const names = [keys.leases, keys.versions, keys.index(replica), keys.evicted(replica), keys.shared, keys.terms]
   const args = [call.mode, replica, call.number, call.tag, times.lease, times.heartbeat, times.shared, ...call.seen]
   const reply = list(await port.run(scripts.beat, names, args))
   const status = String(reply[0])

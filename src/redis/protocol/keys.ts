@@ -17,8 +17,10 @@ export const checkPrefix = (prefix: string): string | undefined => {
 export class Keys {
   readonly leases: string
   readonly versions: string
-  /** What all replicas must have in common. */
+  /** By what the first replica lives: all must have its number of partitions. */
   readonly shared: string
+  /** By what each replica lives. */
+  readonly terms: string
   /** What a topic's channel begins with. */
   readonly channel: string
   private readonly base: string
@@ -28,6 +30,7 @@ export class Keys {
     this.leases = `${this.base}l`
     this.versions = `${this.base}v`
     this.shared = `${this.base}c`
+    this.terms = `${this.base}d`
     this.channel = `${this.base}t:`
   }
 

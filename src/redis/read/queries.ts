@@ -58,7 +58,7 @@ export const makeQueries = ({ port, membership, copies, acquire, isUsable, isClo
       try: promise,
       catch: (cause) => {
         membership.onFailure(what, cause)
-        return membership.unavailable(what)
+        return membership.unavailable(what, cause)
       }
     })
 

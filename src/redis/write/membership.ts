@@ -4,6 +4,9 @@
 import { Cause, Duration, Effect, Runtime, Schedule, type Scope } from "effect"
 import type { OwnedLease } from "../../internal/leases/lease.js"
 import { PresenceUnavailable } from "../../PresenceError.js"
+import type { PresenceHealth } from "../../PresenceHealth.js"
+import type { Port } from "../client/port.js"
+import { reasonOf } from "../client/reasons.js"
 import type { OpenPort } from "../client/scoped.js"
 import { within } from "../client/within.js"
 import * as metrics from "../metrics.js"
@@ -15,12 +18,21 @@ import { Partition, type PartitionEvents } from "./partition.js"
 export interface Membership {
   readonly partitions: ReadonlyArray<Partition<OwnedLease>>
   readonly of: (topic: string) => Partition<OwnedLease>
-  /** Whether every partition's last heartbeat was answered, and since when that is so, in epoch ms. */
-  readonly health: () => { readonly status: "ok" | "unavailable"; readonly since: number }
-  /** What a call fails with that needed Redis. */
-  readonly unavailable: (what: string) => PresenceUnavailable
+  /**
+   * Whether every partition's last heartbeat was answered, and what others do is heard of, and since when that is so, in
+   * epoch ms.
+   */
+  readonly health: () => Pick<PresenceHealth, "status" | "since">
+  /** What a call fails with that needed Redis: for its own cause, or because there was no answer in time. */
+  readonly unavailable: (what: string, cause?: unknown) => PresenceUnavailable
   readonly onFailure: (what: string, cause: unknown) => void
 }
+
+/** What a failed heartbeat is called. */
+const HEARTBEAT = "the heartbeat"
+
+/** How long the subscriber may be away before it is more than a reconnect. */
+const RECONNECT = "1 second"
 
 /** What happens that concerns others than the partitions. None may wait. */
 export interface MembershipEvents {
@@ -49,32 +61,67 @@ export const makeMembership = (
       shared: `lease ${lease} ms, heartbeat ${heartbeat} ms, partitions ${port.partitions}`
     }
     let refused: string | undefined
-    let lastCause: unknown
-    let status: "ok" | "unavailable" = "unavailable"
+    /** Why the connection for commands is down, while it is; and the last heartbeat's failure, until one is answered. */
+    let down: string | undefined
+    let beatFailure: unknown
+    /** Whether nothing can be subscribed to, for longer than a reconnect takes. */
+    let deaf = false
+    let status: PresenceHealth["status"] = "unavailable"
     let since = clock.unsafeCurrentTimeMillis()
-    let lastBeat = since
+    const start = clock.unsafeCurrentTimeNanos()
+    /** Seconds of a clock that never goes back. */
+    const now = (): number => Number(clock.unsafeCurrentTimeNanos() - start) / 1e9
+    let lastBeat = now()
     let joining = true
     let wake: () => void = () => {}
 
     const onFailure = (what: string, cause: unknown): void => {
-      lastCause = cause
+      if (what === HEARTBEAT) beatFailure = cause
       log(Effect.logDebug(`${what} failed`, Cause.fail(cause)))
     }
 
-    const because = (): string => (lastCause instanceof Error ? `: ${lastCause.message}` : "")
+    const because = (cause: unknown): string => (cause === undefined ? "" : `: ${reasonOf(cause, down)}`)
 
-    const unavailable = (what: string): PresenceUnavailable =>
-      new PresenceUnavailable({ reason: `${what} got no answer from Redis${because()}`, cause: lastCause })
+    const unavailable = (what: string, cause: unknown = down ?? beatFailure): PresenceUnavailable =>
+      new PresenceUnavailable({ reason: `${what} got no answer from Redis${because(cause)}`, cause })
 
     const onHealthChanged = (): void => {
       const used = partitions.filter((partition) => partition.isUsed)
-      const next = used.some((partition) => partition.isHealthy === false) ? "unavailable" : "ok"
+      const away = used.some((partition) => partition.isHealthy === false)
+      const next = away ? "unavailable" : deaf ? "degraded" : "ok"
       if (next === status) return
+      const before = status
       status = next
       since = clock.unsafeCurrentTimeMillis()
       if (joining) return
-      if (next === "ok") log(Effect.logInfo("Redis answers again"))
-      else log(Effect.logWarning(`Redis does not answer${because()}`))
+      if (next === "unavailable") log(Effect.logWarning(`Redis does not answer${because(down ?? beatFailure)}`))
+      else if (next === "degraded") {
+        log(
+          Effect.logWarning("nothing can be subscribed to in Redis: what others do is heard of up to 10 seconds late")
+        )
+      } else {
+        log(Effect.logInfo(before === "degraded" ? "what others do is heard of at once again" : "Redis answers again"))
+      }
+    }
+
+    let isSubscribed = false
+    const onSubscriber = (ready: boolean): void => {
+      isSubscribed = ready
+      if (ready) {
+        deaf = false
+        onHealthChanged()
+        return
+      }
+      run(
+        Effect.delay(
+          Effect.sync(() => {
+            if (isSubscribed || deaf) return
+            deaf = true
+            onHealthChanged()
+          }),
+          RECONNECT
+        )
+      )
     }
 
     const partitions = Array.from({ length: port.partitions }, (_, partition) => {
@@ -84,13 +131,14 @@ export const makeMembership = (
         onHealthChanged,
         onFailure,
         onBeaten: () => {
-          lastBeat = clock.unsafeCurrentTimeMillis()
+          lastBeat = now()
+          beatFailure = undefined
           wake()
         },
         onRefused: (theirs) => {
           refused = theirs
           wake()
-          log(Effect.logError(`other replicas live by other settings: ${theirs}, here ${times.shared}`))
+          log(Effect.logError(`other replicas divide topics otherwise: ${theirs}, here ${times.shared}`))
         },
         onReaped: (lost, connections) => {
           metrics.add(metrics.reaped, connections)
@@ -99,20 +147,31 @@ export const makeMembership = (
       }
       return new Partition<OwnedLease>({ port, keys: new Keys(prefix, partition), times, replica }, partitionEvents)
     })
+    /** That this can be subscribed to shows that anything can. */
+    const subscribe = (): void => {
+      port.subscribe(Array.from(inboxes.keys())).then(
+        () => onSubscriber(true),
+        (cause) => {
+          onFailure("subscribing", cause)
+          onSubscriber(false)
+        }
+      )
+    }
     const inboxes = new Map(partitions.map((partition) => [partition.keys.inbox(replica), partition]))
 
     listen({
       onReady: () => {
+        down = undefined
         for (const partition of partitions) partition.onReady()
       },
       onDown: (reason) => {
-        lastCause = new Error(reason)
+        down = reason
         for (const partition of partitions) partition.onDown()
       },
       onSubscriberReady: () => {
-        port.subscribe(Array.from(inboxes.keys())).catch((cause) => onFailure("subscribing", cause))
+        subscribe()
       },
-      onSubscriberDown: () => {},
+      onSubscriberDown: () => onSubscriber(false),
       onMessage: (channel) => {
         const partition = inboxes.get(channel)
         partition?.nudge()
@@ -139,6 +198,7 @@ export const makeMembership = (
       return yield* new PresenceUnavailable({ reason })
     }
     if (!first.isClaimed) return yield* unavailable("the first heartbeat")
+    yield* mayUseChannels(port, first.keys.inbox(replica))
 
     yield* Effect.sync(() => {
       let dirty = 0
@@ -146,8 +206,10 @@ export const makeMembership = (
         partition.beat()
         dirty += partition.outbox.dirty
       }
+      if (deaf && port.isSubscriberReady()) subscribe()
       metrics.set(metrics.dirty, dirty)
-      metrics.set(metrics.leaseAge, (clock.unsafeCurrentTimeMillis() - lastBeat) / 1_000)
+      metrics.set(metrics.leaseAge, now() - lastBeat)
+      metrics.set(metrics.hears, deaf ? 0 : 1)
     }).pipe(
       Effect.catchAllCause((cause) => Effect.logWarning("a heartbeat failed and will run again", cause)),
       Effect.schedule(Schedule.spaced(Duration.millis(heartbeat))),
@@ -164,5 +226,27 @@ export const makeMembership = (
       onFailure
     }
   })
+
+/** A user without rights on our channels would be one who hears nothing: better none. */
+const mayUseChannels = (port: Port, channel: string): Effect.Effect<void, PresenceUnavailable> =>
+  Effect.tryPromise({
+    try: async () => {
+      await port.subscribe([channel])
+      await port.publish(channel, "")
+    },
+    catch: (cause) => cause
+  }).pipe(
+    Effect.catchAll((cause) =>
+      cause instanceof Error && cause.message.startsWith("NOPERM")
+        ? Effect.fail(
+            new PresenceUnavailable({
+              reason: `the user of Redis may not use the channels of presence, such as ${channel}: grant them (ACL SETUSER … &prefix:*)`,
+              cause
+            })
+          )
+        : // It goes on without, and says so.
+          Effect.void
+    )
+  )
 
 export type OwnedCell = Cell<OwnedLease>

@@ -9,7 +9,11 @@ import { type RedisServer, redisIsOff, startRedis } from "../../support/redis.js
 
 const LEASE = 1_000_000_000
 const HEARTBEAT = 100_000_000
-const times: calls.Times = { lease: LEASE, heartbeat: HEARTBEAT, shared: "lease 15000" }
+const times: calls.Times = {
+  lease: LEASE,
+  heartbeat: HEARTBEAT,
+  shared: "lease 15000 ms, heartbeat 5000 ms, partitions 1"
+}
 
 const put = (topic: string, seq: number, revision = seq, key = "alice", meta = "{}"): calls.Operation => ({
   type: "put",
@@ -234,19 +238,81 @@ describe.skipIf(redisIsOff())("the scripts, on a real server", () => {
     }
   })
 
-  it("a claim fails while others live by other settings, which are forgotten with them", async () => {
+  const claimAs = (replica: string, others: Partial<calls.Times>) =>
+    calls.beat(
+      port,
+      keys,
+      { ...times, ...others },
+      { mode: "claim", replica, number: ++number, tag: `${replica}.${number}`, seen: [] }
+    )
+
+  it("a claim fails while others divide topics otherwise, which is forgotten with them", async () => {
     await redis.command("FLUSHALL")
     await beat("claim", "r")
-    const claim = (shared: string) =>
-      calls.beat(
-        port,
-        keys,
-        { ...times, shared },
-        { mode: "claim", replica: "s", number: ++number, tag: `s.${number}`, seen: [] }
-      )
-    expect(await claim("lease 3000")).toEqual({ status: "SHARED", theirs: "lease 15000" })
+    const otherwise = { shared: "lease 15000 ms, heartbeat 5000 ms, partitions 16" }
+    expect(await claimAs("s", otherwise)).toEqual({ status: "SHARED", theirs: times.shared })
     expect(await beat("leave", "r")).toMatchObject({ status: "OK", connections: 0 })
-    expect(await claim("lease 3000")).toMatchObject({ status: "OK" })
+    expect(await claimAs("s", otherwise)).toMatchObject({ status: "OK" })
+    // What a later version may say in a form of its own.
+    await port.command("SET", [keys.shared, "format 2, partitions 16"])
+    expect(await claimAs("t", otherwise)).toEqual({ status: "SHARED", theirs: "format 2, partitions 16" })
+  })
+
+  it("each replica lives by its own lease", async () => {
+    await redis.command("FLUSHALL")
+    const shortly = { lease: 300, heartbeat: 100, shared: "lease 300 ms, heartbeat 100 ms, partitions 1" }
+    await beat("claim", "long")
+    expect(await claimAs("short", shortly)).toMatchObject({ status: "OK" })
+    const left = async (replica: string) => Number(await port.command("ZSCORE", [keys.leases, replica])) - Date.now()
+    expect(await left("short")).toBeLessThanOrEqual(300)
+    for (;;) {
+      const answer = await beat("beat", "long")
+      if (answer.status === "OK" && answer.late.includes("short")) break
+      await new Promise((resolve) => setTimeout(resolve, 20))
+    }
+    // The one that beats seldom is not taken for dead by who beats often.
+    expect(await claimAs("short", shortly)).toMatchObject({ status: "OK", late: [] })
+    expect(await left("long")).toBeGreaterThan(300)
+  })
+
+  it("replicas of a release that does not say by what it lives are taken to live as the others do", async () => {
+    await redis.command("FLUSHALL")
+    await beat("claim", "r")
+    await port.command("HDEL", [keys.terms, "r"])
+    await port.command("ZADD", [keys.leases, Date.now() + LEASE + 3_600_000, "r"])
+    await beat("claim", "s")
+    expect(Number(await port.command("ZSCORE", [keys.leases, "r"]))).toBeLessThanOrEqual(Date.now() + LEASE)
+  })
+
+  it("a clock that stepped back keeps nobody who is dead for longer than a lease", async () => {
+    await redis.command("FLUSHALL")
+    await beat("claim", "dead")
+    await beat("claim", "r")
+    // As if both had beaten by a clock that was an hour ahead.
+    for (const replica of ["dead", "r"])
+      await port.command("ZADD", [keys.leases, Date.now() + LEASE + 3_600_000, replica])
+    expect(await beat("beat", "r")).toMatchObject({ status: "OK", late: [] })
+    for (const replica of ["dead", "r"]) {
+      const deadline = Number(await port.command("ZSCORE", [keys.leases, replica]))
+      expect(deadline).toBeLessThanOrEqual(Date.now() + LEASE)
+    }
+  })
+
+  it("a deadline that lies in the future does not hide that all were silent", async () => {
+    await redis.command("FLUSHALL")
+    for (const replica of ["dead", "alive", "r"]) await beat("claim", replica)
+    await port.command("ZADD", [keys.leases, Date.now() + LEASE + 3_600_000, "dead"])
+    for (const replica of ["alive", "r"]) await port.command("ZADD", [keys.leases, Date.now() - LEASE, replica])
+    expect(await beat("beat", "r")).toMatchObject({ status: "OK", late: [] })
+    expect(await beat("beat", "alive")).toMatchObject({ status: "OK", late: [] })
+  })
+
+  it("a clock that stepped forward is nobody's death", async () => {
+    await redis.command("FLUSHALL")
+    for (const replica of ["alive", "r"]) await beat("claim", replica)
+    for (const replica of ["alive", "r"]) await port.command("ZADD", [keys.leases, Date.now() - 3_600_000, replica])
+    expect(await beat("beat", "r")).toMatchObject({ status: "OK", late: [] })
+    expect(await beat("beat", "alive")).toMatchObject({ status: "OK" })
   })
 
   it("a topic with more members than asked for is left to be read by pages", async () => {

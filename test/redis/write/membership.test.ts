@@ -6,6 +6,16 @@ import { FakePort, turn } from "../../support/port.js"
 
 const beaten = ["OK", "e", "h", 0, [], []]
 
+/** What is answered to one that joins: its claim, and whether it may use its channels. */
+const joins = (port: FakePort) =>
+  Effect.gen(function* () {
+    port.take("beat").answer(beaten)
+    for (const name of ["subscribe", "publish"]) {
+      yield* Effect.promise(turn)
+      port.take(name).answer()
+    }
+  })
+
 describe("a replica among others", () => {
   it.scoped("is not unavailable because a partition of a cluster is used for the first time", () =>
     Effect.gen(function* () {
@@ -14,7 +24,7 @@ describe("a replica among others", () => {
       const events = { onEvicted: () => {}, onWritten: () => {}, onEpochChanged: () => {} }
       const joining = yield* Effect.fork(makeMembership({ port, listen: () => {} }, settings, "me", events))
       yield* Effect.promise(turn)
-      port.take("beat").answer(beaten)
+      yield* joins(port)
       const { partitions, health } = yield* Fiber.join(joining)
       expect(health().status).toBe("ok")
       for (const partition of partitions.slice(1, 4)) partition.use()
@@ -43,12 +53,12 @@ describe("a replica among others", () => {
       const events = { onEvicted: () => {}, onWritten: () => {}, onEpochChanged: () => {} }
       const joining = yield* Effect.fork(makeMembership({ port, listen: () => {} }, settings, "me", events))
       yield* Effect.promise(turn)
-      port.take("beat").answer(beaten)
+      yield* joins(port)
       const { partitions } = yield* Fiber.join(joining)
       partitions[0]?.beat()
       port.take("beat").fail()
       yield* Effect.promise(turn)
-      expect(lines).toEqual([expect.stringContaining("Redis does not answer: Connection is closed.")])
+      expect(lines).toEqual([expect.stringContaining("Redis does not answer: there is no connection to Redis")])
     }).pipe(Effect.provide(Logger.replace(Logger.defaultLogger, logger)))
   })
 })

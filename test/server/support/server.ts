@@ -18,6 +18,7 @@ const settings: Settings = {
   allowedOrigins: undefined,
   redis: Option.none(),
   secret: Option.none(),
+  clockTolerance: Duration.zero,
   logLevel: LogLevel.Info
 }
 

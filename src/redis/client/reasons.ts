@@ -1,0 +1,18 @@
+/**
+ * Why something of Redis failed, in words for who reads an error or a log: not those of the client, which speak of its
+ * options.
+ */
+
+/** What a connection says that is not there. What ended it is said elsewhere. */
+const isDown = (message: string): boolean =>
+  /Connection is closed|Stream isn't writeable|enableOfflineQueue|Socket closed unexpectedly/.test(message)
+
+/** `down` is why the connection is down, as far as that is known. */
+export const reasonOf = (cause: unknown, down?: string | undefined): string => {
+  const message = cause instanceof Error ? cause.message : String(cause)
+  if (isDown(message)) return down === undefined || isDown(down) ? "there is no connection to Redis" : reasonOf(down)
+  if (/max number of clients/.test(message)) return "Redis takes no more connections (maxclients)"
+  if (message.startsWith("NOPERM")) return `the user of Redis may not do that: ${message}`
+  if (message.startsWith("OOM")) return "the memory of Redis is full"
+  return message
+}
