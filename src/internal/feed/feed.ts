@@ -32,7 +32,7 @@ export class Feeds<S> {
   readonly hubs: Hubs<Delta, S>
   private readonly histories = new Map<string, DeltaHistory>()
   /** What the step under way has changed on followed topics. */
-  private readonly pending = new Map<Versioned, Array<Changed>>()
+  private readonly pending = new Map<Topic, Array<Versioned>>()
 
   constructor(bufferSize: number, { step, open, close }: Omit<HubsHost<S>, "lag">) {
     this.hubs = new Hubs(bufferSize, {
@@ -50,7 +50,7 @@ export class Feeds<S> {
   }
 
   /** Notes a change, if somebody follows its topic. */
-  add(change: Changed & { readonly roster: Versioned }): void {
+  add(change: Versioned): void {
     if (this.histories.size === 0 || !this.histories.has(change.roster.topic)) return
     const changes = this.pending.get(change.roster)
     if (changes === undefined) this.pending.set(change.roster, [change])
@@ -60,7 +60,9 @@ export class Feeds<S> {
   /** Offers what was noted: one delta for each topic. Each change is one version. */
   flush(): void {
     if (this.pending.size === 0) return
-    for (const [{ topic, epoch, version }, changes] of this.pending) {
+    for (const [{ topic, epoch }, changes] of this.pending) {
+      // Not where the topic stands: whoever was told of another may have changed it since.
+      const { version } = changes[changes.length - 1] as Versioned
       this.offer(new Delta(topic, epoch, version - changes.length, version, changes))
     }
     this.pending.clear()
@@ -77,8 +79,15 @@ export class Feeds<S> {
   }
 }
 
-interface Versioned extends Position {
+interface Topic {
   readonly topic: string
+  readonly epoch: string
+}
+
+interface Versioned extends Changed {
+  readonly roster: Topic
+  /** The topic's version after it. */
+  readonly version: number
 }
 
 /**
@@ -92,7 +101,13 @@ export const deltasFrom = <E>(
 ): Stream.Stream<Snapshot | Delta, E> =>
   Stream.unwrapScoped(
     Effect.map(follow(topic, one), ({ subscription, snapshot, since: deltasSince }) => {
-      const state: Effect.Effect<Chunk.Chunk<Snapshot | Delta>> = Effect.map(snapshot, Chunk.of)
+      let at: Position | undefined
+      const state: Effect.Effect<Chunk.Chunk<Snapshot | Delta>> = Effect.map(snapshot, (state) => {
+        at = state
+        return Chunk.of(state)
+      })
+      /** One who follows while others are told may have seen in the state what is told after. */
+      const isSeen = ({ epoch, from }: Delta): boolean => at !== undefined && epoch === at.epoch && from < at.version
       const resume =
         since === undefined
           ? state
@@ -106,7 +121,12 @@ export const deltasFrom = <E>(
           return resume
         }
         return subscription.pull.pipe(
-          Effect.map((deltas): Chunk.Chunk<Snapshot | Delta> => Chunk.unsafeFromArray(deltas)),
+          Effect.map((deltas): Chunk.Chunk<Snapshot | Delta> => {
+            // Once one was not, none after it is.
+            const first = at === undefined ? 0 : deltas.findIndex((delta) => !isSeen(delta))
+            if (first !== -1) at = undefined
+            return Chunk.unsafeFromArray(first === -1 ? [] : first === 0 ? deltas : deltas.slice(first))
+          }),
           Effect.catchAll((error) => (error._tag === "Lagged" ? state : Effect.fail(Option.none())))
         )
       })

@@ -76,7 +76,7 @@ export const makeTracker = (
     // What changed within a step. The array is used again: a new one for each step would cost as much as the step.
     const told: Array<Change<OwnedLease> | undefined> = []
     let tellable = 0
-    // Channels of the user's may call presence while they are told; what that changes is told after.
+    // Whoever is told may call presence at once; what that changes is told after, by the one who tells already.
     let telling = false
     const registry = new Registry<OwnedLease>(replica, limits, (change) => {
       told[tellable++] = change
@@ -94,13 +94,15 @@ export const makeTracker = (
     const tell = (): void => {
       telling = true
       try {
-        for (let i = 0; i < tellable; i++) {
-          const change = told[i] as Change<OwnedLease>
-          count(change)
-          if (change.type === "leave" && change.reason !== "expired") end(change.connection, change.reason)
-          host.onChange(change)
+        for (let i = 0; i < tellable; ) {
+          for (; i < tellable; i++) {
+            const change = told[i] as Change<OwnedLease>
+            count(change)
+            if (change.type === "leave" && change.reason !== "expired") end(change.connection, change.reason)
+            host.onChange(change)
+          }
+          host.onStepEnd()
         }
-        host.onStepEnd()
       } finally {
         told.fill(undefined, 0, tellable)
         tellable = 0

@@ -56,6 +56,9 @@ const refOf = (replica: string, joined: number, seq: number): string =>
 
 /** One changed connection, as it was at that moment. */
 export class Change<C extends TrackedConnection> {
+  /** The topic's version after it. */
+  readonly version: number
+
   constructor(
     readonly type: "join" | "leave" | "update",
     readonly roster: Roster<C>,
@@ -71,7 +74,9 @@ export class Change<C extends TrackedConnection> {
     readonly reason: Reason,
     /** Whether the key has no other connection: of a leave, that the key is gone with it. */
     readonly last: boolean
-  ) {}
+  ) {
+    this.version = roster.version
+  }
 
   get key(): string {
     return this.connection.key

@@ -61,7 +61,9 @@ end
 if mode == 'claim' then
   local form = '^lease %d+ ms, heartbeat %d+ ms, partitions (%d+)$'
   local theirs = redis.call('GET', shared)
-  if not theirs or string.match(theirs, form) ~= string.match(ARGV[7], form) or not string.match(theirs, form) then
+  local partitions = theirs and string.match(theirs, form)
+  local agree = theirs == ARGV[7] or (partitions and partitions == string.match(ARGV[7], form))
+  if not agree then
     -- It is forgotten with the last replica that lives by it.
     if theirs and anybody then return { 'SHARED', theirs } end
     redis.call('SET', shared, ARGV[7])

@@ -1,0 +1,149 @@
+/** A change made while a change is told: by followers that resume inside whoever wakes them, and by channels. */
+import { describe, expect, it } from "@effect/vitest"
+import { Context, Effect, Layer, type Scheduler, Scope, Stream } from "effect"
+import { Channels, Presence, type PresenceChange, type PresenceEvent } from "../../src/index.js"
+
+/** Resumes a fiber at once, where it is woken. */
+const atOnce: Scheduler.Scheduler = { shouldYield: () => false, scheduleTask: (task) => task() }
+
+/** The keys that a follower has come to know by folding what it was told, checked on the way. */
+const fold = (changes: Iterable<PresenceChange>): ReadonlyArray<string> => {
+  const refs = new Map<string, string>()
+  let version: number | undefined
+  for (const change of changes) {
+    if (change._tag === "Snapshot") {
+      refs.clear()
+      for (const { ref, key } of change.connections) refs.set(ref, key)
+    } else {
+      expect(change.from).toBe(version)
+      for (const { ref } of change.leaves) expect(refs.delete(ref)).toBe(true)
+      for (const { ref, key } of change.joins) {
+        expect(refs.has(ref)).toBe(false)
+        refs.set(ref, key)
+      }
+    }
+    version = change.version
+  }
+  return [...refs.values()].sort()
+}
+
+/** Collects what a topic's followers are told, by a fiber of its own. */
+const collecting = (presence: Presence.Service, topic: string) =>
+  Effect.gen(function* () {
+    const changes: Array<PresenceChange> = []
+    yield* Effect.forkScoped(
+      Effect.withScheduler(
+        Stream.runForEach(presence.changes(topic), (change) => Effect.sync(() => changes.push(change))),
+        atOnce
+      )
+    )
+    while (changes.length === 0) yield* Effect.yieldNow()
+    return { changes }
+  })
+
+/** Does something with each event of a topic, inside whoever makes it. */
+const reacting = (presence: Presence.Service, topic: string, react: (event: PresenceEvent) => Effect.Effect<unknown>) =>
+  Effect.gen(function* () {
+    const { take } = yield* presence.subscribe(topic)
+    yield* Effect.fork(
+      Effect.withScheduler(
+        Effect.forever(Effect.flatMap(Effect.orDie(take), (events) => Effect.forEach(events, react))),
+        atOnce
+      )
+    )
+    yield* Effect.yieldNow()
+  })
+
+const keys = (presence: Presence.Service, topic: string) =>
+  Effect.map(presence.list(topic), (list) => list.map(({ key }) => key))
+
+describe("a change that is made while another is told", () => {
+  it.scoped("by a follower that tracks the moment it hears a join, is told once, to all, in order", () =>
+    Effect.gen(function* () {
+      const presence = yield* Presence
+      const scope = yield* Effect.scope
+      const { changes } = yield* collecting(presence, "room")
+      const { take } = yield* presence.subscribe("room")
+      yield* reacting(presence, "room", ({ type, key }) =>
+        type === "join" && key.length < 4
+          ? Effect.orDie(Scope.extend(presence.track("room", `${key}+`), scope))
+          : Effect.void
+      )
+      yield* presence.track("room", "a")
+      const all = ["a", "a+", "a++", "a+++"]
+      expect(yield* keys(presence, "room")).toEqual(all)
+      expect((yield* take).map(({ key }) => key)).toEqual(all)
+      expect(fold(changes)).toEqual(all)
+    }).pipe(Effect.provide(Presence.layer()))
+  )
+
+  it.scoped("on a topic that the same step has changed, does not blur its versions", () =>
+    Effect.gen(function* () {
+      const presence = yield* Presence
+      const scope = yield* Effect.scope
+      const a = yield* collecting(presence, "a")
+      const b = yield* collecting(presence, "b")
+      yield* reacting(presence, "a", ({ type }) =>
+        type === "leave" ? Effect.orDie(Scope.extend(presence.track("b", "late"), scope)) : Effect.void
+      )
+      // Closing the scope is one step that both leave in.
+      yield* Effect.scoped(Effect.zip(presence.track("a", "x"), presence.track("b", "y")))
+      yield* Effect.scoped(Effect.zip(presence.track("b", "y"), presence.track("a", "x")))
+      expect(yield* keys(presence, "b")).toEqual(["late"])
+      expect([fold(a.changes), fold(b.changes)]).toEqual([[], ["late", "late"]])
+    }).pipe(Effect.provide(Presence.layer()))
+  )
+
+  it.scoped("by one who begins to follow meanwhile, is not told to them twice", () =>
+    Effect.gen(function* () {
+      const presence = yield* Presence
+      const scope = yield* Effect.scope
+      const begun: Array<ReadonlyArray<PresenceChange>> = []
+      yield* reacting(presence, "room", ({ type, key }) =>
+        type !== "join" || key !== "a"
+          ? Effect.void
+          : Effect.orDie(Scope.extend(presence.track("room", "b"), scope)).pipe(
+              Effect.zipRight(
+                Effect.map(Effect.provideService(collecting(presence, "room"), Scope.Scope, scope), ({ changes }) =>
+                  begun.push(changes)
+                )
+              )
+            )
+      )
+      yield* presence.track("room", "a")
+      while (begun.length === 0) yield* Effect.yieldNow()
+      yield* presence.track("room", "c")
+      expect(begun.map(fold)).toEqual([["a", "b", "c"]])
+    }).pipe(Effect.provide(Presence.layer()))
+  )
+
+  it.scoped("by channels that call presence back, is told after, and once", () =>
+    Effect.gen(function* () {
+      const texts: Array<string> = []
+      let presence: Presence.Service | undefined
+      const scope = yield* Effect.scope
+      const own = Layer.effect(
+        Channels,
+        Effect.map(Channels, (channels) => ({
+          ...channels,
+          unsafePublish: (topic: string, text: string | (() => string)) => {
+            const said = typeof text === "string" ? text : text()
+            texts.push(said)
+            const { type, key } = JSON.parse(said)
+            if (type === "join" && key.length < 3 && presence !== undefined) {
+              Effect.runSync(Effect.orDie(Scope.extend(presence.track("room", `${key}+`), scope)))
+            }
+            return channels.unsafePublish(topic, said)
+          }
+        }))
+      ).pipe(Layer.provide(Channels.layer()))
+      const context = yield* Layer.build(Layer.provide(Presence.layerWithoutChannels(), own))
+      presence = Context.get(context, Presence)
+      const { changes } = yield* collecting(presence, "room")
+      yield* presence.track("room", "a")
+      expect(texts.map((text) => JSON.parse(text).key)).toEqual(["a", "a+", "a++"])
+      while (fold(changes).length < 3) yield* Effect.yieldNow()
+      expect(fold(changes)).toEqual(["a", "a+", "a++"])
+    })
+  )
+})
