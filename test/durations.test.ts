@@ -14,8 +14,6 @@ const dates: ReadonlyArray<readonly [file: string, line: string, why: string]> =
   ["internal/presence.ts", "const since = (yield* Effect.clock).unsafeCurrentTimeMillis()", "health's `since`"],
   ["redis/write/membership.ts", "let since = clock.unsafeCurrentTimeMillis()", "health's `since`"],
   ["redis/write/membership.ts", "since = clock.unsafeCurrentTimeMillis()", "health's `since`"],
-  ["redis/write/membership.ts", "lastBeat = clock.unsafeCurrentTimeMillis()", "a gauge, which no timeout reads"],
-  ["redis/write/membership.ts", "(clock.unsafeCurrentTimeMillis() - lastBeat) / 1_000", "the same gauge"],
   ["server/page/page.js", "const now = new Date()", "the time of day that is shown"],
   ["socket/PresenceSocket.ts", "const date = () => clock.unsafeCurrentTimeMillis()", "when a grant ends"],
   ["web/tokens.ts", "Effect.flatMap(Clock.currentTimeMillis, (now) =>", "when a token ends"],
