@@ -83,7 +83,7 @@ const unread = (port: number, path: string): Effect.Effect<Socket, never, Scope.
       const socket = connect(port, "127.0.0.1")
       socket.on("error", () => {})
       socket.pause()
-      socket.write(`GET ${path} HTTP/1.1\r\nhost: here\r\n\r\n`)
+      socket.write(`GET ${path} HTTP/1.1\r\nhost: localhost\r\n\r\n`)
       return socket
     }),
     (socket) => Effect.sync(() => socket.destroy())

@@ -295,7 +295,7 @@ describe("settings", () => {
     Effect.gen(function* () {
       const { port } = yield* serve({ PRESENCE_IDLE_TIMEOUT: "300 millis" })
       const silent = yield* connect(phoenixUrl(`ws://127.0.0.1:${port}`))
-      expect((yield* silent.end).code).toBe(1000)
+      expect((yield* silent.end).code).toBe(1001)
     })
   )
 
