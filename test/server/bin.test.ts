@@ -104,10 +104,10 @@ describe("the ready server", () => {
           sockets[0]?.ws.pause()
           const connections = yield* Effect.forEach(
             [
-              "GET /presence/lobby HTTP/1.1\r\nHost: x\r\n",
-              "POST /presence/lobby HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nhalf",
-              "GET /presence/lobby HTTP/1.1\r\nHost: x\r\n\r\n",
-              "GET /socket/websocket HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: upgrade\r\n",
+              "GET /presence/lobby HTTP/1.1\r\nHost: localhost\r\n",
+              "POST /presence/lobby HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\nhalf",
+              "GET /presence/lobby HTTP/1.1\r\nHost: localhost\r\n\r\n",
+              "GET /socket/websocket HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: upgrade\r\n",
               ""
             ],
             (text) => half(port, text)

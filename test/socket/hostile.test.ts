@@ -412,7 +412,7 @@ describe("below the WebSocket", () => {
     )
 
   const handshake = (extra = "") =>
-    `GET /socket/websocket?vsn=2.0.0 HTTP/1.1\r\nhost: x\r\nconnection: Upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n${extra}\r\n`
+    `GET /socket/websocket?vsn=2.0.0 HTTP/1.1\r\nhost: localhost\r\nconnection: Upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n${extra}\r\n`
 
   it.scopedLive("one who is refused and does not hang up is hung up on, and holds the stop back no longer", () =>
     Effect.gen(function* () {
