@@ -29,7 +29,7 @@ import { formatMessage } from "publint/utils"
 const mayImport = {
   ".": ["effect"],
   "./testing": ["effect"],
-  "./http": ["effect", "@effect/platform", "node:http"],
+  "./http": ["effect", "@effect/platform", "@effect/platform-node", "node:http"],
   "./socket": ["effect", "@effect/platform", "@effect/platform-node", "ws", "node:http"],
   "./redis": ["effect", "ioredis", "node:fs", "node:crypto"]
 }
