@@ -199,8 +199,8 @@ export declare namespace Presence {
    */
   export interface ChangesOptions {
     /**
-     * Where the follower stands. When the diffs from there are still at hand (the last `bufferSize` changes, while
-     * somebody follows the topic), it goes on with them and without a snapshot.
+     * Where the follower stands. When the diffs from there are still at hand (those of the last
+     * minute, up to `bufferSize` changes of the topic and 32 MiB of all topics, while somebody follows it), it goes on with them and without a snapshot.
      */
     readonly since?: { readonly epoch: string; readonly version: number } | undefined
   }

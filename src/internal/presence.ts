@@ -56,6 +56,7 @@ export const make = (mirror: Mirror, options?: Parameters<typeof decode>[0]) =>
         feeds.add(change)
       },
       onStepEnd: () => feeds.flush(),
+      onSweep: (now) => feeds.past.age(now),
       closing: (close) =>
         Effect.zipRight(
           close,
@@ -84,7 +85,7 @@ export const make = (mirror: Mirror, options?: Parameters<typeof decode>[0]) =>
           step((registry) => {
             const { epoch, version } = registry.snapshot(topic)
             if (position.epoch !== epoch) return undefined
-            const steps = position.version === version ? [] : feeds.since(topic, position.version)
+            const steps = position.version === version ? [] : feeds.past.since(topic, position.version)
             if (steps !== undefined) subscription.skip()
             return steps
           })

@@ -114,6 +114,7 @@ export const make = (options: Options) =>
         }
       },
       onStepEnd: () => {},
+      onSweep: copyFeeds.age,
       own: (owner) =>
         confirmation.own(owner, (lease) =>
           tracker.step((registry) =>

@@ -1,5 +1,5 @@
 import { describe, expect } from "@effect/vitest"
-import { Effect, Stream } from "effect"
+import { Effect, Option, Stream, TestClock } from "effect"
 import { Channels, type Lagged, Presence, type PresenceEvent } from "../../src/index.js"
 import { followTopic } from "../support/followTopic.js"
 import { check } from "../support/invariant.js"
@@ -54,6 +54,30 @@ describe("8. no slow reader or full queue can stop somebody else's join or leave
         expect(bytes).toBeLessThan(500_000)
       }),
     { bufferSize: 64 }
+  )
+
+  check("what was told of a followed topic is kept for a minute, and what was made of it is not", () =>
+    Effect.gen(function* () {
+      const presence = yield* Presence
+      const follower = yield* followTopic("room")
+      const lease = yield* presence.track("room", "alice", 0, { ttl: "1 hour" })
+      let n = 0
+      const moves = Effect.gen(function* () {
+        for (let i = 0; i < 4_000; i++) yield* lease.update({ x: ++n, y: i })
+        yield* follower.until((copy) => copy.version === follower.start.version + 1 + n)
+      })
+      yield* moves
+      const { epoch, version } = follower.copy()
+      const resumed = Effect.map(
+        Stream.runHead(presence.changes("room", { since: { epoch, version: version - 1 } })),
+        Option.map(({ _tag }) => _tag)
+      )
+      expect(yield* resumed).toEqual(Option.some("Diff"))
+      // The past stays as large as it is.
+      expect(yield* growth(moves)).toBeLessThan(500_000)
+      yield* TestClock.adjust("62 seconds")
+      expect(yield* resumed).toEqual(Option.some("Snapshot"))
+    })
   )
 
   check("a refused track, however large, costs the topic nothing", () =>

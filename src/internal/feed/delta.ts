@@ -88,27 +88,3 @@ export class Delta {
 }
 
 const byKeyThenAge = (a: Changed, b: Changed): number => (a.key < b.key ? -1 : a.key > b.key ? 1 : a.age - b.age)
-
-/** The last deltas of a followed topic, up to a number of changes: who comes back may go on from where it was. */
-export class DeltaHistory {
-  private deltas: Array<Delta> = []
-  private changes = 0
-
-  constructor(private readonly capacity: number) {}
-
-  push(delta: Delta): void {
-    this.deltas.push(delta)
-    this.changes += delta.changes.length
-    // In bulk, so that a full history does not move with every step.
-    if (this.changes <= this.capacity * 1.5) return
-    let first = 0
-    while (this.changes > this.capacity) this.changes -= (this.deltas[first++] as Delta).changes.length
-    this.deltas = this.deltas.slice(first)
-  }
-
-  /** The deltas from a version on, if they are all here. */
-  since(version: number): ReadonlyArray<Delta> | undefined {
-    const first = this.deltas.findIndex((delta) => delta.from === version)
-    return first === -1 ? undefined : this.deltas.slice(first)
-  }
-}

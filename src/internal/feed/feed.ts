@@ -3,8 +3,9 @@
  */
 import { Chunk, Effect, Option, type Scope, Stream } from "effect"
 import type { Snapshot } from "../../PresenceChange.js"
-import { type Changed, Delta, DeltaHistory } from "./delta.js"
+import { type Changed, Delta } from "./delta.js"
 import { type HubSubscription, Hubs, type HubsHost } from "./hub.js"
+import { Past } from "./past.js"
 
 /** A topic at a version. */
 export interface Position {
@@ -27,22 +28,25 @@ export type OpenFeed<E> = <B>(
   pick: (delta: Delta) => ReadonlyArray<B>
 ) => Effect.Effect<Feed<B>, E, Scope.Scope>
 
-/** The followed topics of a service, each with a hub and its last deltas. */
+export type FeedsHost<S> = Omit<HubsHost<S>, "lag">
+
+/** The followed topics of a service, each with a hub, and what was told of them last. */
 export class Feeds<S> {
   readonly hubs: Hubs<Delta, S>
-  private readonly histories = new Map<string, DeltaHistory>()
+  readonly past: Past
   /** What the step under way has changed on followed topics. */
   private readonly pending = new Map<Topic, Array<Versioned>>()
 
-  constructor(bufferSize: number, { step, open, close }: Omit<HubsHost<S>, "lag">) {
+  constructor(bufferSize: number, { step, open, close }: FeedsHost<S>) {
+    this.past = new Past(bufferSize)
     this.hubs = new Hubs(bufferSize, {
       step,
       open: (topic, state) => {
-        this.histories.set(topic, new DeltaHistory(bufferSize))
+        this.past.open(topic)
         open(topic, state)
       },
       close: (topic, state) => {
-        this.histories.delete(topic)
+        this.past.close(topic)
         close(topic, state)
       },
       lag: () => {}
@@ -51,7 +55,7 @@ export class Feeds<S> {
 
   /** Notes a change, if somebody follows its topic. */
   add(change: Versioned): void {
-    if (this.histories.size === 0 || !this.histories.has(change.roster.topic)) return
+    if (this.past.size === 0 || !this.past.has(change.roster.topic)) return
     const changes = this.pending.get(change.roster)
     if (changes === undefined) this.pending.set(change.roster, [change])
     else changes.push(change)
@@ -69,13 +73,8 @@ export class Feeds<S> {
   }
 
   offer(delta: Delta): void {
-    this.histories.get(delta.topic)?.push(delta)
+    this.past.push(delta)
     this.hubs.get(delta.topic)?.offer(delta, delta.changes.length)
-  }
-
-  /** The deltas from a version on, if they are all at hand. */
-  since(topic: string, version: number): ReadonlyArray<Delta> | undefined {
-    return this.histories.get(topic)?.since(version)
   }
 }
 

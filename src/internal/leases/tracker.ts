@@ -34,6 +34,8 @@ export interface TrackerHost {
   /** Told what a step changed: each change in order, then that the step is over. Neither may wait. */
   readonly onChange: (change: Change<OwnedLease>) => void
   readonly onStepEnd: () => void
+  /** Told after each sweep of the schedule. `now` in nanoseconds since the start. */
+  readonly onSweep: (now: number) => void
   /** What happens when the layer closes, after the sweep has stopped. `close` ends all leases for good. */
   readonly closing: (close: Effect.Effect<void>) => Effect.Effect<void>
   /** Puts more around what leases do. */
@@ -299,6 +301,7 @@ export const makeTracker = (
     yield* Effect.addFinalizer(() => host.closing(close))
 
     yield* sweepExpired.pipe(
+      Effect.tap(() => host.onSweep(now())),
       Metric.trackDurationWith(metrics.sweepSeconds, Duration.toSeconds),
       Effect.catchAllCause((cause) => Effect.logWarning("the sweep failed and will run again", cause)),
       Effect.schedule(Schedule.spaced(settings.sweepInterval)),

@@ -39,6 +39,8 @@ export interface CopyFeeds {
   readonly openFeed: OpenFeed<PresenceUnavailable>
   /** Looks now what was missed. */
   readonly look: (reason: string, partition?: number) => void
+  /** Forgets what was told over a minute ago. `now` in nanoseconds. */
+  readonly age: (now: number) => void
   readonly isClosed: () => boolean
   readonly close: () => void
 }
@@ -146,7 +148,7 @@ export const makeCopyFeeds = ({
           since: ({ epoch, version }: Position) =>
             Effect.sync(() => {
               if (copy === undefined || epoch !== copy.epoch) return undefined
-              const deltas = version === copy.standing.version ? [] : feeds.since(topic, version)
+              const deltas = version === copy.standing.version ? [] : feeds.past.since(topic, version)
               // The numbers of another epoch mean nothing in this one.
               if (deltas === undefined || deltas.some((delta) => delta.epoch !== epoch)) return undefined
               subscription.skip()
@@ -172,6 +174,7 @@ export const makeCopyFeeds = ({
       look: (reason, partition) => {
         copies.digest(reason, partition).catch((cause) => membership.onFailure("comparing versions", cause))
       },
+      age: (now) => feeds.past.age(now),
       isClosed: () => closed,
       close: () => {
         closed = true
