@@ -16,7 +16,7 @@
 
 import type { Duration } from "effect"
 import {
-  Config,
+  type Config,
   type ConfigError,
   Context,
   Effect,
@@ -27,6 +27,7 @@ import {
   type Stream
 } from "effect"
 import { Channels } from "./Channels.js"
+import { readConfig } from "./internal/input/options.js"
 import { make } from "./internal/presence.js"
 import type { Json } from "./Json.js"
 import type { Lease as Lease_ } from "./Lease.js"
@@ -68,7 +69,7 @@ export class Presence extends Context.Tag("effect-presence/Presence")<Presence, 
   }
 
   /**
-   * The same with options from a `Config`.
+   * The same with options from a `Config`. One that makes no sense is a `ConfigError`.
    *
    * ```ts
    * import { Config } from "effect"
@@ -83,7 +84,7 @@ export class Presence extends Context.Tag("effect-presence/Presence")<Presence, 
   static layerConfig(
     config: Config.Config.Wrap<Presence.Options>
   ): Layer.Layer<Presence | Channels, ConfigError.ConfigError> {
-    return Layer.unwrapEffect(Effect.map(Config.unwrap(config), Presence.layer))
+    return Layer.unwrapEffect(Effect.map(readConfig(config), Presence.layer))
   }
 
   /**
@@ -167,11 +168,11 @@ export declare namespace Presence {
    * @category models
    */
   export interface Options {
-    /** How long a connection lives without `refresh`. Default 30 seconds; `Duration.infinity`: for ever. */
+    /** How long a connection lives without `refresh`. Default 30 seconds; `Duration.infinity`: for ever; never 0. */
     readonly ttl?: Duration.DurationInput | undefined
     /** How often expired connections are looked for. Default 1 second. */
     readonly sweepInterval?: Duration.DurationInput | undefined
-    /** Changes that a follower may be behind. Default 4,096. */
+    /** Changes that a follower may be behind, at least 1. Default 4,096. */
     readonly bufferSize?: number | undefined
     /** Texts that a subscriber of a channel may be behind. Default 32, clamped to 1..16384. */
     readonly capacity?: number | undefined
@@ -184,7 +185,7 @@ export declare namespace Presence {
    * @category models
    */
   export interface TrackOptions {
-    /** Instead of the layer's. `Duration.infinity`: only the scope ends it. */
+    /** Instead of the layer's. `Duration.infinity`: only the scope ends it. None or less is `InvalidOption`. */
     readonly ttl?: Duration.DurationInput | undefined
     /**
      * How long the connection stays after its scope has closed, so that one who comes right back never left. Default

@@ -95,6 +95,23 @@ export class LimitExceeded extends Schema.TaggedError<LimitExceeded>("effect-pre
 }
 
 /**
+ * An option makes no sense: `value` is what was given, `allowed` what it may be. `track` fails with it; a layer whose
+ * own options are wrong dies with it, and one that reads them from a `Config` fails with a `ConfigError` that says so.
+ *
+ * @since 0.2.0
+ * @category errors
+ */
+export class InvalidOption extends Schema.TaggedError<InvalidOption>("effect-presence/InvalidOption")("InvalidOption", {
+  option: Schema.String,
+  value: Schema.String,
+  allowed: Schema.String
+}) {
+  override get message(): string {
+    return `the option ${this.option} is ${this.value}, but must be ${this.allowed}`
+  }
+}
+
+/**
  * A subscriber was more than its capacity behind: the oldest `missed` are lost to it. Taking again goes on with the
  * oldest that was kept.
  *
@@ -146,4 +163,4 @@ export class PresenceUnavailable extends Schema.TaggedError<PresenceUnavailable>
  * @since 0.1.0
  * @category errors
  */
-export type TrackError = InvalidTopic | InvalidKey | InvalidMeta | LimitExceeded | PresenceUnavailable
+export type TrackError = InvalidTopic | InvalidKey | InvalidMeta | InvalidOption | LimitExceeded | PresenceUnavailable

@@ -4,6 +4,7 @@
  * @since 0.2.0
  */
 import { Duration } from "effect"
+import { readCount, readDuration, TIMER } from "../internal/input/options.js"
 
 /**
  * What a client may do, each with its default.
@@ -27,13 +28,13 @@ export interface Limits {
 }
 
 /**
- * The limits with their defaults, durations in milliseconds.
+ * The limits with their defaults, durations in milliseconds. Throws `InvalidOption`.
  *
  * @internal
  */
-export const decode = (limits: Limits = {}) => ({
-  streams: limits.streams ?? 10_000,
-  unsentBytes: limits.unsentBytes ?? 1_048_576,
-  unsentFor: Duration.toMillis(limits.unsentFor ?? "30 seconds"),
-  idleTimeout: Duration.toMillis(limits.idleTimeout ?? "60 seconds")
+export const decode = ({ streams, unsentBytes, unsentFor, idleTimeout }: Limits = {}) => ({
+  streams: readCount("limits.streams", streams ?? 10_000),
+  unsentBytes: readCount("limits.unsentBytes", unsentBytes ?? 1_048_576),
+  unsentFor: Duration.toMillis(readDuration("limits.unsentFor", unsentFor ?? "30 seconds", TIMER)),
+  idleTimeout: Duration.toMillis(readDuration("limits.idleTimeout", idleTimeout ?? "60 seconds", TIMER))
 })

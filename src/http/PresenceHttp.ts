@@ -40,7 +40,8 @@ import { IncomingMessage } from "node:http"
 import * as HttpLayerRouter from "@effect/platform/HttpLayerRouter"
 import * as HttpServerRequest from "@effect/platform/HttpServerRequest"
 import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
-import { Duration, Effect, FiberSet, Layer } from "effect"
+import { type Duration, Effect, FiberSet, Layer } from "effect"
+import { readDuration, TIMER_OR_NONE } from "../internal/input/options.js"
 import { checkTopic } from "../internal/input/validate.js"
 import { Presence } from "../Presence.js"
 import type { PresenceEntry } from "../PresenceEntry.js"
@@ -122,8 +123,8 @@ export const layerRouter = <R = never>(
       const credentials: Record<string, string> =
         options.allowedOrigins === undefined ? {} : { "access-control-allow-credentials": "true" }
       const limits = decode(options.limits)
-      const diffInterval = Duration.decode(options.diffInterval ?? "50 millis")
-      const leaveDelay = Duration.decode(options.leaveDelay ?? 0)
+      const diffInterval = readDuration("diffInterval", options.diffInterval ?? "50 millis", TIMER_OR_NONE)
+      const leaveDelay = readDuration("leaveDelay", options.leaveDelay ?? 0, TIMER_OR_NONE)
       const run = yield* FiberSet.makeRuntime<never, void, never>()
       const members = yield* Effect.acquireRelease(
         Effect.sync(() => new Members({ presence, leaveDelay, idleTimeout: limits.idleTimeout, run })),

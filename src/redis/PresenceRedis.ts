@@ -6,8 +6,9 @@
  *
  * @since 0.1.0
  */
-import { Config, type ConfigError, Context, type Duration, Effect, Layer } from "effect"
+import { type Config, type ConfigError, Context, type Duration, Effect, Layer } from "effect"
 import { Channels } from "../Channels.js"
+import { readConfig } from "../internal/input/options.js"
 import { Presence } from "../Presence.js"
 import type { PresenceUnavailable } from "../PresenceError.js"
 import { make } from "./service.js"
@@ -83,4 +84,4 @@ export const layer = (options: PresenceRedisOptions): Layer.Layer<Presence | Cha
 export const layerConfig = (
   config: Config.Config.Wrap<PresenceRedisOptions>
 ): Layer.Layer<Presence | Channels, PresenceUnavailable | ConfigError.ConfigError> =>
-  Layer.unwrapEffect(Effect.map(Config.unwrap(config), layer))
+  Layer.unwrapEffect(Effect.map(readConfig(config), layer))

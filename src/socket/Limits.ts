@@ -5,6 +5,7 @@
  */
 import { Duration } from "effect"
 import { MAX_DEPTH } from "../internal/input/json.js"
+import { readCount, readDuration, TIMER } from "../internal/input/options.js"
 
 /**
  * What a client may do, each with its default.
@@ -38,24 +39,26 @@ export interface Limits {
 }
 
 /**
- * The limits with their defaults, durations in milliseconds.
+ * The limits with their defaults, durations in milliseconds. Throws `InvalidOption`.
  *
  * @internal
  */
 export const decode = (limits: Limits) => {
-  const perSecond = Math.max(1, limits.messagesPerSecond ?? 1_000)
+  const count = (name: keyof Limits, fallback: number): number => readCount(`limits.${name}`, limits[name] ?? fallback)
+  const millis = (name: keyof Limits, fallback: Duration.DurationInput): number =>
+    Duration.toMillis(readDuration(`limits.${name}`, limits[name] ?? fallback, TIMER))
   return {
-    frameBytes: limits.frameBytes ?? 1_048_576,
-    channels: limits.channels ?? 100,
-    topicBytes: limits.topicBytes ?? 255,
-    keyBytes: limits.keyBytes ?? 255,
-    metaDepth: Math.min(limits.metaDepth ?? 64, MAX_DEPTH),
-    rate: { perSecond, burst: Math.max(1, limits.messageBurst ?? 2_000) },
+    frameBytes: count("frameBytes", 1_048_576),
+    channels: count("channels", 100),
+    topicBytes: count("topicBytes", 255),
+    keyBytes: count("keyBytes", 255),
+    metaDepth: Math.min(count("metaDepth", 64), MAX_DEPTH),
+    rate: { perSecond: count("messagesPerSecond", 1_000), burst: count("messageBurst", 2_000) },
     allowance: {
-      unsentBytes: limits.unsentBytes ?? 1_048_576,
-      unsentBytesMax: limits.unsentBytesMax ?? 4_194_304,
-      unsentFor: Duration.toMillis(limits.unsentFor ?? "30 seconds")
+      unsentBytes: count("unsentBytes", 1_048_576),
+      unsentBytesMax: count("unsentBytesMax", 4_194_304),
+      unsentFor: millis("unsentFor", "30 seconds")
     },
-    idleTimeout: Duration.toMillis(limits.idleTimeout ?? "60 seconds")
+    idleTimeout: millis("idleTimeout", "60 seconds")
   }
 }

@@ -36,6 +36,7 @@ import type * as HttpServerRequest from "@effect/platform/HttpServerRequest"
 import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
 import { Cause, Duration, Effect, Exit, Fiber, FiberSet, Layer, Option, Runtime, Scope } from "effect"
 import { Channels } from "../Channels.js"
+import { readDuration, TIMER_OR_NONE } from "../internal/input/options.js"
 import type { Json } from "../Json.js"
 import { Presence } from "../Presence.js"
 import type { Unauthorized } from "../PresenceError.js"
@@ -167,7 +168,8 @@ export const layerRouter = <R = never, R2 = never>(
       const limits = decode(options.limits ?? {})
       const upgrade = makeUpgrade(limits.frameBytes)
       const refused = { upgrade: makeUpgrade(Math.min(limits.frameBytes, REFUSED_BYTES)), open: 0 }
-      const leaveDelay = Duration.decode(options.leaveDelay ?? 0)
+      const leaveDelay = readDuration("leaveDelay", options.leaveDelay ?? 0, TIMER_OR_NONE)
+      const drain = readDuration("drain", options.drain ?? "3 seconds", TIMER_OR_NONE)
       const terms = { ttl: Duration.infinity, leaveDelay }
       // Nobody can come back under a key that was made here.
       const passing = { ttl: Duration.infinity }
@@ -185,7 +187,7 @@ export const layerRouter = <R = never, R2 = never>(
           protocol,
           presence,
           channels,
-          diffInterval: Duration.decode(options.diffInterval ?? "50 millis"),
+          diffInterval: readDuration("diffInterval", options.diffInterval ?? "50 millis", TIMER_OR_NONE),
           stopping: () => sockets.stopping,
           run: yield* FiberSet.makeRuntime<never, void, never>()
         }),
@@ -194,10 +196,7 @@ export const layerRouter = <R = never, R2 = never>(
       }
 
       const sockets: OpenSockets = yield* Effect.acquireRelease(
-        Effect.map(
-          Effect.runtime<never>(),
-          (runtime) => new OpenSockets(Duration.decode(options.drain ?? "3 seconds"), Runtime.runFork(runtime))
-        ),
+        Effect.map(Effect.runtime<never>(), (runtime) => new OpenSockets(drain, Runtime.runFork(runtime))),
         (sockets) => sockets.end
       )
       yield* Effect.sync(() => sockets.tick()).pipe(

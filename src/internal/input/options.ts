@@ -1,9 +1,10 @@
 /**
- * Options with their defaults, decoded once.
+ * Options with their defaults, decoded once. One that makes no sense is refused, never bent into one that does.
  */
-import { Duration, Option } from "effect"
-import type { LimitName } from "../../PresenceError.js"
+import { Config, ConfigError, Duration, Effect, Option } from "effect"
+import { InvalidOption, type LimitName } from "../../PresenceError.js"
 import { MAX_DEPTH } from "./json.js"
+import { cut } from "./names.js"
 
 export type InputLimits = { readonly [limit in LimitName]: number }
 
@@ -24,25 +25,134 @@ export interface PresenceSettings {
   readonly limits: InputLimits
 }
 
+/** Throws `InvalidOption`, as all `read` functions do. */
 export const decode = (options?: {
   readonly ttl?: Duration.DurationInput | undefined
   readonly sweepInterval?: Duration.DurationInput | undefined
   readonly bufferSize?: number | undefined
   readonly limits?: { readonly [limit in LimitName]?: number | undefined } | undefined
 }): PresenceSettings => ({
-  ttl: nanos(options?.ttl ?? "30 seconds"),
-  sweepInterval: Duration.decode(options?.sweepInterval ?? "1 second"),
-  bufferSize: Math.max(1, options?.bufferSize ?? 4_096),
+  ttl: nanos(readDuration("ttl", options?.ttl ?? "30 seconds", SOME)),
+  sweepInterval: readDuration("sweepInterval", options?.sweepInterval ?? "1 second", SOME),
+  bufferSize: readCount("bufferSize", options?.bufferSize ?? 4_096),
   limits: withDefaults(options?.limits ?? {})
 })
 
 const withDefaults = (given: { readonly [limit in LimitName]?: number | undefined }): InputLimits => {
   const limits = { ...defaultLimits }
-  for (const [name, max] of Object.entries(given)) if (max !== undefined) limits[name as LimitName] = max
+  for (const [name, max] of Object.entries(given)) {
+    if (max === undefined) continue
+    if (!Object.hasOwn(limits, name)) {
+      throw new InvalidOption({
+        option: `limits.${cut(name)}`,
+        value: cut(String(max)),
+        allowed: `no limit at all: there are ${Object.keys(limits).join(", ")}`
+      })
+    }
+    limits[name as LimitName] = readCount(`limits.${name}`, max, 0)
+  }
   // Here too, so that an error names what holds.
   return { ...limits, metaDepth: Math.min(limits.metaDepth, MAX_DEPTH) }
 }
 
+/** Options from a `Config`, of which none makes no sense. */
+export const readConfig = <A extends NonNullable<Parameters<typeof decode>[0]>>(
+  config: Config.Config.Wrap<A>
+): Effect.Effect<A, ConfigError.ConfigError> =>
+  Effect.tap(Config.unwrap(config), (options) =>
+    Effect.try({
+      try: () => decode(options),
+      catch: (refused) => {
+        if (refused instanceof InvalidOption) return ConfigError.InvalidData([refused.option], refused.message)
+        throw refused
+      }
+    })
+  )
+
+// One option
+
+/** What durations an option takes. */
+export interface DurationRange {
+  readonly zero: boolean
+  /** Milliseconds at the most. */
+  readonly max: number
+  readonly allowed: string
+}
+
+/** Node takes no longer timer, and lets one that is longer fire at once. */
+const LONGEST = 2 ** 31 - 1
+
+/** Some time, or for ever. */
+export const SOME: DurationRange = {
+  zero: false,
+  max: Number.POSITIVE_INFINITY,
+  allowed: 'a duration of more than none, such as "30 seconds"'
+}
+
+/** Any time, none or for ever. */
+export const ANY: DurationRange = {
+  zero: true,
+  max: Number.POSITIVE_INFINITY,
+  allowed: 'a duration, such as "5 seconds" or 0'
+}
+
+/** Some time that a timer measures. */
+export const TIMER: DurationRange = {
+  zero: false,
+  max: LONGEST,
+  allowed: 'a duration of more than none and at most 24 days, such as "30 seconds"'
+}
+
+/** The same, or none. */
+export const TIMER_OR_NONE: DurationRange = {
+  zero: true,
+  max: LONGEST,
+  allowed: 'a duration of at most 24 days, such as "5 seconds" or 0'
+}
+
+export const readDuration = (option: string, input: unknown, range: DurationRange): Duration.Duration => {
+  const duration = checkDuration(option, input, range)
+  if (duration instanceof InvalidOption) throw duration
+  return duration
+}
+
+/** The same for who does not throw. */
+export const checkDuration = (
+  option: string,
+  input: unknown,
+  { zero, max, allowed }: DurationRange
+): Duration.Duration | InvalidOption => {
+  const duration = isNegative(input) ? Option.none() : Duration.decodeUnknown(input)
+  return Option.isSome(duration) &&
+    (zero || Duration.greaterThan(duration.value, Duration.zero)) &&
+    (max === Number.POSITIVE_INFINITY || Duration.toMillis(duration.value) <= max)
+    ? duration.value
+    : new InvalidOption({ option, value: show(input), allowed })
+}
+
+/** `Duration` makes these none, without a word. */
+const isNegative = (input: unknown): boolean => {
+  if (Array.isArray(input)) return input.some(isNegative)
+  if (typeof input === "string") return input.trimStart().startsWith("-")
+  if (typeof input === "number") return Number.isNaN(input) || input < 0
+  return typeof input === "bigint" && input < 0n
+}
+
+/** A whole number, or Infinity: no limit. */
+export const readCount = (option: string, input: unknown, least: 0 | 1 = 1): number => {
+  if (typeof input === "number" && input >= least && (Number.isInteger(input) || input === Number.POSITIVE_INFINITY)) {
+    return input
+  }
+  throw new InvalidOption({ option, value: show(input), allowed: `a whole number of at least ${least}, or Infinity` })
+}
+
+const show = (input: unknown): string =>
+  typeof input === "string"
+    ? JSON.stringify(cut(input))
+    : Duration.isDuration(input)
+      ? Duration.format(input)
+      : cut(String(input))
+
 /** Whole nanoseconds as a number: exact up to 104 days, the precision of a double beyond. */
-export const nanos = (duration: Duration.DurationInput): number =>
+export const nanos = (duration: Duration.Duration): number =>
   Option.match(Duration.toNanos(duration), { onNone: () => Number.POSITIVE_INFINITY, onSome: Number })

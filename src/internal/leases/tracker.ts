@@ -7,9 +7,9 @@
  */
 import { Context, Deferred, Duration, Effect, Exit, type Fiber, FiberId, Metric, Ref, Schedule, Scope } from "effect"
 import type { LeaveReason } from "../../PresenceChange.js"
-import type { LimitExceeded, TrackError } from "../../PresenceError.js"
+import { InvalidOption, type LimitExceeded, type TrackError } from "../../PresenceError.js"
 import { EMPTY } from "../input/json.js"
-import { nanos, type PresenceSettings } from "../input/options.js"
+import { ANY, checkDuration, nanos, type PresenceSettings, SOME } from "../input/options.js"
 import { checkKey, checkMeta, checkTopic, overFull } from "../input/validate.js"
 import * as metrics from "../metrics.js"
 import { type Change, Registry, type Terms } from "../state/registry.js"
@@ -188,14 +188,14 @@ export const makeTracker = (
     const scopes = new Scopes(owner)
 
     /** The default terms, one object for all, unless a lease has its own. */
-    const termsOf = (options: TrackOptions | undefined): Terms =>
-      options?.ttl === undefined && options?.leaveDelay === undefined
-        ? defaultTerms
-        : {
-            replica,
-            ttl: options.ttl === undefined ? settings.ttl : nanos(options.ttl),
-            leaveDelay: options.leaveDelay === undefined ? 0 : nanos(options.leaveDelay)
-          }
+    const termsOf = (options: TrackOptions | undefined): Terms | InvalidOption => {
+      if (options?.ttl === undefined && options?.leaveDelay === undefined) return defaultTerms
+      const ttl = options.ttl === undefined ? settings.ttl : checkDuration("ttl", options.ttl, SOME)
+      if (ttl instanceof InvalidOption) return ttl
+      const leaveDelay = checkDuration("leaveDelay", options.leaveDelay ?? 0, ANY)
+      if (leaveDelay instanceof InvalidOption) return leaveDelay
+      return { replica, ttl: typeof ttl === "number" ? ttl : nanos(ttl), leaveDelay: nanos(leaveDelay) }
+    }
 
     const enter = (
       topic: string,
@@ -227,6 +227,7 @@ export const makeTracker = (
         const checked = meta === undefined ? NO_META : checkMeta(topic, key, meta, limits)
         if ("_tag" in checked) return Effect.fail(checked)
         const terms = termsOf(options)
+        if (terms instanceof InvalidOption) return Effect.fail(terms)
         // The scope is in the context, as the type says.
         const scope = Context.unsafeGet(fiber.currentContext, Scope.Scope)
         const leases = scopes.get(scope)

@@ -5,7 +5,7 @@ import { Presence } from "../../../src/index.js"
 import { join, leave } from "../../support/listen.js"
 import type { Subject } from "../Subject.js"
 
-export const closing = ({ layer, test, ticks }: Subject) =>
+export const closing = ({ layer, pass, test, ticks }: Subject) =>
   describe("the layer's close", () => {
     /** A presence that the test closes itself, before the scope it runs in. */
     const open = Effect.gen(function* () {
@@ -95,8 +95,10 @@ export const closing = ({ layer, test, ticks }: Subject) =>
     test("an expired lease is released as well", () =>
       Effect.gen(function* () {
         const { presence, close } = yield* open
-        const lease = yield* presence.track("room", "alice", {}, { ttl: 0 })
-        expect(yield* presence.sweepExpired).toBe(1)
+        const lease = yield* presence.track("room", "alice", {}, { ttl: ticks(1) })
+        yield* pass(1)
+        yield* presence.sweepExpired
+        expect(yield* presence.list("room")).toEqual([])
         yield* close
         expect(yield* lease.ended).toBe("released")
         expect(yield* lease.refresh).toBe("released")

@@ -1,7 +1,15 @@
 /** What is refused is refused whole, with a typed error that names the offending thing. */
 import { describe, expect } from "@effect/vitest"
-import { Effect, Option } from "effect"
-import { InvalidKey, InvalidMeta, InvalidTopic, LimitExceeded, Presence, type TrackError } from "../../../src/index.js"
+import { Cause, Duration, Effect, Layer, Option } from "effect"
+import {
+  InvalidKey,
+  InvalidMeta,
+  InvalidOption,
+  InvalidTopic,
+  LimitExceeded,
+  Presence,
+  type TrackError
+} from "../../../src/index.js"
 import { listen } from "../../support/listen.js"
 import type { Subject } from "../Subject.js"
 
@@ -51,12 +59,12 @@ const notJson: ReadonlyArray<readonly [name: string, meta: () => unknown, path: 
 export const refused = ({ check, layer, test }: Subject) =>
   describe("what is refused", () => {
     /** Tracks, expects a refusal, and that nothing is stored or told. */
-    const refusal = (topic: string, key: string, meta?: unknown) =>
+    const refusal = (topic: string, key: string, meta?: unknown, options?: object) =>
       Effect.gen(function* () {
         const presence = yield* Presence
         const before = yield* presence.topics
         const snapshot = yield* presence.snapshot(topic)
-        const error = yield* Effect.flip(presence.track(topic, key, meta))
+        const error = yield* Effect.flip(presence.track(topic, key, meta, options))
         expect([...(yield* presence.topics)].sort()).toEqual([...before].sort())
         const after = yield* presence.snapshot(topic)
         expect([after.version, after.connections]).toEqual([snapshot.version, snapshot.connections])
@@ -349,6 +357,59 @@ export const refused = ({ check, layer, test }: Subject) =>
         }),
       { limits: { metaDepth: 100_000 } }
     )
+
+    check("a ttl of none or less, and durations that are none at all", () =>
+      Effect.gen(function* () {
+        const heard = yield* listen("room")
+        const wrong: ReadonlyArray<readonly [options: object, option: string, value: string]> = [
+          [{ ttl: 0 }, "ttl", "0"],
+          [{ ttl: Duration.zero }, "ttl", "0"],
+          [{ ttl: "0 seconds" }, "ttl", '"0 seconds"'],
+          [{ ttl: -1 }, "ttl", "-1"],
+          [{ ttl: "-5 seconds" }, "ttl", '"-5 seconds"'],
+          [{ ttl: Number.NaN }, "ttl", "NaN"],
+          [{ ttl: -5n }, "ttl", "-5"],
+          [{ ttl: "soon" }, "ttl", '"soon"'],
+          [{ ttl: null }, "ttl", "null"],
+          [{ leaveDelay: -1 }, "leaveDelay", "-1"],
+          [{ leaveDelay: "-1 millis" }, "leaveDelay", '"-1 millis"'],
+          [{ leaveDelay: Number.NaN }, "leaveDelay", "NaN"],
+          [{ ttl: "1 second", leaveDelay: {} }, "leaveDelay", "[object Object]"]
+        ]
+        for (const [options, option, value] of wrong) {
+          const error = yield* refusal("room", "alice", {}, options)
+          expect(error).toBeInstanceOf(InvalidOption)
+          expect(error).toMatchObject({ _tag: "InvalidOption", option, value })
+          expect(error.message).toMatch(new RegExp(`^the option ${option} is .*, but must be a duration`))
+        }
+        expect(yield* heard).toEqual([])
+        const presence = yield* Presence
+        yield* presence.track("room", "alice", {}, { ttl: Duration.infinity, leaveDelay: 0 })
+        yield* presence.track("room", "alice", {}, { ttl: 1, leaveDelay: Duration.infinity })
+        yield* presence.track("room", "alice", {}, { ttl: undefined, leaveDelay: undefined })
+        expect((yield* presence.count("room")).connections).toBe(3)
+      })
+    )
+
+    test("a layer whose options make no sense, with the option and the value", () =>
+      Effect.gen(function* () {
+        const wrong: ReadonlyArray<readonly [options: object, option: string]> = [
+          [{ ttl: 0 }, "ttl"],
+          [{ ttl: "-1 second" }, "ttl"],
+          [{ sweepInterval: 0 }, "sweepInterval"],
+          [{ sweepInterval: Number.NaN }, "sweepInterval"],
+          [{ bufferSize: 0 }, "bufferSize"],
+          [{ bufferSize: 2.5 }, "bufferSize"],
+          [{ bufferSize: "many" }, "bufferSize"],
+          [{ limits: { metaBytes: -1 } }, "limits.metaBytes"],
+          [{ limits: { keysPerTopic: Number.NaN } }, "limits.keysPerTopic"],
+          [{ limits: { keyByte: 3 } }, "limits.keyByte"]
+        ]
+        for (const [options, option] of wrong) {
+          const cause = yield* Effect.flip(Effect.sandbox(Effect.scoped(Layer.build(layer(options)))))
+          expect(Cause.squash(cause)).toMatchObject({ _tag: "InvalidOption", option })
+        }
+      }))
 
     test("the default of connectionsPerKey is 1,000", () =>
       Effect.gen(function* () {
