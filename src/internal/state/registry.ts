@@ -54,28 +54,60 @@ export class TrackedConnection implements RosterMember, Slotted {
 const refOf = (replica: string, joined: number, seq: number): string =>
   `${replica}.${joined.toString(36)}.${seq.toString(36)}`
 
-/** One changed connection, as it was at that moment. */
+/** One changed connection, as it was at that moment: a join, a leave or an update, which it is made by. */
 export class Change<C extends TrackedConnection> {
+  readonly meta: Value
+  /** The smaller, the longer the connection is there. */
+  readonly age: number
+  private readonly seq: number
   /** The topic's version after it. */
   readonly version: number
+  /** Of an update: what it replaced. */
+  previousMeta: Value = null
+  private previousSeq = 0
+  /** Of a leave: why. */
+  reason: Reason = "released"
+  /** Whether the key has no other connection: of a leave, that the key is gone with it. */
+  last = false
 
-  constructor(
+  private constructor(
     readonly type: "join" | "leave" | "update",
     readonly roster: Roster<C>,
-    readonly connection: C,
-    readonly meta: Value,
-    /** The smaller, the longer the connection is there. */
-    readonly age: number,
-    private readonly seq: number,
-    /** Of an update: what it replaced. */
-    readonly previousMeta: Value,
-    private readonly previousSeq: number,
-    /** Of a leave: why. */
-    readonly reason: Reason,
-    /** Whether the key has no other connection: of a leave, that the key is gone with it. */
-    readonly last: boolean
+    readonly connection: C
   ) {
+    this.meta = connection.meta
+    this.age = connection.joined
+    this.seq = connection.seq
     this.version = roster.version
+  }
+
+  static join<C extends TrackedConnection>(roster: Roster<C>, connection: C): Change<C> {
+    return new Change("join", roster, connection)
+  }
+
+  static leave<C extends TrackedConnection>(
+    roster: Roster<C>,
+    connection: C,
+    reason: Reason,
+    last: boolean
+  ): Change<C> {
+    const change = new Change("leave", roster, connection)
+    change.reason = reason
+    change.last = last
+    return change
+  }
+
+  static update<C extends TrackedConnection>(
+    roster: Roster<C>,
+    connection: C,
+    previousMeta: Value,
+    previousSeq: number
+  ): Change<C> {
+    const change = new Change("update", roster, connection)
+    change.previousMeta = previousMeta
+    change.previousSeq = previousSeq
+    change.last = roster.size(connection.key) === 1
+    return change
   }
 
   get key(): string {
@@ -178,8 +210,7 @@ export class Registry<C extends TrackedConnection> {
       connection.meta = meta
       connection.seq = ++this.seq
       roster.touch(connection.key)
-      const alone = roster.size(connection.key) === 1
-      this.tell("update", roster, connection, previousMeta, previousSeq, "released", alone)
+      this.onChange(Change.update(roster, connection, previousMeta, previousSeq))
       return "updated"
     }
     if (connection.status === "expired") connection.meta = meta
@@ -284,7 +315,7 @@ export class Registry<C extends TrackedConnection> {
     this.connections++
     if (roster.connections === 0) this.topics++
     roster.add(connection)
-    this.tell("join", roster, connection, null, 0, "released", false)
+    this.onChange(Change.join(roster, connection))
     if (this.lingering.size > 0) {
       for (const other of Array.from(roster.of(connection.key))) {
         if (other.status === "lingering") this.leave(other, "released")
@@ -318,21 +349,8 @@ export class Registry<C extends TrackedConnection> {
     this.connections--
     const last = roster.remove(connection)
     if (roster.connections === 0) this.topics--
-    this.tell("leave", roster, connection, null, 0, reason, last)
+    this.onChange(Change.leave(roster, connection, reason, last))
     this.collect(roster)
-  }
-
-  private tell(
-    type: Change<C>["type"],
-    roster: Roster<C>,
-    connection: C,
-    previousMeta: Value,
-    previousSeq: number,
-    reason: Reason,
-    last: boolean
-  ): void {
-    const { meta, joined, seq } = connection
-    this.onChange(new Change(type, roster, connection, meta, joined, seq, previousMeta, previousSeq, reason, last))
   }
 
   private roster(topic: string): Roster<C> {
