@@ -36,12 +36,6 @@ export const callSeconds = Metric.histogram(
   "Time from a call to its answer"
 )
 
-export const batchSize = Metric.histogram(
-  "presence_redis_batch_operations",
-  MetricBoundaries.fromIterable([1, 2, 4, 8, 16, 32, 64, 128]),
-  "Joins, updates and leaves in one call"
-)
-
 const resyncs = Metric.counter("presence_redis_resyncs_total", {
   description: "Snapshots read because a followed topic had missed something",
   incremental: true

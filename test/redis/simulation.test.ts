@@ -1,6 +1,7 @@
 import { describe, expect, it } from "@effect/vitest"
 import fc from "fast-check"
-import { connectionOf, refOf } from "../../src/redis/protocol/keys.js"
+import { refOf } from "../../src/redis/protocol/keys.js"
+import { connectionOf } from "../support/partition.js"
 import { calm, HEARTBEAT, HOLD, LEASE, type Network, randomFrom, type SimulatedReplica, World } from "./simulation.js"
 
 const TOPICS = ["a", "b"]

@@ -5,15 +5,15 @@
  */
 import type { Delta } from "../../src/internal/feed/delta.js"
 import type { ApplyAnswer, ApplyCall, End, Standing, TopicMessage } from "../../src/redis/protocol/calls.js"
-import { connectionOf, ownerOf, placeOf } from "../../src/redis/protocol/keys.js"
+import { ownerOf, placeOf } from "../../src/redis/protocol/keys.js"
 import { TopicCopy } from "../../src/redis/read/topicCopy.js"
 import { ReplicaLease, type Todo } from "../../src/redis/write/lease.js"
 import type { Cell } from "../../src/redis/write/outbox.js"
-import { FakePartition } from "../support/partition.js"
+import { connectionOf, FakePartition } from "../support/partition.js"
 
 export const LEASE = 15_000
 export const HEARTBEAT = 5_000
-export const TIMEOUT = 5_000
+const TIMEOUT = 5_000
 export const HOLD = LEASE + HEARTBEAT
 const DIGEST = 10_000
 

@@ -13,7 +13,10 @@ import type {
   StoredMember,
   TopicMessage
 } from "../../src/redis/protocol/calls.js"
-import { connectionOf, fieldOf } from "../../src/redis/protocol/keys.js"
+import { fieldOf } from "../../src/redis/protocol/keys.js"
+
+/** A connection's name in Redis, as the scripts make it. */
+export const connectionOf = (replica: string, seq: number): string => `${replica}.${seq}`
 
 interface Topic {
   version: number

@@ -8,7 +8,7 @@ import { cut } from "./names.js"
 
 export type InputLimits = { readonly [limit in LimitName]: number }
 
-export const defaultLimits: InputLimits = {
+const defaultLimits: InputLimits = {
   topicBytes: 255,
   keyBytes: 255,
   metaBytes: 16_384,

@@ -237,7 +237,7 @@ export const standings = async (
 
 // Decoding
 
-export const standingOf = (head: RedisReply, version: RedisReply): Standing | undefined => {
+const standingOf = (head: RedisReply, version: RedisReply): Standing | undefined => {
   if (typeof head !== "string") return undefined
   const [epoch = "", floor] = head.split(" ")
   if (typeof version !== "string") return { epoch, version: Number(floor), tag: "" }

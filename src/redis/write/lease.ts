@@ -10,6 +10,7 @@
  * no answer holds nothing up.
  */
 import type { ApplyAnswer, ApplyCall, BeatAnswer, BeatCall } from "../protocol/calls.js"
+import { fieldOf } from "../protocol/keys.js"
 import { Outbox } from "./outbox.js"
 
 /** What an answer asks for. */
@@ -109,7 +110,7 @@ export class ReplicaLease<O = unknown> {
     }
     for (const index of answer.forbidden) {
       const operation = call.operations[index]
-      if (operation !== undefined) this.seen.add(`${operation.seq}:${operation.topic}`)
+      if (operation !== undefined) this.seen.add(fieldOf(operation.seq, operation.topic))
     }
     this.outbox.succeeded(call.number, answer)
     return { ...nothing, epochChanged: this.sees(answer.epoch) }
