@@ -27,9 +27,12 @@ export interface PresenceRedisOptions extends Presence.Options {
    * number follows, `presence@3`, as Redis does not keep the channels of databases apart.
    */
   readonly prefix?: string | undefined
-  /** How long a replica that does not beat is still there. Default 15 seconds. The same on every replica. */
+  /**
+   * How long this replica is still there when it does not beat. Default 15 seconds; at least two heartbeats. Others may
+   * live by another, but for replicas of version 0.1, which know one for all.
+   */
   readonly lease?: Duration.DurationInput | undefined
-  /** How often a replica beats. Default 5 seconds. The same on every replica. */
+  /** How often this replica beats at least. Default 5 seconds. All beat as often as the one with the shortest. */
   readonly heartbeat?: Duration.DurationInput | undefined
   /** How long a call waits for Redis. Default 5 seconds. */
   readonly timeout?: Duration.DurationInput | undefined
@@ -47,7 +50,7 @@ export interface PresenceRedisOptions extends Presence.Options {
 
 /**
  * Presence and its channels over several replicas. It fails when Redis cannot be reached, is too old, or serves
- * replicas with other settings.
+ * replicas of a version that this one cannot live with.
  *
  * ```ts
  * import { Effect } from "effect"

@@ -4,7 +4,7 @@
  * The decisions are the real ones; Redis is the partition in memory that is compared with the scripts elsewhere.
  */
 import type { Delta } from "../../src/internal/feed/delta.js"
-import type { ApplyAnswer, ApplyCall, End, Standing, TopicMessage } from "../../src/redis/protocol/calls.js"
+import type { ApplyAnswer, ApplyCall, End, Settings, Standing, TopicMessage } from "../../src/redis/protocol/calls.js"
 import { connectionOf, ownerOf, placeOf } from "../../src/redis/protocol/keys.js"
 import { TopicCopy } from "../../src/redis/read/topicCopy.js"
 import { ReplicaLease, type Todo } from "../../src/redis/write/lease.js"
@@ -40,6 +40,8 @@ export const randomFrom = (seed: number) => (): number => {
 
 export class World {
   readonly clock = { now: 1_000_000 }
+  /** How far the clock of Redis is from the true one. */
+  skew = 0
   network = calm
   readonly replicas: Array<SimulatedReplica> = []
   readonly redis: FakePartition
@@ -52,13 +54,20 @@ export class World {
     readonly random: () => number,
     readonly topics: ReadonlyArray<string>
   ) {
-    this.redis = new FakePartition(this.clock, LEASE, HEARTBEAT, (topic, message) => {
+    const { clock } = this
+    const skew = (): number => this.skew
+    const redisClock = {
+      get now() {
+        return clock.now + skew()
+      }
+    }
+    this.redis = new FakePartition(redisClock, (topic, message) => {
       for (const replica of this.replicas) replica.deliver(topic, message)
     })
   }
 
-  start(): SimulatedReplica {
-    const replica = new SimulatedReplica(this, `r${this.replicas.length}`)
+  start(lease = LEASE, heartbeat = HEARTBEAT): SimulatedReplica {
+    const replica = new SimulatedReplica(this, `r${this.replicas.length}`, { lease, heartbeat, partitions: 1 })
     this.replicas.push(replica)
     replica.begin()
     return replica
@@ -120,6 +129,8 @@ export class SimulatedReplica {
   isDead = false
   /** Leaves that were told, for who wants to know whether they were true. */
   onLeave: (connectionRef: string) => void = () => {}
+  /** The shortest of all, as Redis says. */
+  private heartbeat: number
   private pausedUntil = 0
   private seq = 0
   private arrival = 0
@@ -128,11 +139,13 @@ export class SimulatedReplica {
 
   constructor(
     readonly world: World,
-    readonly id: string
+    readonly id: string,
+    private readonly settings: Settings
   ) {
     this.replica = new ReplicaLease(id)
+    this.heartbeat = settings.heartbeat
     for (const topic of world.topics) {
-      this.models.set(topic, new TopicCopy(topic, HOLD))
+      this.models.set(topic, new TopicCopy(topic, settings.lease + settings.heartbeat))
       this.folded.set(topic, new Map())
     }
   }
@@ -142,7 +155,7 @@ export class SimulatedReplica {
   begin(): void {
     const beats = (): void => {
       this.beat()
-      this.later(HEARTBEAT, beats)
+      this.later(this.heartbeat, beats)
     }
     const digests = (): void => {
       this.digest()
@@ -230,8 +243,12 @@ export class SimulatedReplica {
     const call = this.replica.beat()
     this.world.call(
       true,
-      () => this.world.redis.beat(call, "shared"),
-      (answer) => this.alive(() => this.do(this.replica.beatAnswered(call, answer)))
+      () => this.world.redis.beat(call, this.settings),
+      (answer) =>
+        this.alive(() => {
+          if (answer?.status === "OK") this.heartbeat = answer.heartbeat
+          this.do(this.replica.beatAnswered(call, answer))
+        })
     )
   }
 
@@ -265,7 +282,7 @@ export class SimulatedReplica {
         this.alive(() => {
           if (places === undefined) return this.recover()
           this.replica.outbox.disown(places)
-          this.flush()
+          this.do(this.replica.recovered())
         })
     )
   }

@@ -6,6 +6,9 @@
  * replica; a single server has one partition, a cluster sixteen.
  */
 
+/** The format of what is kept, as `beat` writes it; a replica that meets a newer one does not start. */
+export const FORMAT = 2
+
 /** Why a prefix is refused, or `undefined` for a good one. */
 export const checkPrefix = (prefix: string): string | undefined => {
   if (prefix.length === 0) return "it is empty"
@@ -19,6 +22,8 @@ export class Keys {
   readonly versions: string
   /** What all replicas must have in common. */
   readonly shared: string
+  /** How each replica lives, and who is doubted. */
+  readonly replicas: string
   /** What a topic's channel begins with. */
   readonly channel: string
   private readonly base: string
@@ -28,6 +33,7 @@ export class Keys {
     this.leases = `${this.base}l`
     this.versions = `${this.base}v`
     this.shared = `${this.base}c`
+    this.replicas = `${this.base}r`
     this.channel = `${this.base}t:`
   }
 

@@ -41,7 +41,12 @@ const message = (
   ...more
 })
 
-const end = (standing: Standing, history = "h") => ({ standing, history, replicas: new Set(["r"]) })
+const end = (standing: Standing, history = "h") => ({
+  standing,
+  history,
+  replicas: new Set(["r"]),
+  doubted: new Set<string>()
+})
 
 /** Reads a whole snapshot at once. */
 const read = (model: TopicCopy, standing: Standing, members: ReadonlyArray<StoredMember>, now = 0, history = "h") => {

@@ -9,6 +9,7 @@ const beaten = (more: Partial<BeatAnswer & { readonly status: "OK" }> = {}): Bea
   connections: 0,
   late: [],
   evicted: [],
+  heartbeat: 5_000,
   ...more
 })
 
