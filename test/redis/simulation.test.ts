@@ -12,6 +12,10 @@ interface Chances {
   readonly flush: number
   readonly failOver: number
   readonly evict: number
+  /** Redis restarts from a data set that is up to a minute old. */
+  readonly old?: number
+  /** A replica stops in order, and another takes its place. */
+  readonly replace?: number
   /** The clock of Redis steps, at most once a lease. */
   readonly step?: number
   /** How each replica lives. */
@@ -25,7 +29,12 @@ const one = <A>(random: () => number, values: ReadonlyArray<A>): A | undefined =
   values[Math.floor(random() * values.length)]
 
 /** Two minutes of everything, then calm until everything must have settled. */
-const play = (seed: number, network: Network, chances: Chances, watch: (world: World) => void = () => {}) => {
+const play = (
+  seed: number,
+  network: Network,
+  chances: Chances,
+  watch: (world: World, last?: number) => void = () => {}
+) => {
   const random = randomFrom(seed)
   const world = new World(random, TOPICS)
   for (let i = 0; i < 3; i++) world.start(...(chances.leases?.[i] ?? []))
@@ -38,7 +47,7 @@ const play = (seed: number, network: Network, chances: Chances, watch: (world: W
   let stepped = Number.NEGATIVE_INFINITY
   for (let step = 0; step < 240; step++) {
     world.run(500)
-    const living = world.replicas.filter((replica) => !replica.isDead)
+    const living = world.replicas.filter(({ isDead, isStopping }) => !isDead && !isStopping)
     const replica = one(random, living)
     if (replica === undefined) continue
     for (let n = 0; n < 3; n++) {
@@ -53,6 +62,15 @@ const play = (seed: number, network: Network, chances: Chances, watch: (world: W
     if (random() < chances.kill && kills < 2) {
       kills++
       replica.kill()
+    }
+    if (random() < (chances.replace ?? 0)) {
+      replica.stop()
+      world.start()
+      watch(world, 1)
+    }
+    if (random() < (chances.old ?? 0)) {
+      lostData = true
+      world.after(random() * 60_000, world.redis.save())
     }
     if (random() < (chances.step ?? 0) && world.clock.now - stepped > LEASE) {
       stepped = world.clock.now
@@ -101,8 +119,8 @@ const sorted = (map: ReadonlyMap<string, number>) => [...map].sort(([a], [b]) =>
 
 const seeds = fc.integer({ min: 0, max: 0x7fffffff })
 
-/** Whoever is told a leave of somebody who is held has a problem. */
-const watchForFalseLeaves = (world: World): void => {
+/** Whoever is told a leave of somebody who is held, or that somebody is here again who has left, has a problem. */
+const watchForFalseLeaves = (world: World, last = world.replicas.length): void => {
   const isHeld = (ref: string): boolean =>
     world.replicas.some(
       (owner: SimulatedReplica) =>
@@ -111,9 +129,14 @@ const watchForFalseLeaves = (world: World): void => {
           ({ seq, revision, leaving }) => leaving === undefined && refOf(connectionOf(owner.id, seq), revision) === ref
         )
     )
-  for (const replica of world.replicas) {
+  for (const replica of world.replicas.slice(-last)) {
+    const left = new Set<string>()
     replica.onLeave = (ref) => {
       if (isHeld(ref)) replica.problems.push(`false leave of ${ref}`)
+      left.add(ref)
+    }
+    replica.onJoin = (ref) => {
+      if (left.has(ref)) replica.problems.push(`join of ${ref}, who has left`)
     }
   }
 }
@@ -212,4 +235,15 @@ describe("replicas on a network that loses, delays and reorders", () => {
       )
     }
   )
+
+  it("tell no leave of who is there and no second one of who was, when Redis comes back with old data", () => {
+    const network: Network = { requestLost: 0, answerLost: 0.05, requestLate: 0, messageLost: 0.1, sparesBeats: true }
+    fc.assert(
+      fc.property(seeds, (seed) => {
+        const chances = { pause: 0, kill: 0, flush: 0, failOver: 0.01, evict: 0, old: 0.01, replace: 0.02 }
+        check(play(seed, network, chances, watchForFalseLeaves).world)
+      }),
+      { numRuns: 150 }
+    )
+  }, 60_000)
 })

@@ -61,9 +61,13 @@ export class World {
         return clock.now + skew()
       }
     }
-    this.redis = new FakePartition(redisClock, (topic, message) => {
-      for (const replica of this.replicas) replica.deliver(topic, message)
-    })
+    this.redis = new FakePartition(
+      redisClock,
+      (topic, message) => {
+        for (const replica of this.replicas) replica.deliver(topic, message)
+      },
+      (nudged) => this.replicas.find(({ id }) => id === nudged)?.nudge()
+    )
   }
 
   start(lease = LEASE, heartbeat = HEARTBEAT): SimulatedReplica {
@@ -127,10 +131,13 @@ export class SimulatedReplica {
   readonly cells = new Map<number, Cell>()
   readonly problems: Array<string> = []
   isDead = false
+  isStopping = false
   /** Leaves that were told, for who wants to know whether they were true. */
   onLeave: (connectionRef: string) => void = () => {}
+  onJoin: (connectionRef: string) => void = () => {}
   /** The shortest of all, as Redis says. */
   private heartbeat: number
+  private paces = 0
   private pausedUntil = 0
   private seq = 0
   private arrival = 0
@@ -153,15 +160,11 @@ export class SimulatedReplica {
   // What its process does
 
   begin(): void {
-    const beats = (): void => {
-      this.beat()
-      this.later(this.heartbeat, beats)
-    }
     const digests = (): void => {
       this.digest()
       this.later(DIGEST, digests)
     }
-    beats()
+    this.beats()
     for (const model of this.models.values()) this.resync(model)
     this.later(DIGEST, digests)
   }
@@ -208,6 +211,20 @@ export class SimulatedReplica {
     this.pausedUntil = Math.max(this.pausedUntil, this.world.clock.now + ms)
   }
 
+  /** Ends in order: everything leaves, and the lease is given back if Redis has heard that. */
+  stop(): void {
+    this.isStopping = true
+    for (const cell of [...this.cells.values()]) this.leave(cell)
+    this.later(2_000, () => {
+      const call = this.replica.leave()
+      this.world.call(
+        true,
+        () => this.world.redis.beat(call, this.settings),
+        () => this.kill()
+      )
+    })
+  }
+
   kill(): void {
     this.isDead = true
   }
@@ -239,6 +256,22 @@ export class SimulatedReplica {
     this.world.after(ms, () => this.alive(run))
   }
 
+  /** Somebody beats more often. */
+  nudge(): void {
+    this.later(this.world.random() * 30, () => this.beat())
+  }
+
+  /** From now on as often as is known to be needed. */
+  private beats(): void {
+    const pace = ++this.paces
+    const beat = (): void => {
+      if (pace !== this.paces) return
+      this.beat()
+      this.later(this.heartbeat, beat)
+    }
+    beat()
+  }
+
   private beat(): void {
     const call = this.replica.beat()
     this.world.call(
@@ -246,7 +279,11 @@ export class SimulatedReplica {
       () => this.world.redis.beat(call, this.settings),
       (answer) =>
         this.alive(() => {
-          if (answer?.status === "OK") this.heartbeat = answer.heartbeat
+          if (answer?.status === "OK") {
+            const isShorter = answer.heartbeat < this.heartbeat
+            this.heartbeat = answer.heartbeat
+            if (isShorter) this.beats()
+          }
           this.do(this.replica.beatAnswered(call, answer))
         })
     )
@@ -429,6 +466,7 @@ export class SimulatedReplica {
       if (type === "join" && folded.has(ref)) problem(`second join of ${ref}`)
       if (type === "leave" && !folded.delete(ref)) problem(`second leave of ${ref}`)
       if (type === "update" && !folded.delete(previousRef)) problem(`update of unknown ${previousRef}`)
+      if (type === "join") this.onJoin(ref)
       if (type === "leave") this.onLeave(ref)
       else folded.set(ref, key)
     }

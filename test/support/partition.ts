@@ -53,7 +53,8 @@ export class FakePartition {
 
   constructor(
     private readonly clock: Clock,
-    private readonly publish: (topic: string, message: TopicMessage) => void
+    private readonly publish: (topic: string, message: TopicMessage) => void,
+    private readonly nudge: (replica: string) => void = () => {}
   ) {}
 
   apply(call: ApplyCall): ApplyAnswer {
@@ -165,7 +166,8 @@ export class FakePartition {
     }
     if (lives.length > 0) {
       const silence = now - Math.max(...lives.map(({ beaten }) => beaten))
-      if (silence < 0 || silence > 2 * shortest) {
+      const isNew = this.doubts !== undefined && this.doubts.history !== this.history
+      if (silence < 0 || silence > 2 * shortest || isNew) {
         for (const [other, deadline] of this.leases) this.leases.set(other, deadline + silence)
       }
     }
@@ -189,6 +191,9 @@ export class FakePartition {
     this.settings.set(replica, { lease, heartbeat, settled: isSettled ? history : "" })
     this.leases.set(replica, now + lease)
     this.numbers.set(replica, call.number)
+    if (mode === "claim" && shortest === heartbeat) {
+      for (const [other, lived] of this.settings) if (lived.heartbeat > heartbeat) this.nudge(other)
+    }
     const late: Array<string> = []
     for (const [other, deadline] of this.leases) {
       if (deadline > now) continue

@@ -184,7 +184,8 @@ export const beat = async (port: Port, keys: Keys, settings: Settings, call: Bea
   const { lease, heartbeat, partitions } = settings
   const own = [keys.index(replica), keys.evicted(replica)]
   const names = [keys.leases, keys.versions, ...own, keys.shared, keys.replicas]
-  const args = [call.mode, replica, call.number, call.tag, lease, heartbeat, call.settled, partitions, ...call.seen]
+  const numbers = [lease, heartbeat, call.settled, partitions]
+  const args = [call.mode, replica, call.number, call.tag, ...numbers, keys.inboxes, ...call.seen]
   const reply = list(await port.run(scripts.beat, names, args))
   const status = String(reply[0])
   if (status === "LEASE" || status === "STALE") return { status }

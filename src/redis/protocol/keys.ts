@@ -26,6 +26,8 @@ export class Keys {
   readonly replicas: string
   /** What a topic's channel begins with. */
   readonly channel: string
+  /** What a replica's inbox begins with. */
+  readonly inboxes: string
   private readonly base: string
 
   constructor(prefix: string, partition: number) {
@@ -35,6 +37,7 @@ export class Keys {
     this.shared = `${this.base}c`
     this.replicas = `${this.base}r`
     this.channel = `${this.base}t:`
+    this.inboxes = `${this.base}n:`
   }
 
   members(topic: string): string {
@@ -57,9 +60,9 @@ export class Keys {
     return this.channel + topic
   }
 
-  /** Where a replica is told to look what was evicted. */
+  /** Where a replica is told to beat: something of its was evicted, or somebody beats more often. */
   inbox(replica: string): string {
-    return `${this.base}n:${replica}`
+    return this.inboxes + replica
   }
 }
 

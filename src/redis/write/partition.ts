@@ -143,7 +143,7 @@ export class Partition<O> {
     else this.setHealthy(false)
   }
 
-  /** Somebody evicted something of ours. However often, one beat finds it all. */
+  /** Somebody evicted something of ours, or beats more often. However often, one beat finds it all. */
   nudge(): void {
     if (this.nudged) return
     this.nudged = true

@@ -38,6 +38,7 @@ describe.skipIf(redisIsOff())("the scripts, on a real server", () => {
   let redis: RedisServer
   let port: Port
   let messages: Array<calls.TopicMessage & { readonly topic: string }> = []
+  let inboxes: Array<string> = []
   let onMarker: (text: string) => void = () => {}
   const keys = new Keys("test", 0)
 
@@ -53,6 +54,7 @@ describe.skipIf(redisIsOff())("the scripts, on a real server", () => {
         onSubscriberDown: ignore,
         onMessage: (channel, text) => {
           if (channel === "marker") onMarker(text)
+          else if (channel.startsWith(keys.inboxes)) inboxes.push(channel.slice(keys.inboxes.length))
           else messages.push({ ...calls.messageOf(text), topic: channel.slice(keys.channel.length) })
         }
       }
@@ -300,6 +302,30 @@ describe.skipIf(redisIsOff())("the scripts, on a real server", () => {
       }
     )
 
+    it("in a new history nobody is late by what was lost of it", async () => {
+      await begin("a", "b", "c")
+      // The data set was saved when b and c had not beaten for a while; a comes back first, 9 s after it was saved.
+      now += 4_500
+      await at(0, "a")
+      await redis.command("DEBUG", "CHANGE-REPL-ID")
+      expect(await at(9_000, "a")).toMatchObject({ status: "OK", late: [] })
+      expect(await at(3_000, "b")).toMatchObject({ status: "OK", late: [] })
+      expect(await at(1_900, "c")).toMatchObject({ status: "OK", late: [] })
+      expect((await untilLate("a", "b"))?.late).toEqual(["c"])
+    })
+
+    it("those who beat less often are told when somebody comes who beats more often", async () => {
+      await port.subscribe([keys.inbox("slow"), keys.inbox("a")])
+      await begin("slow")
+      inboxes = []
+      await at(0, "a", "claim")
+      await at(0, "a")
+      await at(0, "b", "claim")
+      await marker()
+      expect(inboxes).toEqual(["slow", "slow"])
+      await port.unsubscribe([keys.inbox("slow"), keys.inbox("a")])
+    })
+
     it("who was found late may not write, whatever the clock says meanwhile, and is let in again when it claims", async () => {
       await begin("a", "b")
       await apply("own", "b", put("t", 1))
@@ -435,6 +461,28 @@ describe.skipIf(redisIsOff())("the scripts, on a real server", () => {
     })
   })
 
+  it("a replica is doubted in a new history until it has gone through what there is of it", async () => {
+    await redis.command("FLUSHALL")
+    for (const replica of ["r", "s", "empty"]) await beat("claim", replica)
+    await apply("own", "r", put("t", 1))
+    await apply("own", "s", put("t", 2))
+    const doubted = async (purpose?: "follow") => [...(await calls.read(port, keys, "t", 10, purpose)).doubted].sort()
+    const found = async () => (await calls.get(port, keys, "t", "alice")).map(({ connection }) => connection)
+    expect([await doubted(), await doubted("follow"), await found()]).toEqual([[], [], ["r.1", "s.2"]])
+    await redis.command("DEBUG", "CHANGE-REPL-ID")
+    // Before anybody has beaten only who follows asks for the history.
+    expect(await doubted("follow")).toEqual(["empty", "r", "s"])
+    await beat("beat", "empty")
+    expect([await doubted(), await doubted("follow"), await found()]).toEqual([["r", "s"], ["r", "s"], []])
+    await calls.beat(port, keys, settings, beatOf("beat", "r", { settled: "an old one" }))
+    expect(await doubted()).toEqual(["r", "s"])
+    await calls.beat(port, keys, settings, beatOf("beat", "r", { settled: await history() }))
+    expect([await doubted(), await found()]).toEqual([["s"], ["r.1"]])
+    // One that was on its way when it said so takes nothing back.
+    await beat("beat", "r")
+    expect(await doubted()).toEqual(["s"])
+  })
+
   it("a topic with more members than asked for is left to be read by pages", async () => {
     await redis.command("FLUSHALL")
     await beat("claim", "r")
@@ -544,6 +592,8 @@ describe.skipIf(redisIsOff())("the scripts, on a real server", () => {
           await redis.command("SET", "clock", String(clock.now))
           const real = await calls.beat(clocked(port), keys, settings, beat)
           expect(inOrder(real)).toEqual(inOrder(fake.beat(beat, settings)))
+          const deadlines = (await port.command("ZRANGE", [keys.leases, 0, -1, "WITHSCORES"])) as ReadonlyArray<string>
+          expect(new Map(pairs(deadlines))).toEqual(new Map([...fake.leases].map(([other, at]) => [other, textOf(at)])))
         }
         for (const replica of ["r", "s"]) await beatBoth(beatOf("claim", replica))
         for (const command of commands) {
@@ -619,6 +669,12 @@ describe.skipIf(redisIsOff())("the scripts, on a real server", () => {
     })
   }
 })
+
+const pairs = (flat: ReadonlyArray<string>): ReadonlyArray<[string, string]> =>
+  flat.flatMap((name, i) => (i % 2 === 0 ? [[name, flat[i + 1] ?? ""] as [string, string]] : []))
+
+/** A score as Redis writes it. */
+const textOf = (score: number): string => (score === Number.NEGATIVE_INFINITY ? "-inf" : String(score))
 
 const byKey = (members: ReadonlyArray<calls.StoredMember>) => {
   const found = new Map<string, Array<string>>()

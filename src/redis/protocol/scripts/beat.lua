@@ -17,6 +17,7 @@
 -- ARGV[6]  heartbeat in ms
 -- ARGV[7]  the history in which the replica has removed what Redis had of it and it did not hold; empty for none
 -- ARGV[8]  how many partitions there are
+-- ARGV[9]  what the channel begins with where a replica is told to beat
 -- then the "seq:topic" of connections whose eviction the owner has seen
 --
 -- Answers {"OK", epoch, history, connections, late replicas, evicted connections, shortest heartbeat}, of the lists the
@@ -45,7 +46,7 @@ local first = 'lease ' .. ARGV[5] .. ' ms, heartbeat ' .. ARGV[6] .. ' ms, parti
 local format = 'format 2, partitions ' .. ARGV[8]
 
 -- When anybody last beat, the shortest heartbeat, and whether somebody in time has no numbers of its own.
-local beaten, shortest, elders = LATE, heartbeat, false
+local beaten, shortest, elders, longer = LATE, heartbeat, false, {}
 local names, deadlines = {}, {}
 local entries = call('ZRANGE', leases, 0, -1, 'WITHSCORES')
 for i = 1, #entries, 2 do
@@ -63,6 +64,7 @@ for i = 1, #entries, 2 do
     if itsLease then
       beaten = math.max(beaten, deadline - itsLease)
       shortest = math.min(shortest, itsHeartbeat)
+      if tonumber(itsHeartbeat) > heartbeat then longer[#longer + 1] = name end
     end
   end
 end
@@ -76,16 +78,18 @@ if mode == 'claim' and theirs ~= first and theirs ~= format then
 end
 
 -- All beat at the shortest heartbeat. When nobody has for two of them, Redis or the network was away, or its clock
--- went forward; when the last beat is in the future, its clock went back. Neither is anybody's death, so all deadlines
--- move by that time.
+-- went forward; when the last beat is in the future, its clock went back; in a new history later beats may be lost. None
+-- is anybody's death, so all deadlines move by that time.
+local history = string.match(call('INFO', 'replication'), 'master_replid:(%w+)') or ''
+local isNew = own[''] and string.match(own[''], '^%w*') ~= history
 local silence = now - beaten
-if beaten > LATE and (silence < 0 or silence > 2 * shortest) then
+if beaten > LATE and (silence < 0 or silence > 2 * shortest or isNew) then
   for _, name in ipairs(names) do deadlines[name] = tonumber(call('ZINCRBY', leases, silence, name)) end
 end
 
 if mode == 'beat' and (deadlines[replica] or LATE) == LATE then return { 'LEASE' } end
 
-for i = 9, #ARGV do call('HDEL', evicted, ARGV[i]) end
+for i = 10, #ARGV do call('HDEL', evicted, ARGV[i]) end
 
 local connections = call('HLEN', index) - call('HEXISTS', index, '')
 
@@ -97,8 +101,6 @@ else
   epoch = ARGV[4]
   call('HSET', versions, '', epoch .. ' 0')
 end
-
-local history = string.match(call('INFO', 'replication'), 'master_replid:(%w+)') or ''
 
 if mode == 'leave' then
   if connections == 0 then
@@ -130,6 +132,11 @@ end
 if own[''] ~= doubted then call('HSET', replicas, '', doubted) end
 for name in pairs(own) do
   if name ~= '' and not deadlines[name] then call('HDEL', replicas, name) end
+end
+
+-- They hear of the shorter heartbeat with their next beat; better at once.
+if mode == 'claim' and shortest == heartbeat then
+  for _, name in ipairs(longer) do call('PUBLISH', ARGV[9] .. name, '') end
 end
 
 local late = call('ZRANGEBYSCORE', leases, '-inf', '-inf', 'LIMIT', 0, 100)
