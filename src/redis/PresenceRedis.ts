@@ -28,12 +28,12 @@ export interface PresenceRedisOptions extends Presence.Options {
    * number follows, `presence@3`, as Redis does not keep the channels of databases apart.
    */
   readonly prefix?: string | undefined
-  /** How long a replica that does not beat is still there. Default 15 seconds. Each replica lives by its own. */
-  readonly lease?: Duration.DurationInput | undefined
   /**
-   * How often a replica beats. Default 5 seconds. Each replica has its own; let it be shorter than the others' leases,
-   * since after a loss of data the others wait that long and a heartbeat for what this one writes again.
+   * How long this replica is still there when it does not beat. Default 15 seconds; at least two heartbeats. Others may
+   * live by another, but for replicas of version 0.1, which know one for all.
    */
+  readonly lease?: Duration.DurationInput | undefined
+  /** How often this replica beats at least. Default 5 seconds. All beat as often as the one with the shortest. */
   readonly heartbeat?: Duration.DurationInput | undefined
   /** How long a call waits for Redis. Default 5 seconds. */
   readonly timeout?: Duration.DurationInput | undefined
@@ -51,7 +51,7 @@ export interface PresenceRedisOptions extends Presence.Options {
 
 /**
  * Presence and its channels over several replicas. It fails when Redis cannot be reached, is too old, or serves
- * replicas that divide topics otherwise.
+ * replicas of a version that this one cannot live with.
  *
  * ```ts
  * import { Effect } from "effect"

@@ -380,16 +380,46 @@ describe.skipIf(redisIsOff())("replicas", { timeout: 60_000 }, () => {
     await eventually(3_000, () => expectAgreement("room", [a, b]))
   })
 
-  it("live by a lease of their own each, and are ended by it", async () => {
-    const [a] = await start(1)
-    const other = await ReplicaProcess.start({ url: redis.url, prefix: `world ${world}`, lease: 9_000, heartbeat: 500 })
-    try {
-      await a?.track("1", "room", "alice")
-      await other.track("2", "room", "bob")
-      await eventually(10_000, async () => expect((await a?.report("room"))?.list).toHaveLength(2))
-      await eventually(10_000, async () => expect((await other.report("room")).list).toHaveLength(2))
-    } finally {
-      await other.kill()
-    }
+  it("live each by its own lease, and none is locked out, also when Redis comes back empty", async () => {
+    const prefix = `world ${++world}`
+    const [long] = await start(1, { prefix, lease: 30_000, heartbeat: 8_000 })
+    const [a, b] = await start(2, { prefix })
+    for (const [id, replica] of [long, a, b].entries()) await replica.track(`${id}`, "room", `user ${id}`)
+    await eventually(2_000, () => expectAgreement("room", [long, a, b]))
+    await redis.command("FLUSHALL")
+    await eventually(30_000, async () => expect(await redis.command("HLEN", `${prefix}:{0}:m:room`)).toContain(":3"))
+    await eventually(20_000, () => expectAgreement("room", [long, a, b]))
+    for (const replica of [long, a, b]) expect((await replica.report("room")).leaves).toEqual({})
+    // The one with the long heartbeat beats as often as the others, so it finds them dead in their time.
+    await a.kill()
+    await b.kill()
+    await eventually(8_000 + GONE + 10_000, () => expectAgreement("room", [long]))
+    expect((await long.report("room")).leaves).toEqual({ "user 1": ["replicaLost"], "user 2": ["replicaLost"] })
+    // And it is missed only after its own.
+    const [c] = await start(1, { prefix })
+    await long.kill()
+    await sleep(GONE + 1_000)
+    expect((await c.report("room")).list.map(({ key }) => key)).toEqual(["user 0"])
+  })
+
+  it("of another lease do not start beside version 0.1, and say why", async () => {
+    const prefix = `world ${++world}`
+    await redis.command("SET", `${prefix}:{0}:c`, "lease 9000 ms, heartbeat 3000 ms, partitions 1")
+    await redis.command("ZADD", `${prefix}:{0}:l`, String(Date.now() + 600_000), "old")
+    await expect(ReplicaProcess.start({ url: redis.url, prefix })).rejects.toThrow(
+      /version 0\.1.*lease 9000 ms, heartbeat 3000 ms, partitions 1, this one by lease 3000 ms, heartbeat 1000 ms/
+    )
+    const [same] = await start(1, { prefix, lease: 9_000, heartbeat: 3_000 })
+    await same.track("1", "room", "alice")
+    await expectAgreement("room", [same])
+  })
+
+  it("of a newer version are left alone", async () => {
+    const prefix = `world ${++world}`
+    await redis.command("SET", `${prefix}:{0}:c`, "format 3, regions 7")
+    await redis.command("ZADD", `${prefix}:{0}:l`, "1", "newer")
+    const starting = ReplicaProcess.start({ url: redis.url, prefix })
+    await expect(starting).rejects.toThrow(/newer version.*"format 3, regions 7"; it knows formats up to 2/)
+    expect(await redis.command("ZRANGE", `${prefix}:{0}:l`, "0", "-1")).toContain("newer")
   })
 })

@@ -8,7 +8,7 @@
 import { Roster, type RosterMember } from "../../internal/state/roster.js"
 import type { Port } from "../client/port.js"
 import * as calls from "../protocol/calls.js"
-import type { Keys } from "../protocol/keys.js"
+import { type Keys, ownerOf } from "../protocol/keys.js"
 import { CopyMember } from "./topicCopy.js"
 
 /** Members that are remembered, of all topics. */
@@ -28,15 +28,17 @@ export class ReadCache {
 
   /** A topic as it stands; `undefined` when it is too large for this. */
   async read(keys: Keys, topic: string, limit: number): Promise<Read | undefined> {
-    const { standing, members } = await calls.read(this.port, keys, topic, limit)
-    if (members === undefined) return undefined
+    const { standing, members: all, doubted } = await calls.read(this.port, keys, topic, limit)
+    if (all === undefined) return undefined
+    const members = doubted.size === 0 ? all : all.filter(({ connection }) => !doubted.has(ownerOf(connection).replica))
+    const isWhole = members.length === all.length
     const known = this.recent.get(topic)
     if (known !== undefined) {
       this.forget(topic, known)
-      if (standing !== undefined && isSame(known.standing, standing)) return this.remember(topic, known)
+      if (isWhole && standing !== undefined && isSame(known.standing, standing)) return this.remember(topic, known)
     }
     const read = { standing: standing ?? { epoch: "", version: 0, tag: "" }, roster: rosterOf(topic, members) }
-    return members.length === 0 ? read : this.remember(topic, read)
+    return members.length === 0 || !isWhole ? read : this.remember(topic, read)
   }
 
   async count(keys: Keys, topic: string): Promise<{ readonly keys: number; readonly connections: number }> {

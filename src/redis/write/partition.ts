@@ -22,7 +22,7 @@ const PAGE = BATCH
 export interface PartitionOptions {
   readonly port: Port
   readonly keys: Keys
-  readonly times: calls.Times
+  readonly settings: calls.Settings
   readonly replica: string
 }
 
@@ -33,7 +33,7 @@ export interface PartitionEvents<O> {
   /** Redis has new versions of topics by our own doing. */
   readonly onWritten: (epoch: string, versions: ReadonlyMap<string, number>) => void
   readonly onEpochChanged: () => void
-  /** Others live by other settings. */
+  /** Others live by what this replica cannot live by: what they say. */
   readonly onRefused: (theirs: string) => void
   readonly onHealthChanged: () => void
   /** A heartbeat was answered, and the lease is kept. */
@@ -45,6 +45,8 @@ export interface PartitionEvents<O> {
 export class Partition<O> {
   /** Whether the last heartbeat was answered; `undefined` before any could be. */
   isHealthy: boolean | undefined
+  /** How often to beat, in ms: as often as the replica of this partition with the shortest heartbeat. */
+  heartbeat: number
   private inUse = false
   private stopped = false
   private flushing: NodeJS.Immediate | undefined
@@ -61,6 +63,7 @@ export class Partition<O> {
     private readonly events: PartitionEvents<O>
   ) {
     this.replica = new ReplicaLease(options.replica)
+    this.heartbeat = options.settings.heartbeat
   }
 
   get keys(): Keys {
@@ -140,7 +143,7 @@ export class Partition<O> {
     else this.setHealthy(false)
   }
 
-  /** Somebody evicted something of ours. However often, one beat finds it all. */
+  /** Somebody evicted something of ours, or beats more often. However often, one beat finds it all. */
   nudge(): void {
     if (this.nudged) return
     this.nudged = true
@@ -160,8 +163,8 @@ export class Partition<O> {
   /** Gives the lease back. */
   async giveBack(): Promise<void> {
     if (!this.inUse) return
-    const { port, keys, times } = this.options
-    await calls.beat(port, keys, times, this.replica.leave())
+    const { port, keys, settings } = this.options
+    await calls.beat(port, keys, settings, this.replica.leave())
   }
 
   // Others' connections
@@ -230,12 +233,13 @@ export class Partition<O> {
   }
 
   private sendBeat(call: calls.BeatCall): void {
-    const { port, keys, times } = this.options
-    calls.beat(port, keys, times, call).then(
+    const { port, keys, settings } = this.options
+    calls.beat(port, keys, settings, call).then(
       (answer) => {
         if (this.stopped) return
         const todo = this.replica.beatAnswered(call, answer)
         if (answer.status === "OK") {
+          this.heartbeat = answer.heartbeat
           this.setHealthy(true)
           this.events.onBeaten()
         }
@@ -293,6 +297,7 @@ export class Partition<O> {
         }
       }
       this.recovering = false
+      if (!this.stopped) this.do(this.replica.recovered())
     }
     void run()
   }
