@@ -176,6 +176,8 @@ export class TopicCopy {
   private apply(message: TopicMessage): Received {
     const { epoch, version, tag } = this.standing
     if (message.epoch !== epoch) return { type: "resync", reason: "epoch" }
+    // The same version by another way: one of the two is not what Redis has.
+    if (message.to === version && message.tag !== tag && tag !== "") return { type: "resync", reason: "gap" }
     if (message.to <= version) return { type: "nothing" }
     const continues = message.from === version && message.fromTag === tag
     // Before a birth the topic was empty, so where this copy stood does not matter if it is empty too.
@@ -224,8 +226,8 @@ export class TopicCopy {
     const wasLive = this.isLive
     const loss = this.lossOf(end)
     if (loss === "emptied") this.lapses = 0
-    if (loss === "went back") this.lapses++
-    if (loss !== "nothing") this.retainedUntil = now + this.retention
+    if (loss === "went back" || loss === "never was") this.lapses++
+    if (loss !== "nothing" && loss !== "never was") this.retainedUntil = now + this.retention
     const retains = now < this.retainedUntil
     this.isLive = true
     this.history = history
@@ -262,8 +264,11 @@ export class TopicCopy {
     const before = this.standing
     if (!this.isLive) return "nothing"
     if (epoch !== before.epoch) return "emptied"
-    if (version < before.version || (version === before.version && tag !== "" && tag !== before.tag)) return "went back"
-    return history === this.history ? "nothing" : "perhaps something"
+    const isSame = history === this.history
+    if (version < before.version || (version === before.version && tag !== "" && tag !== before.tag)) {
+      return isSame ? "never was" : "went back"
+    }
+    return isSame ? "nothing" : "perhaps something"
   }
 
   /** Of doubted replicas only those are shown whom the copy had before. */
@@ -375,6 +380,8 @@ type Loss =
   | "emptied"
   /** The last of this topic: it is behind the copy, or at the same version by another way. */
   | "went back"
+  /** Nothing, and yet it is behind the copy: a message told what Redis has never had. */
+  | "never was"
   /** It restarted or failed over, and may have gone on since, further than the copy. */
   | "perhaps something"
 

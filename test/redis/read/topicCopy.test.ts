@@ -195,11 +195,34 @@ describe("the model of a followed topic", () => {
 
   it("holds also when a fail-over took the topic back, and counts it as another history", () => {
     const model = live(at(9), [held("r.1", 1), held("r.2", 9)])
-    const { deltas } = read(model, at(7, "t7'"), [held("r.1", 1)], 0)
+    const { deltas } = read(model, at(7, "t7'"), [held("r.1", 1)], 0, "other")
     expect(deltas.map(({ changes, epoch }) => [changes.length, epoch])).toEqual([[0, "e~1+"]])
     expect(keys(model)).toEqual(["r.1", "r.2"])
     const again = message(8, [put("r.2")], { fromTag: "t7'", tag: "t8'" })
     expect(model.receive(again)).toMatchObject({ type: "applied", delta: { changes: [], epoch: "e~1" } })
+  })
+
+  it("lets whom a message made up go at once, as Redis has lost nothing", () => {
+    for (const to of [8, 900]) {
+      const model = live(at(7), [held("r.1", 1)])
+      const forged = message(to, [put("r.2", "nobody"), remove("r.1")], { from: 7, fromTag: "t7", tag: "forged" })
+      expect(model.receive(forged)).toMatchObject({ type: "applied" })
+      expect(keys(model)).toEqual(["nobody"])
+      expect(model.differsFrom(at(7))).toBe(true)
+      const [healed] = read(model, at(7), [held("r.1", 1)]).deltas
+      expect(healed?.diff).toMatchObject({
+        joins: [{ key: "r.1" }],
+        leaves: [{ key: "nobody", reason: "released" }]
+      })
+      expect(keys(model)).toEqual(["r.1"])
+      expect(model.retentionEnds).toBe(Number.POSITIVE_INFINITY)
+    }
+  })
+
+  it("reads the topic when two messages tell one version otherwise", () => {
+    const model = live(at(7), [])
+    expect(model.receive(message(8, [put("r.2")], { tag: "forged" }))).toMatchObject({ type: "applied" })
+    expect(model.receive(message(8, [put("r.3")]))).toEqual({ type: "resync", reason: "gap" })
   })
 
   it("holds also when Redis restarted or failed over and went on further than this copy had come", () => {
