@@ -84,6 +84,9 @@ const portOf = (server: DiscoveredServer, wires: Topology, timeout: number, hand
     publish: async (channel, text) => {
       await send("PUBLISH", [channel, text])
     },
+    heard: async () => {
+      await timed(subscriber.client.ping(), timeout, "PING")
+    },
     isReady: wires.isReady,
     isSubscriberReady: () => subscriber.isReady(),
     renewSubscriber: (reason) => void subscriber.redial(subscriber.client, reason),

@@ -113,6 +113,16 @@ export class TopicCopy {
     return standing.version !== this.standing.version || standing.tag !== this.standing.tag
   }
 
+  /**
+   * Whether the copy, which stood at `before` when Redis was asked, has come to what Redis said, or gone beyond it. Call
+   * it when all has come that was published before.
+   */
+  hasCaughtUp(found: Standing | undefined, before: Standing): boolean {
+    if (found === undefined || found.epoch !== this.standing.epoch || found.version < before.version) return false
+    if (found.version === before.version && found.tag !== "" && found.tag !== before.tag) return false
+    return this.standing.version > found.version || !this.differsFrom(found)
+  }
+
   // Messages
 
   receive(message: TopicMessage): Received {
