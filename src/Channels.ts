@@ -90,8 +90,9 @@ export declare namespace Channels {
     /** The number of local subscribers it went to; 0 is fine. Only an empty topic is refused. */
     readonly publish: (topic: string, text: string) => Effect.Effect<number, InvalidTopic>
     /**
-     * The same, at once and without an effect. A text that costs something to make may be a function: it is called
-     * only when there is somebody to read it. An empty topic reaches nobody.
+     * The same, at once and without an effect. A text that costs something to make may be a function: in one process it
+     * is called only when there is somebody to read it; over several replicas always, as others may. An empty topic
+     * reaches nobody.
      */
     readonly unsafePublish: (topic: string, text: string | (() => string)) => number
     /** Subscribed once the effect returns: no text after that is missed. */

@@ -8,7 +8,7 @@
  * `presence:{topic}` is never sent: each replica makes these texts of what it sees of the topic.
  */
 import { Effect, type Scope } from "effect"
-import { make, type SubscribeOptions, type TopicsWatcher } from "../internal/feed/channels.js"
+import { isUsable, make, type SubscribeOptions, type TopicsWatcher } from "../internal/feed/channels.js"
 import type { Port } from "./client/port.js"
 import { noStop, within } from "./client/within.js"
 import * as metrics from "./metrics.js"
@@ -70,6 +70,14 @@ export const makeChannels = ({ port, prefix, timeout, origin, capacity, mirror }
           Effect.tap(local.publish(topic, text), () => {
             if (!isMirror(topic)) send(topic, text)
           }),
+        unsafePublish: (topic: string, text: string | (() => string)) => {
+          if (!isUsable(topic) || isMirror(topic)) return local.unsafePublish(topic, text)
+          // Who reads it elsewhere is not known here.
+          const made = typeof text === "string" ? text : text()
+          const receivers = local.unsafePublish(topic, made)
+          send(topic, made)
+          return receivers
+        },
         subscribe: <E = never, R = never>(topic: string, options?: SubscribeOptions<E, R>) =>
           Effect.tap(local.subscribe(topic, options), () =>
             isMirror(topic) ? mirror(topic.slice(MIRROR.length)) : acknowledged(subscribed.get(topic))

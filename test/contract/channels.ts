@@ -323,15 +323,13 @@ export const channelsContract = (name: string, layer: MakeChannels, time: Time =
       })
     )
 
-    check("unsafePublish delivers at once, and makes a text only when somebody reads it", (channels) =>
+    check("unsafePublish delivers at once, and makes a text once for all who read it", (channels) =>
       Effect.gen(function* () {
         let made = 0
         const text = () => {
           made++
           return "made"
         }
-        expect(channels.unsafePublish("room", text)).toBe(0)
-        expect(made).toBe(0)
         const first = yield* channels.subscribe("room")
         const second = yield* channels.subscribe("room")
         expect(channels.unsafePublish("room", text)).toBe(2)

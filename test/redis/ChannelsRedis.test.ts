@@ -51,6 +51,28 @@ describe.skipIf(redisIsOff())("channels over several replicas", () => {
     })
   )
 
+  it.scopedLive("a text that is published without an effect reaches the same", () =>
+    Effect.gen(function* () {
+      const prefix = `world ${++worlds}`
+      const a = yield* build(redis.url, prefix)
+      const b = yield* build(redis.url, prefix)
+      const there = yield* b.subscribe("room")
+      const mirror = yield* b.subscribe("presence:room")
+      // Nobody reads it here; who reads elsewhere is not known here.
+      expect(a.unsafePublish("room", "1")).toBe(0)
+      expect(a.unsafePublish("room", () => "2")).toBe(0)
+      // Each replica makes the texts of presence by itself.
+      a.unsafePublish("presence:room", "forged")
+      expect(a.unsafePublish("", "to nobody")).toBe(0)
+      yield* a.publish("room", "3")
+      const texts: Array<string> = []
+      while (texts.length < 3) texts.push(...(yield* there.take))
+      expect(texts).toEqual(["1", "2", "3"])
+      b.unsafePublish("presence:room", "own")
+      expect(yield* mirror.take).toEqual(["own"])
+    })
+  )
+
   it.scopedLive("databases of one server do not hear each other", () =>
     Effect.gen(function* () {
       const prefix = `world ${++worlds}`

@@ -86,7 +86,7 @@ export const make = (options?: { readonly capacity?: number | undefined }, { ope
     return { publish, unsafePublish, subscribe, stats }
   })
 
-const isUsable = (topic: string): boolean => typeof topic === "string" && topic.length > 0
+export const isUsable = (topic: string): boolean => typeof topic === "string" && topic.length > 0
 
 const refuse = (topic: string): Effect.Effect<never, InvalidTopic> =>
   Effect.fail(new InvalidTopic({ topic: typeof topic === "string" ? topic : typeof topic, reason: "is empty" }))
