@@ -345,8 +345,10 @@ export class Copies {
   }
 
   private tell(followed: FollowedTopic, deltas: ReadonlyArray<Delta>): void {
-    // Who follows the topic anew meanwhile has a copy of their own, and hears of that one only.
-    if (followed.references > 0) for (const delta of deltas) this.options.onDelta(delta)
+    for (const delta of deltas) {
+      // Who follows the topic anew meanwhile, or because of it, has a copy of their own, and hears of that one only.
+      if (followed.references > 0) this.options.onDelta(delta)
+    }
     wake(followed)
   }
 }

@@ -132,7 +132,8 @@ export const makeConfirmation = (
       if (lease.status !== "present") return Effect.succeed(lease)
       const undo = Effect.suspend(() => base?.release(lease) ?? Effect.void)
       return confirm(lease).pipe(
-        Effect.onInterrupt(() => undo),
+        // As a scope's close, it is over when Redis has it.
+        Effect.onInterrupt(() => end(undo)),
         Effect.tapError(() => undo),
         Effect.as(lease)
       )

@@ -324,6 +324,30 @@ describe("the topics that are followed", () => {
     expect(deltas).toEqual([])
   })
 
+  it("that go while they are told, and are followed anew, tell nobody what is left", async () => {
+    const told: Array<number> = []
+    followers.close()
+    followers = new Copies({
+      port,
+      partitions: [new Keys("presence", 0)],
+      retention: HOLD,
+      now: () => now,
+      onDelta: ({ version }) => {
+        told.push(version)
+        followers.release(room)
+        followers.acquire("room")
+      },
+      onEmpty: () => {},
+      onResync: () => {},
+      onFailure: () => {}
+    })
+    const room = await followed()
+    hear(message(8))
+    hear(message(9))
+    await answered(port.take("read"), standing(8, connections("r.1", "r.6", "r.8")))
+    expect(told).toEqual([8])
+  })
+
   it("are unsubscribed from when the last holder goes", async () => {
     const room = await followed()
     expect(followers.acquire("room")).toBe(room)
