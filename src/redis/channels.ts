@@ -10,7 +10,7 @@
 import { Effect, type Scope } from "effect"
 import { isUsable, make, type SubscribeOptions, type TopicsWatcher } from "../internal/feed/channels.js"
 import type { Port } from "./client/port.js"
-import { noStop, within } from "./client/within.js"
+import { noStop, within } from "./client/waiting.js"
 import * as metrics from "./metrics.js"
 
 /** The channels that mirror presence. */

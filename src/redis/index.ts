@@ -6,5 +6,6 @@
 
 export type { ChannelsRedisOptions } from "./ChannelsRedis.js"
 export * as ChannelsRedis from "./ChannelsRedis.js"
-export type { PresenceRedisOptions } from "./PresenceRedis.js"
+export type { Connect, ConnectionOptions, RedisConnection, Where } from "./client/connection.js"
+export type { PresenceRedisOptions, RedisOptions } from "./options.js"
 export * as PresenceRedis from "./PresenceRedis.js"

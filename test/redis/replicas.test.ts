@@ -2,7 +2,8 @@
  * Several replicas as real processes over a real Redis, and everything that can happen to them.
  */
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "@effect/vitest"
-import type { PresenceRedisOptions } from "../../src/redis/index.js"
+import type { Presence } from "../../src/index.js"
+import type { RedisOptions } from "../../src/redis/index.js"
 import { type Proxy, startProxy } from "../support/proxy.js"
 import { type RedisServer, redisIsOff, startRedis } from "../support/redis.js"
 import { eventually, expectAgreement, HEARTBEAT, LEASE, ReplicaProcess } from "./replicas.js"
@@ -31,7 +32,7 @@ describe.skipIf(redisIsOff())("replicas", { timeout: 60_000 }, () => {
   /** Replicas of a world of their own, each following the room. */
   const start = async (
     count: number,
-    options: Partial<PresenceRedisOptions> = {}
+    options: RedisOptions & Presence.Options & { readonly url?: string } = {}
   ): Promise<ReadonlyArray<ReplicaProcess> & { readonly 0: ReplicaProcess; readonly 1: ReplicaProcess }> => {
     const prefix = options.prefix ?? `world ${++world}`
     const all = { url: redis.url, ...options, prefix }

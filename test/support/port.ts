@@ -16,6 +16,7 @@ export interface Asked {
 
 export class FakePort implements Port {
   readonly mode = "standalone"
+  readonly database = 0
   readonly warnings: ReadonlyArray<string> = []
   ready = true
   /** How often the subscriber was to be made anew. */

@@ -26,6 +26,8 @@ export interface Port {
   readonly mode: "standalone" | "sentinel" | "cluster"
   /** 1, or 16 in a cluster. */
   readonly partitions: number
+  /** Keys of databases are apart, and channels are not. */
+  readonly database: number
   /** What may need somebody's attention about the server's settings. */
   readonly warnings: ReadonlyArray<string>
   /** A command whose first argument is its key. */

@@ -227,16 +227,22 @@ export const get = async (port: Port, keys: Keys, topic: string, key: string): P
   return membersOf(list(reply)).sort(byAge)
 }
 
-/** One page of a hash: where to go on, and its fields and values by turns. */
-export const scan = async (
-  port: Port,
-  key: string,
-  cursor: string,
-  count: number
-): Promise<{ readonly cursor: string; readonly entries: ReadonlyArray<string> }> => {
-  const reply = list(await port.command("HSCAN", [key, cursor, "COUNT", count]))
-  return { cursor: String(reply[0]), entries: list(reply[1]).map(String) }
+/** A hash by pages of its fields and values by turns. A page may be empty, and what changes meanwhile on two or none. */
+export async function* pages(port: Port, key: string): AsyncGenerator<ReadonlyArray<string>, void> {
+  for (let cursor = "0"; ; ) {
+    const reply = list(await port.command("HSCAN", [key, cursor, "COUNT", PAGE]))
+    yield list(reply[1]).map(String)
+    cursor = String(reply[0])
+    if (cursor === "0") return
+  }
 }
+
+/** Fields that a page has, about. */
+const PAGE = 500
+
+/** The fields of a page. */
+export const fieldsOf = (page: ReadonlyArray<string>): ReadonlyArray<string> =>
+  page.filter((_, index) => index % 2 === 0)
 
 /** Where topics of one partition stand; a `standing` of `undefined` as in {@link ReadAnswer}. */
 export const standings = async (

@@ -57,12 +57,10 @@ export class ReadCache {
   /** The topics of a partition, a page after the other. */
   async topics(keys: Keys): Promise<ReadonlySet<string>> {
     const found = new Set<string>()
-    for (let cursor = "0"; ; ) {
-      const page = await calls.scan(this.port, keys.versions, cursor, 500)
-      for (const [index, field] of page.entries.entries()) if (index % 2 === 0 && field !== "") found.add(field)
-      cursor = page.cursor
-      if (cursor === "0") return found
+    for await (const page of calls.pages(this.port, keys.versions)) {
+      for (const field of calls.fieldsOf(page)) if (field !== "") found.add(field)
     }
+    return found
   }
 
   private remember(topic: string, read: Read): Read {

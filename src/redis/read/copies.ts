@@ -8,6 +8,7 @@
  */
 import type { Delta } from "../../internal/feed/delta.js"
 import type { Port } from "../client/port.js"
+import { backoff, pause } from "../client/waiting.js"
 import type { Standing } from "../protocol/calls.js"
 import * as calls from "../protocol/calls.js"
 import { type Keys, partitionOf } from "../protocol/keys.js"
@@ -15,8 +16,6 @@ import { TopicCopy } from "./topicCopy.js"
 
 /** Members that are read in one call. */
 export const SMALL = 1_000
-
-const PAGE = 500
 
 /** Topics whose versions one command reads. */
 const SLICE = 500
@@ -295,7 +294,7 @@ export class Copies {
         }
         followed.readableAt = this.options.now() + REST * followed.copy.roster.connections
         wake(followed)
-        if (followed.again !== undefined) await pause(Math.min(20 * 2 ** attempt++, 1_000))
+        if (followed.again !== undefined) await pause(backoff(20, attempt++))
       }
       followed.isReading = false
     }
@@ -318,12 +317,9 @@ export class Copies {
       copy.page(first.members)
       return this.finish(followed, { ...first, standing: first.standing })
     }
-    for (let cursor = "0"; ; ) {
-      const page = await calls.scan(port, keys.members(copy.topic), cursor, PAGE)
-      copy.page(calls.membersOf(page.entries))
-      cursor = page.cursor
+    for await (const page of calls.pages(port, keys.members(copy.topic))) {
+      copy.page(calls.membersOf(page))
       if (followed.references === 0) return true
-      if (cursor === "0") break
     }
     const last = await calls.read(port, keys, copy.topic, 0, "follow")
     const { standing } = last
@@ -356,5 +352,3 @@ export class Copies {
 const wake = (followed: FollowedTopic): void => {
   for (const resume of followed.waiting.splice(0)) resume()
 }
-
-const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms))

@@ -7,7 +7,7 @@ import { Feeds, type OpenFeed, type Position } from "../../internal/feed/feed.js
 import type { Snapshot } from "../../PresenceChange.js"
 import type { PresenceUnavailable } from "../../PresenceError.js"
 import type { Port } from "../client/port.js"
-import { within } from "../client/within.js"
+import { within } from "../client/waiting.js"
 import * as metrics from "../metrics.js"
 import type { RedisSettings } from "../options.js"
 import type { Membership } from "../write/membership.js"
@@ -24,11 +24,11 @@ export interface CopyFeedsOptions {
   readonly bufferSize: number
   readonly isUsable: (topic: string) => boolean
   readonly snapshotOf: (topic: string, copy: TopicCopy | undefined) => Snapshot
-  /** Mirrors an event to the topic's channel. */
-  readonly mirror: (topic: string, text: () => string) => void
 }
 
 export interface CopyFeeds {
+  /** From now on the events of topics are mirrored: a text for each. */
+  readonly mirrorTo: (mirror: (topic: string, text: () => string) => void) => void
   readonly copies: Copies
   /** Follows a topic until the scope closes, once it can be read. */
   readonly acquire: (topic: string) => Effect.Effect<FollowedTopic, PresenceUnavailable, Scope.Scope>
@@ -51,13 +51,13 @@ export const makeCopyFeeds = ({
   redis,
   bufferSize,
   isUsable,
-  snapshotOf,
-  mirror
+  snapshotOf
 }: CopyFeedsOptions): Effect.Effect<CopyFeeds, never, Scope.Scope> =>
   Effect.gen(function* () {
     const clock = yield* Effect.clock
     const start = clock.unsafeCurrentTimeNanos()
     let closed = false
+    let mirror: (topic: string, text: () => string) => void = () => {}
 
     const feeds: Feeds<void> = new Feeds(bufferSize, {
       step: (f) => Effect.sync(f),
@@ -166,11 +166,14 @@ export const makeCopyFeeds = ({
     )
 
     return {
-      copies: copies,
-      acquire: acquire,
-      acquireLater: acquireLater,
+      copies,
+      mirrorTo: (to) => {
+        mirror = to
+      },
+      acquire,
+      acquireLater,
       reached,
-      openFeed: openFeed,
+      openFeed,
       look: (reason, partition) => {
         copies.digest(reason, partition).catch((cause) => membership.onFailure("comparing versions", cause))
       },

@@ -8,7 +8,7 @@ import type { PresenceHealth } from "../../PresenceHealth.js"
 import type { Port } from "../client/port.js"
 import { reasonOf } from "../client/reasons.js"
 import type { OpenPort } from "../client/scoped.js"
-import { within } from "../client/within.js"
+import { within } from "../client/waiting.js"
 import * as metrics from "../metrics.js"
 import type { RedisSettings } from "../options.js"
 import type { Settings } from "../protocol/calls.js"
@@ -27,6 +27,8 @@ export interface Membership {
   /** What a call fails with that needed Redis: for its own cause, or because there was no answer in time. */
   readonly unavailable: (what: string, cause?: unknown) => PresenceUnavailable
   readonly onFailure: (what: string, cause: unknown) => void
+  /** From now on the listener is told. */
+  readonly listen: (listener: MembershipListener) => void
 }
 
 /** What a failed heartbeat is called. */
@@ -35,8 +37,8 @@ const HEARTBEAT = "the heartbeat"
 /** How long the subscriber may be away before it is more than a reconnect. */
 const RECONNECT = "1 second"
 
-/** What happens that concerns others than the partitions. None may wait. */
-export interface MembershipEvents {
+/** Told what concerns others than the partitions. None may wait. */
+export interface MembershipListener {
   readonly onEvicted: PartitionEvents<OwnedLease>["onEvicted"]
   readonly onWritten: PartitionEvents<OwnedLease>["onWritten"]
   readonly onEpochChanged: (partition: number) => void
@@ -46,8 +48,7 @@ export interface MembershipEvents {
 export const makeMembership = (
   { port, listen }: OpenPort,
   settings: RedisSettings,
-  replica: string,
-  events: MembershipEvents
+  replica: string
 ): Effect.Effect<Membership, PresenceUnavailable, Scope.Scope> =>
   Effect.gen(function* () {
     const { prefix, lease, heartbeat, timeout } = settings
@@ -60,6 +61,8 @@ export const makeMembership = (
     /** Milliseconds of a clock that never goes back. */
     const now = (): number => Number(clock.unsafeCurrentTimeNanos() - start) / 1e6
     const own = { lease, heartbeat, partitions: port.partitions }
+    // Until somebody listens nothing is held and nothing is followed, so there is nothing to tell.
+    let listener: MembershipListener | undefined
     let refused: string | undefined
     /** Why the connection for commands is down, while it is; and the last heartbeat's failure, until one is answered. */
     let down: string | undefined
@@ -128,8 +131,9 @@ export const makeMembership = (
 
     const partitions = Array.from({ length: port.partitions }, (_, partition) => {
       const partitionEvents: PartitionEvents<OwnedLease> = {
-        ...events,
-        onEpochChanged: () => events.onEpochChanged(partition),
+        onEvicted: (cells) => listener?.onEvicted(cells),
+        onWritten: (epoch, versions) => listener?.onWritten(epoch, versions),
+        onEpochChanged: () => listener?.onEpochChanged(partition),
         onHealthChanged,
         onFailure,
         onBeaten: () => {
@@ -232,7 +236,10 @@ export const makeMembership = (
       of: (topic) => partitions[partitionOf(topic, partitions.length)] as Partition<OwnedLease>,
       health: () => ({ status, since }),
       unavailable,
-      onFailure
+      onFailure,
+      listen: (to) => {
+        listener = to
+      }
     }
   })
 

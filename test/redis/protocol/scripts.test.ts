@@ -2,7 +2,7 @@ import { createHash } from "node:crypto"
 import { readFileSync } from "node:fs"
 import { afterAll, beforeAll, describe, expect, it } from "@effect/vitest"
 import fc from "fast-check"
-import { connect } from "../../../src/redis/client/ioredis.js"
+import { open } from "../../../src/redis/client/ioredis.js"
 import type { Port } from "../../../src/redis/client/port.js"
 import * as calls from "../../../src/redis/protocol/calls.js"
 import { checkPrefix, Keys, partitionOf } from "../../../src/redis/protocol/keys.js"
@@ -45,8 +45,8 @@ describe.skipIf(redisIsOff())("the scripts, on a real server", () => {
   beforeAll(async () => {
     redis = await startRedis({ args: ["--enable-debug-command", "local"] })
     const ignore = (): void => {}
-    port = await connect(
-      { url: redis.url, timeout: 5_000, name: "scripts" },
+    port = await open(
+      { where: { url: redis.url }, timeout: 5_000, name: "scripts" },
       {
         onReady: ignore,
         onSubscriberReady: ignore,
@@ -492,11 +492,11 @@ describe.skipIf(redisIsOff())("the scripts, on a real server", () => {
       members: undefined,
       standing: { version: 1 }
     })
-    const page = await calls.scan(port, keys.members("t"), "0", 500)
-    expect(page.cursor).toBe("0")
+    const pages: Array<string> = []
+    for await (const page of calls.pages(port, keys.members("t"))) pages.push(...page)
     expect(
       calls
-        .membersOf(page.entries)
+        .membersOf(pages)
         .map(({ connection }) => connection)
         .sort()
     ).toEqual(["r.1", "r.2", "r.3"])
@@ -642,7 +642,8 @@ describe.skipIf(redisIsOff())("the scripts, on a real server", () => {
 
   /** What a topic's keys name as their connections. */
   const connectionsByKey = async (topic: string) => {
-    const { entries } = await calls.scan(port, keys.keys(topic), "0", 100)
+    const entries: Array<string> = []
+    for await (const page of calls.pages(port, keys.keys(topic))) entries.push(...page)
     const found = new Map<string, ReadonlyArray<string>>()
     for (let i = 0; i < entries.length; i += 2) {
       found.set(

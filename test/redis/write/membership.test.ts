@@ -22,8 +22,7 @@ describe("a replica among others", () => {
     Effect.gen(function* () {
       const port = new FakePort(16)
       const settings = yield* decodeRedis({ url: "redis://127.0.0.1" })
-      const events = { onEvicted: () => {}, onWritten: () => {}, onEpochChanged: () => {} }
-      const joining = yield* Effect.fork(makeMembership({ port, listen: () => {} }, settings, "me", events))
+      const joining = yield* Effect.fork(makeMembership({ port, listen: () => {} }, settings, "me"))
       yield* Effect.promise(turn)
       yield* joins(port)
       const { partitions, health } = yield* Fiber.join(joining)
@@ -51,8 +50,7 @@ describe("a replica among others", () => {
     return Effect.gen(function* () {
       const port = new FakePort()
       const settings = yield* decodeRedis({ url: "redis://127.0.0.1" })
-      const events = { onEvicted: () => {}, onWritten: () => {}, onEpochChanged: () => {} }
-      const joining = yield* Effect.fork(makeMembership({ port, listen: () => {} }, settings, "me", events))
+      const joining = yield* Effect.fork(makeMembership({ port, listen: () => {} }, settings, "me"))
       yield* Effect.promise(turn)
       yield* joins(port)
       const { partitions } = yield* Fiber.join(joining)
@@ -67,8 +65,7 @@ describe("a replica among others", () => {
     Effect.gen(function* () {
       const port = new FakePort()
       const settings = yield* decodeRedis({ url: "redis://127.0.0.1", lease: "3 minutes", heartbeat: "1 minute" })
-      const events = { onEvicted: () => {}, onWritten: () => {}, onEpochChanged: () => {} }
-      const joining = yield* Effect.fork(makeMembership({ port, listen: () => {} }, settings, "me", events))
+      const joining = yield* Effect.fork(makeMembership({ port, listen: () => {} }, settings, "me"))
       const answer = (shortest: number) =>
         Effect.promise(() => {
           port.take("beat").answer(["OK", "e", "h", 0, [], [], shortest])
@@ -102,7 +99,6 @@ describe("a replica among others", () => {
     Effect.gen(function* () {
       const port = new FakePort()
       const settings = yield* decodeRedis({ url: "redis://127.0.0.1" })
-      const events = { onEvicted: () => {}, onWritten: () => {}, onEpochChanged: () => {} }
       let step = 0
       const clock: Clock.Clock = yield* Effect.clock
       const stepping: Clock.Clock = {
@@ -112,7 +108,7 @@ describe("a replica among others", () => {
       }
       Object.setPrototypeOf(stepping, Object.getPrototypeOf(clock))
       const joining = yield* Effect.fork(
-        Effect.withClock(makeMembership({ port, listen: () => {} }, settings, "me", events), stepping)
+        Effect.withClock(makeMembership({ port, listen: () => {} }, settings, "me"), stepping)
       )
       yield* Effect.promise(turn)
       yield* joins(port)
