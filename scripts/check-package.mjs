@@ -29,8 +29,8 @@ import { formatMessage } from "publint/utils"
 const mayImport = {
   ".": ["effect"],
   "./testing": ["effect"],
-  "./http": ["effect", "@effect/platform", "@effect/platform-node", "node:http"],
-  "./socket": ["effect", "@effect/platform", "@effect/platform-node", "ws", "node:http"],
+  "./http": ["effect", "@effect/platform", "@effect/platform-node", "jose", "node:http", "node:crypto"],
+  "./socket": ["effect", "@effect/platform", "@effect/platform-node", "jose", "ws", "node:http", "node:crypto"],
   "./redis": ["effect", "ioredis", "node:fs", "node:crypto"]
 }
 

@@ -143,7 +143,13 @@ export const layerRouter = <R = never>(
           const unusable = checkTopic(topic, presence.limits)
           if (unusable !== undefined) return refusal(unusable)
           const joins = view === "events" && "key" in payload
-          const grant = yield* options.authorize({ on: joins ? "join" : "read", request, topic, payload })
+          const grant = yield* options.authorize({
+            route: "http",
+            on: joins ? "join" : "read",
+            request,
+            topic,
+            payload
+          })
           if (view === "list") {
             const listed = list(yield* presence.list(topic))
             // Of what is written and not read. Node cuts it off then, and sets another time once it is.

@@ -1,6 +1,6 @@
 /**
- * The ready server: the routes of the library, a page to see them at work, health and metrics. With a secret, who reads
- * or joins needs a token; the page itself, health and metrics need none.
+ * The ready server: the routes of the library, a page to see them at work, health and metrics. Where tokens are checked, who reads
+ * or joins needs one; the page itself, health and metrics need none.
  *
  * At shutdown it listens no more, so that whoever comes finds another; the open sockets are told to come back, one after
  * the other within `drain`; open event streams end; with both their leases. Requests under way have a second, then every
@@ -19,8 +19,7 @@ import { Presence } from "../Presence.js"
 import type { PresenceUnavailable } from "../PresenceError.js"
 import * as PresenceRedis from "../redis/PresenceRedis.js"
 import * as PresenceSocket from "../socket/PresenceSocket.js"
-import { allowAll } from "../web/Authorize.js"
-import * as Tokens from "../web/tokens.js"
+import { allowAll, jwt } from "../web/Authorize.js"
 import { guard } from "../web/upgrades.js"
 import * as metrics from "./metrics.js"
 import { makePage } from "./page.js"
@@ -37,15 +36,12 @@ export const layer = (
   settings: Settings,
   drain: Duration.DurationInput = "3 seconds"
 ): Layer.Layer<HttpServer.HttpServer, HttpServerError.ServeError | PresenceUnavailable> => {
-  const { allowedOrigins, diffInterval, idleTimeout, leaveDelay, secret } = settings
-  const { http, socket } = Option.match(secret, {
-    onNone: () => everybody,
-    onSome: (secret) => Tokens.make(secret, settings.clockTolerance)
-  })
-  const common = { allowedOrigins, diffInterval, leaveDelay, limits: { idleTimeout } }
-  const sockets = { ...common, authorize: socket, drain }
+  const { allowedOrigins, diffInterval, idleTimeout, leaveDelay } = settings
+  const authorize = Option.match(settings.jwt, { onNone: () => allowAll, onSome: jwt })
+  const common = { authorize, allowedOrigins, diffInterval, leaveDelay, limits: { idleTimeout } }
+  const sockets = { ...common, drain }
   const routes = Layer.mergeAll(
-    PresenceHttp.layerRouter({ ...common, authorize: http }),
+    PresenceHttp.layerRouter(common),
     PresenceSocket.layerRouter({ ...sockets, protocol: "phoenix" }),
     PresenceSocket.layerRouter({ ...sockets, protocol: "supabase" }),
     Layer.scopedDiscard(own)
@@ -75,8 +71,6 @@ const presence = ({ ttl, leaveDelay, redis }: Settings): Layer.Layer<Presence | 
     onSome: (url) =>
       PresenceRedis.layer({ url: Redacted.value(url), ttl, handover: Duration.greaterThan(leaveDelay, 0) })
   })
-
-const everybody: Tokens.Tokens = { http: allowAll, socket: allowAll }
 
 /** What the server has beside the library's routes. */
 const own = Effect.gen(function* () {
@@ -136,7 +130,7 @@ export const announce = ({ refusedHost }: Settings): Effect.Effect<void, never, 
     const why = Option.match(refusedHost, {
       onNone: () => "",
       onSome: (refused) =>
-        ` (not on ${refused}, as that would let everybody in: set PRESENCE_JWT_SECRET, or PRESENCE_PUBLIC=true to do so)`
+        ` (not on ${refused}, as that would let everybody in: set PRESENCE_JWT_SECRET or PRESENCE_JWKS_URL, or PRESENCE_PUBLIC=true to do so)`
     })
     return Console.log(`effect-presence is ready on http://${host}:${address.port}${why}`)
   })

@@ -3,12 +3,13 @@
  *
  * An empty value is the same as none. Whatever is wrong is told in one line that names the setting and what it takes.
  */
-import { Config, ConfigError, ConfigProvider, Duration, Either, LogLevel, Option, Redacted } from "effect"
-import type { PresenceUnavailable } from "../PresenceError.js"
+import { Config, ConfigError, ConfigProvider, Duration, Either, LogLevel, Option, type Redacted } from "effect"
+import { InvalidOption, type PresenceUnavailable } from "../PresenceError.js"
 import { isLoopback, refusal } from "../web/origins.js"
+import { type JwtOptions, jwt as makeJwt } from "../web/tokens.js"
 
 export interface Settings {
-  /** What to listen on. Beyond loopback only with a secret, or when everybody may get in. */
+  /** What to listen on. Beyond loopback only when tokens are checked, or when everybody may get in. */
   readonly host: string
   /** The host that was asked for and not allowed. */
   readonly refusedHost: Option.Option<string>
@@ -19,10 +20,8 @@ export interface Settings {
   /** How long somebody stays after their connection has ended. */
   readonly leaveDelay: Duration.Duration
   readonly allowedOrigins: ReadonlyArray<string> | undefined
-  /** What tokens are signed with. Without one everybody gets in. */
-  readonly secret: Option.Option<Redacted.Redacted>
-  /** How far the clocks may differ of who makes tokens and who reads them. */
-  readonly clockTolerance: Duration.Duration
+  /** How tokens are checked. Without it everybody gets in. */
+  readonly jwt: Option.Option<JwtOptions>
   /** The Redis that replicas share. It may hold a password. */
   readonly redis: Option.Option<Redacted.Redacted>
   readonly logLevel: LogLevel.LogLevel
@@ -94,25 +93,68 @@ const allowedOrigins = Config.option(Config.string("PRESENCE_ALLOWED_ORIGINS")).
   })
 )
 
-/** As many bytes as the hash has: RFC 7518, 3.2. */
-const SECRET_BYTES = 32
+/** Names between commas. */
+const names = (name: string) =>
+  setting<ReadonlyArray<string> | undefined>(name, "names, separated by commas", undefined, (text) => {
+    const names = text.split(",").map((name) => name.trim())
+    return names.includes("") ? Option.none() : Option.some(names)
+  })
 
-const secret = Config.option(Config.redacted("PRESENCE_JWT_SECRET")).pipe(
-  Config.mapOrFail((secret) => {
-    const bytes = Option.match(secret, {
-      onNone: () => SECRET_BYTES,
-      onSome: (text) => Buffer.byteLength(Redacted.value(text))
-    })
-    return bytes >= SECRET_BYTES
-      ? Either.right(secret)
-      : Either.left(
-          ConfigError.InvalidData(
-            ["PRESENCE_JWT_SECRET"],
-            `must have at least ${SECRET_BYTES} bytes, as HS256 wants, but has ${bytes}: openssl rand -base64 32 makes one`
-          )
-        )
+/** What tokens are checked with, and what else is asked of them. */
+const jwt: Config.Config<Option.Option<JwtOptions>> = Config.all({
+  secret: Config.withDefault(Config.redacted("PRESENCE_JWT_SECRET"), undefined),
+  jwksUrl: Config.withDefault(Config.string("PRESENCE_JWKS_URL"), undefined),
+  publicKey: Config.withDefault(Config.string("PRESENCE_JWT_PUBLIC_KEY"), undefined),
+  issuer: names("PRESENCE_JWT_ISSUER"),
+  audience: names("PRESENCE_JWT_AUDIENCE"),
+  keyClaim: Config.withDefault(Config.string("PRESENCE_JWT_KEY_CLAIM"), undefined),
+  topics: names("PRESENCE_TOPICS"),
+  clockTolerance: duration("PRESENCE_CLOCK_TOLERANCE", "30 seconds", "zero")
+}).pipe(
+  Config.mapOrFail(({ clockTolerance, ...given }) => {
+    const set = Object.entries(given).flatMap(([option, value]) => (value === undefined ? [] : [option as JwtSetting]))
+    const [name] = set
+    if (name === undefined) return Either.right(Option.none())
+    const keys = set.filter((option) => KEYS.includes(option)).map((option) => NAME_OF[option])
+    const refuse = (name: string, why: string) => Either.left(ConfigError.InvalidData([name], why))
+    if (keys[0] === undefined) {
+      return refuse(NAME_OF[name], `says what tokens must be, but nothing checks them: set one of ${list(KEYS)} too`)
+    }
+    if (keys.length > 1) {
+      return refuse(keys[0], `is set together with ${keys.slice(1).join(" and ")}: tokens are checked with one of them`)
+    }
+    const options = { ...given, clockTolerance }
+    try {
+      makeJwt(options)
+      return Either.right(Option.some(options))
+    } catch (refused) {
+      if (!(refused instanceof InvalidOption)) throw refused
+      const { option, value, allowed } = refused
+      return refuse(
+        NAME_OF[option as JwtSetting],
+        option === "secret"
+          ? `must have ${allowed}, but has ${value}: openssl rand -base64 32 makes one`
+          : `must be ${allowed}, but is ${value}`
+      )
+    }
   })
 )
+
+type JwtSetting = Exclude<keyof JwtOptions, "clockTolerance" | "algorithms">
+
+const NAME_OF: { readonly [option in JwtSetting]: string } = {
+  secret: "PRESENCE_JWT_SECRET",
+  jwksUrl: "PRESENCE_JWKS_URL",
+  publicKey: "PRESENCE_JWT_PUBLIC_KEY",
+  issuer: "PRESENCE_JWT_ISSUER",
+  audience: "PRESENCE_JWT_AUDIENCE",
+  keyClaim: "PRESENCE_JWT_KEY_CLAIM",
+  topics: "PRESENCE_TOPICS"
+}
+
+const KEYS: ReadonlyArray<JwtSetting> = ["secret", "jwksUrl", "publicKey"]
+
+const list = (options: ReadonlyArray<JwtSetting>): string => options.map((option) => NAME_OF[option]).join(", ")
 
 export const settings: Config.Config<Settings> = Config.all({
   host: setting("HOST", "a host name or address", "127.0.0.1", (text) =>
@@ -126,12 +168,11 @@ export const settings: Config.Config<Settings> = Config.all({
   allowedOrigins,
   isPublic,
   logLevel,
-  secret,
-  clockTolerance: duration("PRESENCE_CLOCK_TOLERANCE", "30 seconds", "zero"),
+  jwt,
   redis: Config.option(Config.redacted("REDIS_URL"))
 }).pipe(
   Config.map(({ host, isPublic, ...others }) => {
-    const refused = !isLoopback(host) && !isPublic && Option.isNone(others.secret)
+    const refused = !isLoopback(host) && !isPublic && Option.isNone(others.jwt)
     return { ...others, host: refused ? "127.0.0.1" : host, refusedHost: refused ? Option.some(host) : Option.none() }
   })
 )
@@ -204,8 +245,8 @@ export const help = `effect-presence: who is here, right now, on which topic
 
 Settings, from the environment:
 
-  HOST                      what to listen on (127.0.0.1). Beyond this machine only with
-                            PRESENCE_JWT_SECRET or PRESENCE_PUBLIC=true
+  HOST                      what to listen on (127.0.0.1). Beyond this machine only where tokens
+                            are checked, or with PRESENCE_PUBLIC=true
   PORT                      the port, 0 for a free one (4000)
   PRESENCE_TTL              how long a connection lives without a sign of life, if nothing else
                             ends it (30 seconds)
@@ -218,11 +259,19 @@ Settings, from the environment:
   PRESENCE_ALLOWED_ORIGINS  the web pages that may connect, as whole origins, comma-separated;
                             https://*.example.com is every subdomain (those of this machine)
   PRESENCE_JWT_SECRET       what tokens (JWT, HS256) are signed with, 32 bytes or more: who has no
-                            token does not get in.
-                            "sub" is who they are, "topics" where: ["room:1", "team:*"] (none)
+                            token does not get in. "sub" is who they are, "topics" where:
+                            ["room:1", "team:*"]; "exact_topics" too, without a * (none)
+  PRESENCE_JWKS_URL         instead of it, where the public keys stand of whoever signs tokens, with
+                            RS256, ES256 or EdDSA (none)
+  PRESENCE_JWT_PUBLIC_KEY   instead of both, one such key as PEM (none)
+  PRESENCE_JWT_ISSUER       who must have made them ("iss"), one or several, comma-separated (any)
+  PRESENCE_JWT_AUDIENCE     whom they must be for ("aud"), one or several, comma-separated (any)
+  PRESENCE_JWT_KEY_CLAIM    the claim that says who they are (sub)
+  PRESENCE_TOPICS           where tokens lead that have neither "topics" nor "exact_topics",
+                            comma-separated: room:*,user:{sub} (nowhere)
   PRESENCE_CLOCK_TOLERANCE  how far the clocks may differ of who makes tokens and who reads them
                             (30 seconds)
-  PRESENCE_PUBLIC           true: without a secret everybody who can reach HOST gets in, under
+  PRESENCE_PUBLIC           true: where no tokens are checked everybody who can reach HOST gets in, under
                             any name (false)
   REDIS_URL                 the Redis that makes this server one replica of many, such as
                             redis://user:password@host:6379/0 (none: this process alone)

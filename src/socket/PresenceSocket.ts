@@ -210,15 +210,17 @@ export const layerRouter = <R = never, R2 = never>(
         ...shared,
         authorize: (topic, payload) => {
           if (refusal !== undefined) return Effect.succeed({ _tag: "Refused" as const, reason: refusal.reason })
-          return options.authorize({ on: "join", request, topic, payload: payload as JsonObject }).pipe(
-            Effect.map((grant) =>
-              // Whoever was let in with it would be put out at once, and join again at once, for ever.
-              grant.expires !== undefined && grant.expires <= date()
-                ? { _tag: "Refused" as const, reason: "unauthorized" }
-                : { _tag: "Granted" as const, ...grant }
-            ),
-            Effect.catchAll(({ reason }) => Effect.succeed({ _tag: "Refused" as const, reason }))
-          )
+          return options
+            .authorize({ route: "socket", on: "join", request, topic, payload: payload as JsonObject })
+            .pipe(
+              Effect.map((grant) =>
+                // Whoever was let in with it would be put out at once, and join again at once, for ever.
+                grant.expires !== undefined && grant.expires <= date()
+                  ? { _tag: "Refused" as const, reason: "unauthorized" }
+                  : { _tag: "Granted" as const, ...grant }
+              ),
+              Effect.catchAll(({ reason }) => Effect.succeed({ _tag: "Refused" as const, reason }))
+            )
         },
         onMessage:
           options.onMessage &&
@@ -319,7 +321,7 @@ export const layerRouter = <R = never, R2 = never>(
             return Effect.succeed(refuse(403, origins.whyNot(request)))
           }
           if (version === undefined) return Effect.succeed(refuse(403, "vsn must be 1.0.0 or 2.x"))
-          return options.authorize({ on: "connect", request, topic: undefined, payload }).pipe(
+          return options.authorize({ route: "socket", on: "connect", request, topic: undefined, payload }).pipe(
             Effect.flatMap(() => serve(request, incoming, version)),
             Effect.catchTag("Unauthorized", (refusal) => explain(request, incoming, version, refusal))
           )

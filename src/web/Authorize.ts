@@ -10,6 +10,7 @@ import type { HttpServerRequest } from "@effect/platform"
 import { Effect } from "effect"
 import type { Json } from "../Json.js"
 import { Unauthorized } from "../PresenceError.js"
+import { type JwtOptions, jwt as makeJwt } from "./tokens.js"
 
 /**
  * What somebody asks for.
@@ -26,6 +27,8 @@ export type Attempt =
   | (Asked & { readonly on: "join" | "read"; readonly topic: string })
 
 interface Asked {
+  /** What they ask by. Some clients send their token elsewhere over a socket than over HTTP. */
+  readonly route: "http" | "socket"
   /** The HTTP request; for a socket the one that opened it. */
   readonly request: HttpServerRequest.HttpServerRequest
   /** The payload of the join; over HTTP the parameters of the query, all of them texts but `meta`, which is read as JSON. */
@@ -86,3 +89,49 @@ export const allowAll: Authorize = ({ payload: { key, meta } }) => {
   if (typeof key !== "string") return Effect.fail(new Unauthorized({ reason: "key is no string" }))
   return Effect.succeed(meta === undefined ? { key } : { key, meta })
 }
+
+/**
+ * @since 0.2.0
+ */
+export type { Algorithm } from "./tokenKeys.js"
+/**
+ * @since 0.2.0
+ */
+export type { JwtOptions } from "./tokens.js"
+
+/**
+ * Who has a token may do what it says: a JWT that is signed with a secret, or by whoever has published their keys (Clerk,
+ * Auth0, Keycloak, Supabase). One for all routes.
+ *
+ * | claim | |
+ * |---|---|
+ * | `sub`, or the `keyClaim` | who it is, a non-empty string: the key they are tracked under, whatever key they ask for |
+ * | `topics` | where: a list of whole topics, or prefixes that end with `*` |
+ * | `exact_topics` | where, besides: a list of whole topics, in which a `*` is a letter like any other |
+ * | `exp`, `nbf` | until and from when, in seconds since the epoch, if at all, give or take the `clockTolerance` |
+ *
+ * **A name that a user chose** belongs into `exact_topics`: in `topics` one that ends with `*` lets into all that begins so.
+ * A token with neither leads where the option `topics` says, and else nowhere.
+ *
+ * Over HTTP the token is `Authorization: Bearer`, else the parameter `access_token`. On a socket it is the join's
+ * `access_token` or `token`, the client's `authToken`, or the URL's `access_token`, `token` or `apikey`. A bad token is
+ * `unauthorized`, one that cannot be checked as its keys cannot be read says so, and what it does not grant is `forbidden
+ * topic`. Options that make no sense throw `InvalidOption`.
+ *
+ * ```ts
+ * import { Authorize, PresenceHttp } from "effect-presence/http"
+ *
+ * const authorize = Authorize.jwt({
+ *   jwksUrl: "https://example.eu.auth0.com/.well-known/jwks.json",
+ *   issuer: "https://example.eu.auth0.com/",
+ *   audience: "https://presence.example.com",
+ *   topics: ["room:*", "user:{sub}"]
+ * })
+ *
+ * const routes = PresenceHttp.layerRouter({ authorize })
+ * ```
+ *
+ * @since 0.2.0
+ * @category constructors
+ */
+export const jwt = (options: JwtOptions): Authorize => makeJwt(options)

@@ -1,11 +1,5 @@
 /**
- * Tokens: who may do what in the ready server, as JWTs that whoever has the secret signs with HS256.
- *
- * | claim | |
- * |---|---|
- * | `sub` | who it is, a non-empty string: the key under which they are tracked, whatever key they ask for |
- * | `topics` | where: a list of whole topics, or prefixes that end with `*`; without it nowhere |
- * | `exp`, `nbf` | until and from when, in seconds since the epoch, if at all; clocks may differ by `clockTolerance` |
+ * Tokens: who may do what, as JWTs that somebody signs and these routes check.
  *
  * A socket's token comes from the join, else from the client's `authToken`, else from the URL; so a socket may open
  * without one. Over HTTP it is the bearer of the `Authorization` header, else the parameter `access_token`. The first
@@ -13,65 +7,130 @@
  *
  * Who asks for no key watches. A token stands in no error and in no log.
  */
-import { Clock, Duration, Effect, Redacted, Schema } from "effect"
-// By its path: the whole package takes its time to load.
-import { jwtVerify } from "jose/jwt/verify"
-import { Unauthorized } from "../PresenceError.js"
+import { Clock, Duration, Effect, type Redacted, Schema } from "effect"
+import type { JWTPayload } from "jose"
+import { cut } from "../internal/input/names.js"
+import { readDuration, TIMER_OR_NONE } from "../internal/input/options.js"
+import { InvalidOption, Unauthorized } from "../PresenceError.js"
 import type { Attempt, Authorize } from "./Authorize.js"
+import { type Algorithm, make } from "./tokenKeys.js"
+import { fill, matches, parse } from "./topicPatterns.js"
 
-/** For the routes over HTTP, and for sockets: they differ in where a token stands. */
-export interface Tokens {
-  readonly http: Authorize
-  readonly socket: Authorize
+/**
+ * How tokens are checked. Exactly one of `secret`, `jwksUrl` and `publicKey` is given.
+ *
+ * @since 0.2.0
+ * @category models
+ */
+export interface JwtOptions {
+  /** What they are signed with (HS256), at least 32 bytes. */
+  readonly secret?: string | Redacted.Redacted | undefined
+  /**
+   * Where the public keys stand of whoever signs them. They are asked for when the first token comes, every ten minutes,
+   * and, once in 5 seconds at the most, for a token that is of none of them. While they cannot be read those known so far
+   * go on counting.
+   */
+  readonly jwksUrl?: string | URL | undefined
+  /** The public key, or a certificate, as PEM: RSA of at least 2048 bits, P-256 or Ed25519. */
+  readonly publicKey?: string | undefined
+  /**
+   * How they may be signed. Default `HS256` with a secret, RS256, ES256 and EdDSA with `jwksUrl`, and with a public key
+   * what it is for. Others than the default's are `InvalidOption`.
+   */
+  readonly algorithms?: ReadonlyArray<Algorithm> | undefined
+  /** Who must have made them, one of these: the claim `iss`. Default anybody with the key. */
+  readonly issuer?: string | ReadonlyArray<string> | undefined
+  /** Whom they must be for, one of these: the claim `aud`. Default anybody: also other programs of the same issuer. */
+  readonly audience?: string | ReadonlyArray<string> | undefined
+  /** How far the clocks may differ of who makes tokens and who reads them. Default 30 seconds. */
+  readonly clockTolerance?: Duration.DurationInput | undefined
+  /** The claim that is the key under which somebody is tracked, whatever key they ask for. Default `sub`. */
+  readonly keyClaim?: string | undefined
+  /**
+   * Where tokens lead that have neither `topics` nor `exact_topics`: whole topics, or prefixes that end with `*`, in which
+   * `{sub}` is that claim, or any other: `["room:*", "user:{sub}"]`. A claim with `:` or `*` fills none. Default nowhere.
+   */
+  readonly topics?: ReadonlyArray<string> | undefined
 }
 
-/** `clockTolerance` is how far the clocks may differ of who makes tokens and who reads them. */
-export const make = (secret: Redacted.Redacted, clockTolerance: Duration.DurationInput = "30 seconds"): Tokens => {
-  const tolerance = Duration.toMillis(clockTolerance)
-  const key = new TextEncoder().encode(Redacted.value(secret))
+/** Throws `InvalidOption`. */
+export const jwt = (options: JwtOptions): Authorize => {
+  const verify = make(options)
+  const tolerance = Duration.toMillis(
+    readDuration("clockTolerance", options.clockTolerance ?? "30 seconds", TIMER_OR_NONE)
+  )
+  const keyClaim = readName("keyClaim", options.keyClaim ?? "sub", "the name of a claim")
+  const templates = (options.topics ?? []).map((template) =>
+    parse(readName("topics", template, 'topics or prefixes, such as "room:*" or "user:{sub}"'))
+  )
+  const rules = {
+    clockTolerance: tolerance / 1_000,
+    ...named("issuer", options.issuer),
+    ...named("audience", options.audience)
+  }
 
   const read = (token: unknown, status: 401 | 403) =>
     Effect.flatMap(Clock.currentTimeMillis, (now) =>
-      Effect.tryPromise(() =>
-        jwtVerify(String(token), key, {
-          algorithms: ["HS256"],
-          currentDate: new Date(now),
-          clockTolerance: tolerance / 1_000
-        })
-      ).pipe(
-        Effect.flatMap(({ payload }) => decodeClaims(payload)),
-        Effect.mapError(() => new Unauthorized({ status, reason: "unauthorized" }))
-      )
+      verify(String(token), { ...rules, currentDate: new Date(now) })
+    ).pipe(
+      Effect.flatMap((claims) =>
+        Effect.map(decodeClaims({ ...claims, key: own(claims, keyClaim) }), (read) => ({ ...read, claims }))
+      ),
+      Effect.mapError((why) => {
+        const reason = why === "cannot tell" ? "tokens cannot be checked at the moment" : "unauthorized"
+        return new Unauthorized({ status, reason })
+      })
     )
 
-  const authorize =
-    (tokenOf: (attempt: Attempt) => unknown, status: 401 | 403): Authorize =>
-    (attempt) => {
-      const token = tokenOf(attempt)
-      if (attempt.on === "connect" && token === undefined) return Effect.succeed({})
-      return Effect.flatMap(read(token, status), ({ sub, topics, exp }) => {
-        if (attempt.on !== "connect" && !topics.some((pattern) => matches(pattern, attempt.topic))) {
+  return (attempt) => {
+    const [token, status] =
+      attempt.route === "http" ? ([httpToken(attempt), 401] as const) : ([socketToken(attempt), 403] as const)
+    if (attempt.on === "connect" && token === undefined) return Effect.succeed({})
+    return Effect.flatMap(read(token, status), ({ key: ownKey, topics, exact_topics, exp, claims }) => {
+      if (attempt.on !== "connect") {
+        const { topic } = attempt
+        const patterns =
+          topics === undefined && exact_topics === undefined
+            ? templates.flatMap((template) => fill(template, claims) ?? [])
+            : (topics ?? []).map(parse)
+        if (exact_topics?.includes(topic) !== true && !patterns.some((pattern) => matches(pattern, topic))) {
           return Effect.fail(new Unauthorized({ reason: "forbidden topic" }))
         }
-        const { key, meta } = attempt.payload
-        const expires = exp === undefined ? undefined : exp * 1_000 + tolerance
-        return Effect.succeed(key === undefined ? { expires } : { key: sub, meta, expires })
-      })
-    }
-
-  return { http: authorize(httpToken, 401), socket: authorize(socketToken, 403) }
+      }
+      const { key, meta } = attempt.payload
+      const expires = exp === undefined ? undefined : exp * 1_000 + tolerance
+      return Effect.succeed(key === undefined ? { expires } : { key: ownKey, meta, expires })
+    })
+  }
 }
+
+const Topics = Schema.optional(Schema.Array(Schema.String))
 
 const decodeClaims = Schema.decodeUnknown(
   Schema.Struct({
-    sub: Schema.NonEmptyString,
-    topics: Schema.optionalWith(Schema.Array(Schema.String), { default: () => [] }),
+    key: Schema.NonEmptyString,
+    topics: Topics,
+    exact_topics: Topics,
     exp: Schema.optional(Schema.Number)
   })
 )
 
-const matches = (pattern: string, topic: string): boolean =>
-  pattern.endsWith("*") ? topic.startsWith(pattern.slice(0, -1)) : topic === pattern
+const own = (claims: JWTPayload, name: string): unknown => (Object.hasOwn(claims, name) ? claims[name] : undefined)
+
+// Options
+
+const named = (option: "issuer" | "audience", given: string | ReadonlyArray<string> | undefined) => {
+  if (given === undefined) return {}
+  const names = typeof given === "string" ? [given] : given
+  const allowed = "a name or several"
+  if (names.length === 0) throw new InvalidOption({ option, value: "empty", allowed })
+  return { [option]: names.map((name) => readName(option, name, allowed)) }
+}
+
+const readName = (option: string, name: string, allowed: string): string => {
+  if (typeof name === "string" && name !== "") return name
+  throw new InvalidOption({ option, value: name === "" ? '""' : cut(name), allowed })
+}
 
 // Where it stands
 

@@ -248,7 +248,8 @@ describe("authorize", () => {
   it.effect("allowAll takes key and meta from the payload", () =>
     Effect.gen(function* () {
       // The request is not looked at.
-      const attempt = { on: "join", topic: "room", request: {} as Authorize.Attempt["request"] } as const
+      const request = {} as Authorize.Attempt["request"]
+      const attempt = { route: "http", on: "join", topic: "room", request } as const
       const allow = (payload: Authorize.Attempt["payload"]) => Authorize.allowAll({ ...attempt, payload })
       expect(yield* allow({ key: "alice", meta: { a: 1 }, other: 1 })).toEqual({ key: "alice", meta: { a: 1 } })
       expect(yield* allow({ key: "alice", meta: null })).toEqual({ key: "alice", meta: null })

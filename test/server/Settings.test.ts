@@ -4,6 +4,17 @@ import { describeUnknown, help, describe as inOneLine, provider, settings } from
 
 const read = (environment: Record<string, string>) => Effect.withConfigProvider(settings, provider(environment))
 
+const NO_JWT = {
+  secret: undefined,
+  jwksUrl: undefined,
+  publicKey: undefined,
+  issuer: undefined,
+  audience: undefined,
+  keyClaim: undefined,
+  topics: undefined,
+  clockTolerance: Duration.seconds(30)
+}
+
 describe("settings", () => {
   it.effect("have the defaults that the help names", () =>
     Effect.gen(function* () {
@@ -17,8 +28,7 @@ describe("settings", () => {
         idleTimeout: Duration.seconds(60),
         leaveDelay: Duration.zero,
         allowedOrigins: undefined,
-        secret: Option.none(),
-        clockTolerance: Duration.seconds(30),
+        jwt: Option.none(),
         logLevel: LogLevel.Info
       })
       for (const name of ["127.0.0.1", "4000", "30 seconds", "50 millis", "60 seconds", "0 seconds", "Info"]) {
@@ -58,11 +68,39 @@ describe("settings", () => {
         idleTimeout: Duration.hours(1),
         leaveDelay: Duration.seconds(5),
         allowedOrigins: ["https://a.example", "http://b.example:81"],
-        secret: Option.some(Redacted.make(" hunter2 hunter2 hunter2 hunter2 ")),
-        clockTolerance: Duration.seconds(2),
+        jwt: Option.some({
+          ...NO_JWT,
+          secret: Redacted.make(" hunter2 hunter2 hunter2 hunter2 "),
+          clockTolerance: Duration.seconds(2)
+        }),
         logLevel: LogLevel.Debug
       })
-      expect(String(read_.secret)).not.toContain("hunter2")
+      expect(JSON.stringify(read_.jwt)).not.toContain("hunter2")
+    })
+  )
+
+  it.effect("read how tokens of somebody else's are checked", () =>
+    Effect.gen(function* () {
+      const { jwt } = yield* read({
+        PRESENCE_JWKS_URL: "https://a.example/jwks",
+        PRESENCE_JWT_ISSUER: "https://a.example/",
+        PRESENCE_JWT_AUDIENCE: "web, mobile",
+        PRESENCE_JWT_KEY_CLAIM: "email",
+        PRESENCE_TOPICS: "room:*, user:{sub}"
+      })
+      expect(jwt).toEqual(
+        Option.some({
+          ...NO_JWT,
+          jwksUrl: "https://a.example/jwks",
+          issuer: ["https://a.example/"],
+          audience: ["web", "mobile"],
+          keyClaim: "email",
+          topics: ["room:*", "user:{sub}"]
+        })
+      )
+      for (const name of ["JWKS_URL", "JWT_PUBLIC_KEY", "JWT_ISSUER", "JWT_AUDIENCE", "JWT_KEY_CLAIM", "TOPICS"]) {
+        expect(help).toContain(`  PRESENCE_${name} `)
+      }
     })
   )
 
@@ -79,6 +117,7 @@ describe("settings", () => {
         expect(yield* read({ HOST: host, PRESENCE_JWT_SECRET: " " })).toMatchObject(refused)
         expect(yield* read({ HOST: host, PRESENCE_PUBLIC: "true" })).toMatchObject(open)
         expect(yield* read({ HOST: host, PRESENCE_JWT_SECRET: "hunter2".repeat(5) })).toMatchObject(open)
+        expect(yield* read({ HOST: host, PRESENCE_JWKS_URL: "https://a.example/jwks" })).toMatchObject(open)
       }
     })
   )
@@ -113,6 +152,26 @@ describe("settings", () => {
     [{ PRESENCE_TTL: "infinity" }, "PRESENCE_TTL must be a duration"],
     [{ PRESENCE_CLOCK_TOLERANCE: "-1 seconds" }, "PRESENCE_CLOCK_TOLERANCE must be a duration"],
     [{ PRESENCE_JWT_SECRET: "hunter2" }, "PRESENCE_JWT_SECRET must have at least 32 bytes, as HS256 wants, but has 7"],
+    [
+      { PRESENCE_JWT_SECRET: "hunter2".repeat(5), PRESENCE_JWKS_URL: "https://a.example/jwks" },
+      "PRESENCE_JWT_SECRET is set together with PRESENCE_JWKS_URL: tokens are checked with one of them"
+    ],
+    [
+      { PRESENCE_JWKS_URL: "https://a.example/jwks", PRESENCE_JWT_PUBLIC_KEY: "x" },
+      "PRESENCE_JWKS_URL is set together with PRESENCE_JWT_PUBLIC_KEY"
+    ],
+    [
+      { PRESENCE_JWT_AUDIENCE: "me" },
+      "PRESENCE_JWT_AUDIENCE says what tokens must be, but nothing checks them: set one of PRESENCE_JWT_SECRET, PRESENCE_JWKS_URL, PRESENCE_JWT_PUBLIC_KEY too"
+    ],
+    [{ PRESENCE_TOPICS: "room:*" }, "PRESENCE_TOPICS says what tokens must be, but nothing checks them"],
+    [{ PRESENCE_TOPICS: "room:*,," }, "PRESENCE_TOPICS must be names, separated by commas"],
+    [
+      { PRESENCE_JWKS_URL: "a.example/jwks" },
+      `PRESENCE_JWKS_URL must be a whole http or https URL without a user, such as https://example.com/.well-known/jwks.json, but is "a.example/jwks"`
+    ],
+    [{ PRESENCE_JWKS_URL: "https://me:hunter2@a.example/jwks" }, "PRESENCE_JWKS_URL must be a whole http or https URL"],
+    [{ PRESENCE_JWT_PUBLIC_KEY: "hunter2" }, "PRESENCE_JWT_PUBLIC_KEY must be a public key or certificate as PEM"],
     [{ PRESENCE_ALLOWED_ORIGINS: "a.example" }, "is no origin"],
     [{ LOG_LEVEL: "loud" }, "LOG_LEVEL must be one of All, Trace, Debug, Info, Warning, Error, Fatal, None"],
     [{ PRESENCE_JWT_SECRET: "hunter2", REDIS_URL: "redis://:hunter2@h", PORT: "x" }, "PORT must be"]

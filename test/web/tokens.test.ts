@@ -1,8 +1,8 @@
 import { describe, expect, it, vi } from "@effect/vitest"
 import { REALTIME_SUBSCRIBE_STATES, RealtimeClient, type WebSocketLikeConstructor } from "@supabase/realtime-js"
-import { Duration, Effect, TestClock } from "effect"
+import { Duration, Effect, Option, TestClock } from "effect"
 import { WebSocket } from "ws"
-import { serve, token, withSecret } from "../server/support/server.js"
+import { SECRET, serve, token, withSecret } from "../server/support/server.js"
 import { connect, phoenixUrl, supabaseUrl } from "../socket/support/client.js"
 import { join, phoenixSocket } from "../socket/support/phoenix.js"
 import { ask, follow, over } from "../support/http.js"
@@ -48,7 +48,9 @@ const bad: ReadonlyArray<readonly [string, string]> = [
   ["an empty sub", everywhere("")],
   ["a sub that is no string", token({ sub: 7, topics: ["*"] })],
   ["topics that are no list", token({ sub: "alice", topics: "*" })],
-  ["topics that are not all strings", token({ sub: "alice", topics: ["*", 7] })]
+  ["topics that are not all strings", token({ sub: "alice", topics: ["*", 7] })],
+  ["exact topics that are no list", token({ sub: "alice", topics: ["*"], exact_topics: "room" })],
+  ["exact topics that are not all strings", token({ sub: "alice", topics: ["*"], exact_topics: [7] })]
 ]
 
 describe("a bad token refuses", () => {
@@ -242,6 +244,31 @@ describe("topics", () => {
   }
 })
 
+describe("exact topics", () => {
+  const enters = (claims: Record<string, unknown>, topic: string) =>
+    Effect.gen(function* () {
+      const { port } = yield* start
+      const headers = { authorization: `Bearer ${token({ sub: "alice", ...claims })}` }
+      const { status } = yield* ask(port, `/presence/${encodeURIComponent(topic)}`, { headers })
+      return status === 200
+    })
+
+  const cases: ReadonlyArray<readonly [Record<string, unknown>, string, boolean]> = [
+    [{ exact_topics: ["notes:*"] }, "notes:*", true],
+    [{ exact_topics: ["notes:*"] }, "notes:1", false],
+    [{ exact_topics: ["*"] }, "room", false],
+    [{ exact_topics: ["room"] }, "room", true],
+    [{ topics: ["team:*"], exact_topics: ["room"] }, "room", true],
+    [{ topics: ["team:*"], exact_topics: ["room"] }, "team:1", true],
+    [{ topics: ["team:*"], exact_topics: ["room"] }, "lobby", false]
+  ]
+  for (const [claims, topic, allowed] of cases) {
+    it.scoped(`${JSON.stringify(claims)} ${allowed ? "lets into" : "keeps out of"} ${topic}`, () =>
+      Effect.map(enters(claims, topic), (entered) => expect(entered).toBe(allowed))
+    )
+  }
+})
+
 describe("sub", () => {
   it.scoped("is the key whatever the client asks for: Phoenix, HTTP and Supabase, in pushes too", () =>
     Effect.gen(function* () {
@@ -427,7 +454,9 @@ describe("the clients, unmodified", () => {
 
 it.scoped("clocks that differ by less than the tolerance let tokens in, and keep them in that long", () =>
   Effect.gen(function* () {
-    const url = `ws://127.0.0.1:${yield* serve({ ...withSecret, clockTolerance: Duration.seconds(30) })}`
+    const url = `ws://127.0.0.1:${yield* serve({
+      jwt: Option.some({ secret: SECRET, clockTolerance: "30 seconds" })
+    })}`
     yield* TestClock.setTime(100_000)
     const client = yield* connect(phoenixUrl(url))
     const join = (name: string, claims: object) => {

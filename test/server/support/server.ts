@@ -17,12 +17,11 @@ const settings: Settings = {
   leaveDelay: Duration.zero,
   allowedOrigins: undefined,
   redis: Option.none(),
-  secret: Option.none(),
-  clockTolerance: Duration.zero,
+  jwt: Option.none(),
   logLevel: LogLevel.Info
 }
 
-export const withSecret = { secret: Option.some(Redacted.make(SECRET)) }
+export const withSecret = { jwt: Option.some({ secret: Redacted.make(SECRET), clockTolerance: 0 }) }
 
 /** Serves until the scope closes; sockets are told all at once. Its port. */
 export const serve = (others: Partial<Settings> = {}): Effect.Effect<number, never, Scope.Scope> =>
