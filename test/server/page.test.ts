@@ -1,12 +1,10 @@
 import { afterAll, beforeAll, describe, expect, it, vi } from "@effect/vitest"
 import { Effect, Exit, Scope } from "effect"
 import type { Browser, Page } from "playwright-core"
-import { launch, withoutBrowser } from "../support/chromium.js"
+import { browserIsOff, launch } from "../support/chromium.js"
 import { ask } from "../support/http.js"
 import { feed, hereNow, join, openPage } from "./support/page.js"
 import { serve, token, withSecret } from "./support/server.js"
-
-if (withoutBrowser !== undefined) console.warn(withoutBrowser)
 
 interface Style {
   getPropertyValue(name: string): string
@@ -16,7 +14,7 @@ let browser: Browser
 
 const open = (port: number, path?: string) => openPage(browser, port, path)
 
-describe.skipIf(withoutBrowser !== undefined)("the page", () => {
+describe.skipIf(browserIsOff())("the page", () => {
   beforeAll(async () => {
     browser = await launch()
   }, 300_000)

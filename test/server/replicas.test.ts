@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, it, vi } from "@effect/vitest"
 import { Effect, Fiber } from "effect"
 import { type Joined, join, phoenixSocket } from "../socket/support/phoenix.js"
 import { build, clean, serve } from "../support/bin.js"
-import { launch, withoutBrowser } from "../support/chromium.js"
+import { browserIsOff, launch } from "../support/chromium.js"
 import { apply, type Copy } from "../support/follow.js"
 import { ask, type Following, follow, over } from "../support/http.js"
 import { startProxy } from "../support/proxy.js"
@@ -14,8 +14,6 @@ import { hereNow, join as joinPage, openPage } from "./support/page.js"
 
 // Processes, browsers and leases that run out, on machines that may be busy.
 vi.setConfig({ testTimeout: 120_000, hookTimeout: 300_000 })
-
-if (withoutBrowser !== undefined) console.warn(withoutBrowser)
 
 /** After the lease and a heartbeat a replica that is gone is noticed, and then it takes a moment. */
 const NOTICED = 15_000 + 5_000 + 5_000
@@ -237,7 +235,7 @@ describe.skipIf(redisIsOff()).concurrent("ready servers that share a Redis", () 
     })
   )
 
-  it.scopedLive.skipIf(withoutBrowser !== undefined)("their pages show one room", () =>
+  it.scopedLive.skipIf(browserIsOff())("their pages show one room", () =>
     Effect.gen(function* () {
       const [a, b] = yield* serveTwo()
       const browser = yield* Effect.acquireRelease(Effect.promise(launch), (browser) =>

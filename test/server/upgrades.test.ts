@@ -9,7 +9,7 @@ import { Effect } from "effect"
 import WebSocket from "ws"
 import { connect, phoenixUrl } from "../socket/support/client.js"
 import { build, clean, type Started, serve } from "../support/bin.js"
-import { launch, withoutBrowser } from "../support/chromium.js"
+import { browserIsOff, launch } from "../support/chromium.js"
 import { ask } from "../support/http.js"
 import { SECRET, token } from "./support/server.js"
 
@@ -196,7 +196,7 @@ it.scopedLive("ws clients that terminate while an expired token is refused, or r
   })
 )
 
-it.skipIf(withoutBrowser !== undefined)("a page of another site cannot end a server on loopback", async () => {
+it.skipIf(browserIsOff())("a page of another site cannot end a server on loopback", async () => {
   await Effect.runPromise(
     Effect.scoped(
       Effect.gen(function* () {
