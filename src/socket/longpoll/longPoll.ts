@@ -10,7 +10,7 @@
  * | 410, 500 | begins anew, and its channels join again |
  * | 403 | begins anew, and its page hears "forbidden" |
  *
- * To a post anything but 200 makes it begin anew. Clients before 1.8.14 take a 410 in the middle for an open socket and
+ * To a post anything but 200 makes it begin anew. Older clients, 1.6 and 1.7, take a 410 in the middle for an open socket and
  * would wait for ever in channels that nobody knows; so the token that comes with it is {@link GONE}, which a poll is
  * answered 500.
  *
@@ -29,6 +29,9 @@ type Request = HttpServerRequest.HttpServerRequest
 type Response = HttpServerResponse.HttpServerResponse
 
 const METHODS = "GET, POST, OPTIONS"
+
+/** What its client asks next may be for another server: on the same connection it would not get there. */
+const LAST = { connection: "close" }
 
 /** Phoenix's own, and half of what phoenix.js waits for an answer. */
 const WINDOW = Duration.seconds(10)
@@ -74,9 +77,7 @@ export class LongPoll {
         : Effect.map(polls.post(incoming), (posted) =>
             posted === "taken"
               ? answer({ status: 200 })
-              : posted.status === 410
-                ? answer(posted)
-                : answer(posted, posted.status, posted.status === 413 ? { connection: "close" } : {})
+              : answer(posted, posted.status === 410 ? 200 : posted.status, LAST)
           )
     }
     if (named === undefined) return connect
@@ -109,11 +110,11 @@ export class LongPoll {
   }
 }
 
-const gone = (error: string): Response => answer({ status: 410, token: GONE, messages: [], error })
+const gone = (error: string): Response => answer({ status: 410, token: GONE, messages: [], error }, 200, LAST)
 
 /** What a request is told that cannot become a socket. A status of HTTP's own that phoenix.js does not know ends its polls. */
 export const refuse = (status: number, error: string): Response =>
-  answer({ status: status === 403 || status === 401 ? 403 : 500, error }, status)
+  answer({ status: status === 403 || status === 401 ? 403 : 500, error }, status, LAST)
 
 /** Grants the headers that are asked for: who may not come at all has been told so. */
 export const preflight = ({ headers }: Request): Response =>
