@@ -11,7 +11,7 @@ describe("where neither Redis nor Chromium is, and nobody is root", () => {
     empty = mkdtempSync(join(tmpdir(), "presence-path-"))
     for (const name of ["CI", "REDIS", "BROWSER", "REDIS_SERVER", "CHROMIUM"]) vi.stubEnv(name, undefined)
     vi.stubEnv("PATH", empty)
-    vi.spyOn(process, "getuid").mockReturnValue(1_000)
+    vi.spyOn(process as { getuid: () => number }, "getuid").mockReturnValue(1_000)
   })
   afterEach(() => {
     vi.restoreAllMocks()
@@ -47,7 +47,7 @@ describe("where neither Redis nor Chromium is, and nobody is root", () => {
   })
 
   it.runIf(existsSync("/usr/bin/apt-get"))("root on Debian has them installed when they are asked for", () => {
-    vi.spyOn(process, "getuid").mockReturnValue(0)
+    vi.spyOn(process as { getuid: () => number }, "getuid").mockReturnValue(0)
     expect(said()).toEqual([])
   })
 })

@@ -26,10 +26,11 @@ const ROOMS: Readonly<Record<string, Room>> = {
   web: { knows: [".", "internal", "internal/input"] },
   http: { knows: [".", "web", "internal", "internal/input", "internal/leases", "internal/feed"] },
   socket: {
-    knows: [".", "web", "internal/input", "socket/protocol", "socket/connection", "socket/topic"]
+    knows: [".", "web", "internal/input", "socket/protocol", "socket/connection", "socket/longpoll", "socket/topic"]
   },
   "socket/protocol": { knows: [".", "internal/input"], without: /^(effect|@effect|node:|ws)/ },
   "socket/topic": { knows: [".", "web", "internal/input", "internal/feed", "socket/protocol"] },
+  "socket/longpoll": { knows: [] },
   "socket/connection": {
     knows: [".", "web", "internal/input", "internal/leases", "socket/protocol", "socket/topic"],
     types: ["socket"]

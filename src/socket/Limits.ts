@@ -36,6 +36,13 @@ export interface Limits {
   readonly unsentFor?: Duration.DurationInput | undefined
   /** How long a socket may be silent. Default 60 seconds; then it is closed with 1001, so that it comes back. */
   readonly idleTimeout?: Duration.DurationInput | undefined
+  /**
+   * Clients by long polling that a route holds at once, whether their polls go on or not yet silent for too long.
+   * Default 10,000; who comes beyond is answered 503.
+   *
+   * @since 0.2.0
+   */
+  readonly longPolls?: number | undefined
 }
 
 /**
@@ -59,6 +66,7 @@ export const decode = (limits: Limits) => {
       unsentBytesMax: count("unsentBytesMax", 4_194_304),
       unsentFor: millis("unsentFor", "30 seconds")
     },
-    idleTimeout: millis("idleTimeout", "60 seconds")
+    idleTimeout: millis("idleTimeout", "60 seconds"),
+    longPolls: count("longPolls", 10_000)
   }
 }

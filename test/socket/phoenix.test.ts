@@ -608,7 +608,7 @@ describe("connecting", () => {
       const status = (path: string, headers = {}) =>
         Effect.promise(() => fetch(`${http}${path}`, { headers }).then((response) => response.status))
       expect(yield* status("/socket/websocket?vsn=2.0.0")).toBe(426)
-      expect(yield* status("/socket/longpoll?vsn=2.0.0")).toBe(404)
+      expect(yield* status("/socket/poll?vsn=2.0.0")).toBe(404)
       expect(yield* Effect.flip(connect(`${url}/socket/other`))).toBe(404)
       const handshake = { connection: "Upgrade", upgrade: "websocket", "sec-websocket-version": "13" }
       const broken = Effect.async<number | undefined>((resume) => {

@@ -184,13 +184,14 @@ export class SocketConnection<R> {
     }
     const { joinRef, ref, topic } = action
     if (action._tag === "SendBytes") {
-      const bytes = this.version === 1 ? undefined : encodeReply(joinRef, ref, topic, action.status, action.payload)
+      const takesBytes = this.version !== 1 && this.flow.takesBytes
+      const bytes = takesBytes ? encodeReply(joinRef, ref, topic, action.status, action.payload) : undefined
       if (bytes !== undefined) {
         this.flow.write({ bytes, binary: true })
         return
       }
     }
-    // Version 1 has no frame for bytes, so it is told only that it was done.
+    // Version 1 has no frame for bytes, nor have polls, so they are told only that it was done.
     const { event, payload } =
       action._tag === "Send" ? action : { event: "phx_reply", payload: { status: action.status, response: {} } }
     const text = encodeText(this.version, { joinRef, ref, topic, event, payload: JSON.stringify(payload) })

@@ -9,9 +9,8 @@
  * - **The end**, whichever it is (the client goes, is silent, sends what is no frame, is cut off, the server closes),
  *   opens `ending`, and `closed` once nothing is left of it.
  */
-import type { Socket } from "node:net"
 import { Effect } from "effect"
-import type { RawData, WebSocket } from "ws"
+import type { RawData } from "ws"
 import type { Frame } from "../topic/audience.js"
 import * as pace from "./rateLimit.js"
 
@@ -35,6 +34,28 @@ export interface FlowLimits {
   readonly idleTimeout: number
 }
 
+/** What carries the bytes: a WebSocket, or whatever has its shape. */
+export interface Transport {
+  on(event: "message", listener: (data: RawData, isBinary: boolean) => void): unknown
+  on(event: "ping" | "pong", listener: (data: Buffer) => void): unknown
+  on(event: "error" | "close", listener: () => void): unknown
+  /** Its client reads no frames of bytes. */
+  readonly textOnly?: boolean
+  /** Bytes that wait to be sent. */
+  readonly bufferedAmount: number
+  send(bytes: Uint8Array, options: { readonly binary: boolean }): void
+  pong(data: Buffer): void
+  pause(): void
+  resume(): void
+  close(code: number, reason: Buffer): void
+  terminate(): void
+}
+
+/** What tells that bytes were sent. */
+export interface Draining {
+  on(event: "drain", listener: () => void): unknown
+}
+
 export class FlowControl<Order> {
   /** Open from the moment that the socket is closed, or being closed. */
   readonly ending = Effect.unsafeMakeLatch(false)
@@ -49,8 +70,8 @@ export class FlowControl<Order> {
   private fullSince: pace.FullSince
 
   constructor(
-    private readonly ws: WebSocket,
-    raw: Socket,
+    private readonly ws: Transport,
+    raw: Draining,
     private readonly limits: FlowLimits,
     /** Milliseconds since some moment, which never go back. */
     private readonly now: () => number,
@@ -111,6 +132,11 @@ export class FlowControl<Order> {
   }
 
   // Out
+
+  /** Whether the client reads frames of bytes. */
+  get takesBytes(): boolean {
+    return this.ws.textOnly !== true
+  }
 
   /** Whether more may be written. */
   get open(): boolean {
