@@ -8,6 +8,7 @@ import { Cause, Effect, Option, Runtime, Stream } from "effect"
 import type { Snapshot } from "../PresenceChange.js"
 import type { PresenceHealth } from "../PresenceHealth.js"
 import { Delta, eventOf } from "./feed/delta.js"
+import { type FollowDirectly, withFollow } from "./feed/direct.js"
 import { deltasFrom, Feeds, type OpenFeed, type Position } from "./feed/feed.js"
 import { decode } from "./input/options.js"
 import { checkTopic } from "./input/validate.js"
@@ -90,6 +91,21 @@ export const make = (mirror: Mirror, options?: Parameters<typeof decode>[0]) =>
           })
       }))
 
+    const followDirectly: FollowDirectly = (topic, { onChange, onEnd }) => {
+      // What the state shows already is not told again.
+      let at: Position = { epoch: "", version: 0 }
+      const stop = feeds.hubs.listen(isUsable(topic) ? topic : "", {
+        onValue: (delta) => {
+          if (delta.epoch !== at.epoch || delta.version > at.version) onChange(delta.diff)
+        },
+        onEnd: () => onEnd(undefined)
+      })
+      const state = Effect.runSync(step((registry) => snapshotOf(registry, topic)))
+      at = state
+      onChange(state)
+      return stop
+    }
+
     const subscribe = (topic: string) =>
       Effect.map(
         openFeed(topic, (delta) => delta.events),
@@ -120,5 +136,5 @@ export const make = (mirror: Mirror, options?: Parameters<typeof decode>[0]) =>
       health,
       limits: settings.limits
     }
-    return { ...service, track, forSchema: typed({ ...service, track, openFeed: openFeed }) }
+    return withFollow({ ...service, track, forSchema: typed({ ...service, track, openFeed }) }, followDirectly)
   })

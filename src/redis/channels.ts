@@ -9,6 +9,7 @@
  */
 import { Effect, type Scope } from "effect"
 import { make, type SubscribeOptions, type TopicsWatcher } from "../internal/feed/channels.js"
+import { type HearDirectly, hearOf, withHear } from "../internal/feed/direct.js"
 import type { Port } from "./client/port.js"
 import { noStop, within } from "./client/within.js"
 import * as metrics from "./metrics.js"
@@ -63,18 +64,23 @@ export const makeChannels = ({ port, prefix, timeout, origin, capacity, mirror }
       else missed()
     }
 
+    /** As a route hears: it need not wait for Redis to acknowledge the subscription. */
+    const hear: HearDirectly = (topic, onText) => hearOf(local)?.(topic, onText) ?? (() => {})
+
+    const service = {
+      ...local,
+      publish: (topic: string, text: string) =>
+        Effect.tap(local.publish(topic, text), () => {
+          if (!isMirror(topic)) send(topic, text)
+        }),
+      subscribe: <E = never, R = never>(topic: string, options?: SubscribeOptions<E, R>) =>
+        Effect.tap(local.subscribe(topic, options), () =>
+          isMirror(topic) ? mirror(topic.slice(MIRROR.length)) : acknowledged(subscribed.get(topic))
+        )
+    }
+
     return {
-      service: {
-        ...local,
-        publish: (topic: string, text: string) =>
-          Effect.tap(local.publish(topic, text), () => {
-            if (!isMirror(topic)) send(topic, text)
-          }),
-        subscribe: <E = never, R = never>(topic: string, options?: SubscribeOptions<E, R>) =>
-          Effect.tap(local.subscribe(topic, options), () =>
-            isMirror(topic) ? mirror(topic.slice(MIRROR.length)) : acknowledged(subscribed.get(topic))
-          )
-      },
+      service: withHear(service, hear),
       /** Whether the channel is one of these. */
       onMessage: (channel: string, text: string): boolean => {
         if (!channel.startsWith(base)) return false

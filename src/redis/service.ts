@@ -12,6 +12,7 @@
  */
 import { Effect, type Scope, Stream } from "effect"
 import { Delta } from "../internal/feed/delta.js"
+import { withFollow } from "../internal/feed/direct.js"
 import { deltasFrom, type Position } from "../internal/feed/feed.js"
 import { decode } from "../internal/input/options.js"
 import { checkTopic } from "../internal/input/validate.js"
@@ -201,7 +202,10 @@ export const make = (options: Options) =>
       health
     }
     return {
-      presence: { ...service, track, forSchema: typed({ ...service, track, openFeed: openFeed }) },
+      presence: withFollow(
+        { ...service, track, forSchema: typed({ ...service, track, openFeed }) },
+        copyFeeds.followDirectly
+      ),
       channels: channels.service
     }
   })

@@ -35,6 +35,8 @@ import { FlowControl } from "./connection/flowControl.js"
 import { makeUpgrade, type Open, Sockets, wantsUpgrade } from "./connection/upgrade.js"
 import { decode, type Limits } from "./Limits.js"
 import { parseVersion, type Version } from "./protocol/codec.js"
+import { Flushes } from "./topic/flushes.js"
+import { followerOf, hearerOf } from "./topic/following.js"
 import { Topics } from "./topic/topics.js"
 
 /**
@@ -152,17 +154,19 @@ export const layerRouter = <R = never, R2 = never>(
       const terms = { ttl: Duration.infinity, leaveDelay }
       const now = () => clock.unsafeCurrentTimeMillis()
 
+      const run = yield* FiberSet.makeRuntime<never, void, never>()
+
       const shared = {
         rules: { ...limits, protocol, makeKey: () => crypto.randomUUID() },
         load: { busy: 0 },
         now,
         topics: new Topics({
           protocol,
-          presence,
-          channels,
-          diffInterval: Duration.decode(options.diffInterval ?? "50 millis"),
-          stopping: () => sockets.stopping,
-          run: yield* FiberSet.makeRuntime<never, void, never>()
+          flushes: new Flushes(Duration.decode(options.diffInterval ?? "50 millis"), now, run),
+          follow: followerOf(presence, run),
+          hear: hearerOf(channels, run),
+          publish: channels.publish,
+          stopping: () => sockets.stopping
         }),
         track: (topic: string, key: string, meta: unknown) => presence.track(topic, key, meta, terms)
       }
