@@ -8,6 +8,7 @@ import { Cause, Effect, Option, Runtime } from "effect"
 import type { Snapshot } from "../PresenceChange.js"
 import type { PresenceHealth } from "../PresenceHealth.js"
 import { eventOf } from "./feed/delta.js"
+import { type FollowDirectly, withFollow } from "./feed/direct.js"
 import { Feeds, following, type OpenFeed, type Position, plainly } from "./feed/feed.js"
 import { decode } from "./input/options.js"
 import { checkTopic } from "./input/validate.js"
@@ -91,6 +92,21 @@ export const make = (mirror: Mirror, options?: Parameters<typeof decode>[0]) =>
           })
       }))
 
+    const followDirectly: FollowDirectly = (topic, { onChange, onEnd }) => {
+      // What the state shows already is not told again.
+      let at: Position = { epoch: "", version: 0 }
+      const stop = feeds.hubs.listen(isUsable(topic) ? topic : "", {
+        onValue: (delta) => {
+          if (delta.epoch !== at.epoch || delta.version > at.version) onChange(delta.diff)
+        },
+        onEnd: () => onEnd(undefined)
+      })
+      const state = Effect.runSync(step((registry) => snapshotOf(registry, topic)))
+      at = state
+      onChange(state)
+      return stop
+    }
+
     const health: Effect.Effect<PresenceHealth> = step(({ connections, topics }) => ({
       status: "ok",
       since,
@@ -110,5 +126,5 @@ export const make = (mirror: Mirror, options?: Parameters<typeof decode>[0]) =>
       health,
       limits: settings.limits
     }
-    return { ...service, track, forSchema: typed({ ...service, track, openFeed }) }
+    return withFollow({ ...service, track, forSchema: typed({ ...service, track, openFeed }) }, followDirectly)
   })

@@ -9,6 +9,7 @@
  */
 import { Effect, type Scope } from "effect"
 import { isUsable, make, type SubscribeOptions, type TopicsWatcher } from "../internal/feed/channels.js"
+import { type HearDirectly, hearOf, withHear } from "../internal/feed/direct.js"
 import type { Port } from "./client/port.js"
 import { noStop, within } from "./client/waiting.js"
 import * as metrics from "./metrics.js"
@@ -63,26 +64,31 @@ export const makeChannels = ({ port, prefix, timeout, origin, capacity, mirror }
       else missed()
     }
 
-    return {
-      service: {
-        ...local,
-        publish: (topic: string, text: string) =>
-          Effect.tap(local.publish(topic, text), () => {
-            if (!isMirror(topic)) send(topic, text)
-          }),
-        unsafePublish: (topic: string, text: string | (() => string)) => {
-          if (!isUsable(topic) || isMirror(topic)) return local.unsafePublish(topic, text)
-          // Who reads it elsewhere is not known here.
-          const made = typeof text === "string" ? text : text()
-          const receivers = local.unsafePublish(topic, made)
-          send(topic, made)
-          return receivers
-        },
-        subscribe: <E = never, R = never>(topic: string, options?: SubscribeOptions<E, R>) =>
-          Effect.tap(local.subscribe(topic, options), () =>
-            isMirror(topic) ? mirror(topic.slice(MIRROR.length)) : acknowledged(subscribed.get(topic))
-          )
+    /** As a route hears: it need not wait for Redis to acknowledge the subscription. */
+    const hear: HearDirectly = (topic, onText) => hearOf(local)?.(topic, onText) ?? (() => {})
+
+    const service = {
+      ...local,
+      publish: (topic: string, text: string) =>
+        Effect.tap(local.publish(topic, text), () => {
+          if (!isMirror(topic)) send(topic, text)
+        }),
+      unsafePublish: (topic: string, text: string | (() => string)) => {
+        if (!isUsable(topic) || isMirror(topic)) return local.unsafePublish(topic, text)
+        // Who reads it elsewhere is not known here.
+        const made = typeof text === "string" ? text : text()
+        const receivers = local.unsafePublish(topic, made)
+        send(topic, made)
+        return receivers
       },
+      subscribe: <E = never, R = never>(topic: string, options?: SubscribeOptions<E, R>) =>
+        Effect.tap(local.subscribe(topic, options), () =>
+          isMirror(topic) ? mirror(topic.slice(MIRROR.length)) : acknowledged(subscribed.get(topic))
+        )
+    }
+
+    return {
+      service: withHear(service, hear),
       /** Whether the channel is one of these. */
       onMessage: (channel: string, text: string): boolean => {
         if (!channel.startsWith(base)) return false

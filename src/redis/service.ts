@@ -11,6 +11,7 @@
  * - **Shutdown**: what is held leaves, in batches; with `handover` it stays until the lease is over. Then streams end.
  */
 import { Effect, type Scope } from "effect"
+import { withFollow } from "../internal/feed/direct.js"
 import { following, plainly } from "../internal/feed/feed.js"
 import { decode } from "../internal/input/options.js"
 import { checkTopic } from "../internal/input/validate.js"
@@ -182,7 +183,10 @@ export const make = (options: PresenceRedisOptions) =>
       health
     }
     return {
-      presence: { ...service, track, forSchema: typed({ ...service, track, openFeed }) },
+      presence: withFollow(
+        { ...service, track, forSchema: typed({ ...service, track, openFeed }) },
+        copyFeeds.followDirectly
+      ),
       channels: channels.service
     }
   })

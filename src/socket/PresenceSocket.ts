@@ -56,6 +56,8 @@ import { decode, type Limits } from "./Limits.js"
 import * as LongPoll from "./longpoll/longPoll.js"
 import { parseVersion, type Version } from "./protocol/codec.js"
 import type { Channel } from "./protocol/sessionStep.js"
+import { Flushes } from "./topic/flushes.js"
+import { followerOf, hearerOf } from "./topic/following.js"
 import { Topics } from "./topic/topics.js"
 
 /**
@@ -186,17 +188,23 @@ export const layerRouter = <R = never, R2 = never>(
       /** Milliseconds since the start. They never go back, and no clock that is set makes them jump. */
       const now = () => Number(clock.unsafeCurrentTimeNanos() - start) / 1e6
 
+      const run = yield* FiberSet.makeRuntime<never, void, never>()
+
       const shared = {
         rules: { ...limits, protocol, makeKey: () => crypto.randomUUID() },
         load: { busy: 0 },
         date,
         topics: new Topics({
           protocol,
-          presence,
-          channels,
-          diffInterval: readDuration("diffInterval", options.diffInterval ?? "50 millis", TIMER_OR_NONE),
-          stopping: () => sockets.stopping,
-          run: yield* FiberSet.makeRuntime<never, void, never>()
+          flushes: new Flushes(
+            readDuration("diffInterval", options.diffInterval ?? "50 millis", TIMER_OR_NONE),
+            now,
+            run
+          ),
+          follow: followerOf(presence, run),
+          hear: hearerOf(channels, run),
+          publish: channels.publish,
+          stopping: () => sockets.stopping
         }),
         track: ({ topic, madeUp }: Channel, key: string, meta: unknown) =>
           presence.track(topic, key, meta, madeUp ? passing : terms)

@@ -45,7 +45,7 @@ describe.skipIf(redisIsOff()).concurrent("a REDIS_URL that cannot be used is one
       Effect.map(parrotOf("HTTP/1.1 400 Bad Request\r\n\r\n"), ({ url }) => url),
       "answers, but not as a Redis"
     ],
-    ["where nobody says a word", Effect.map(parrotOf(""), ({ url }) => url), "does not answer: Socket timeout"],
+    ["where nobody says a word", Effect.map(parrotOf(""), ({ url }) => url), "does not answer: "],
     [
       "of a Redis that is too old",
       Effect.map(parrotOf(REDIS_6), ({ url }) => url),

@@ -38,7 +38,7 @@ export const noStop = (): void => {}
 /** A promise that fails after `timeout` ms, whatever becomes of it. */
 export const timed = <A>(promise: Promise<A>, timeout: number, what: string): Promise<A> =>
   new Promise((resolve, reject) => {
-    const timer = setTimeout(() => reject(new Error(`${what} got no answer within ${timeout} ms`)), timeout)
+    const timer = setTimeout(() => reject(new Error(`${what} got no answer within ${Math.ceil(timeout)} ms`)), timeout)
     promise.then(
       (value) => {
         clearTimeout(timer)

@@ -1,8 +1,9 @@
 /**
  * Following over several replicas: the copies of the topics that somebody here wants to see, and who is told of them.
  */
-import { Effect, Schedule, type Scope } from "effect"
+import { Effect, Runtime, Schedule, type Scope } from "effect"
 import { type Delta, eventOf } from "../../internal/feed/delta.js"
+import type { FollowDirectly } from "../../internal/feed/direct.js"
 import { Feeds, type OpenFeed, type Position } from "../../internal/feed/feed.js"
 import type { Snapshot } from "../../PresenceChange.js"
 import type { PresenceUnavailable } from "../../PresenceError.js"
@@ -37,6 +38,7 @@ export interface CopyFeeds {
   /** Waits until what was written from here is seen here, if the topic is followed; 2 s at the most, or less. */
   readonly reached: (topic: string, ms?: number) => Effect.Effect<void>
   readonly openFeed: OpenFeed<PresenceUnavailable>
+  readonly followDirectly: FollowDirectly
   /** Looks now what was missed. */
   readonly look: (reason: string, partition?: number) => void
   /** Forgets what was told over a minute ago. `now` in nanoseconds. */
@@ -55,6 +57,7 @@ export const makeCopyFeeds = ({
 }: CopyFeedsOptions): Effect.Effect<CopyFeeds, never, Scope.Scope> =>
   Effect.gen(function* () {
     const clock = yield* Effect.clock
+    const run = Runtime.runFork(yield* Effect.runtime())
     const start = clock.unsafeCurrentTimeNanos()
     let closed = false
     let mirror: (topic: string, text: () => string) => void = () => {}
@@ -157,6 +160,39 @@ export const makeCopyFeeds = ({
         }
       })
 
+    const followDirectly: FollowDirectly = (topic, { onChange, onEnd }) => {
+      if (closed || !isUsable(topic)) {
+        onChange(snapshotOf(topic, undefined))
+        return () => {}
+      }
+      const followed = Effect.runSync(begin(topic))
+      let unlisten = (): void => {}
+      let follows = true
+      const start = (): void => {
+        unlisten = feeds.hubs.listen(topic, {
+          onValue: (delta) => onChange(delta.diff),
+          onEnd: () => onEnd(undefined)
+        })
+        onChange(snapshotOf(topic, followed.copy))
+      }
+      if (followed.copy.isLive) start()
+      else {
+        run(
+          Effect.map(live(followed), (isLive) => {
+            if (!follows || closed) return
+            if (isLive) start()
+            else onEnd(membership.unavailable(`following ${JSON.stringify(topic)}`))
+          })
+        )
+      }
+      return () => {
+        if (!follows) return
+        follows = false
+        unlisten()
+        copies.release(followed)
+      }
+    }
+
     yield* Effect.promise(() => copies.patrol()).pipe(
       Effect.catchAllCause((cause) => Effect.logWarning("looking for what was missed failed, and runs again", cause)),
       Effect.schedule(Schedule.spaced("1 second")),
@@ -174,6 +210,7 @@ export const makeCopyFeeds = ({
       acquireLater,
       reached,
       openFeed,
+      followDirectly,
       look: (reason, partition) => {
         copies.digest(reason, partition).catch((cause) => membership.onFailure("comparing versions", cause))
       },
