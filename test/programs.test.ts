@@ -5,13 +5,16 @@ import { join } from "node:path"
 import { afterEach, beforeEach, describe, expect, it, vi } from "@effect/vitest"
 import { setup } from "./support/programs.js"
 
+/** Node's type lets it be missing, as it is on Windows. */
+const userId = (id: number) => vi.spyOn(process as { getuid: () => number }, "getuid").mockReturnValue(id)
+
 describe("where neither Redis nor Chromium is, and nobody is root", () => {
   let empty: string
   beforeEach(() => {
     empty = mkdtempSync(join(tmpdir(), "presence-path-"))
     for (const name of ["CI", "REDIS", "BROWSER", "REDIS_SERVER", "CHROMIUM"]) vi.stubEnv(name, undefined)
     vi.stubEnv("PATH", empty)
-    vi.spyOn(process as { getuid: () => number }, "getuid").mockReturnValue(1_000)
+    userId(1_000)
   })
   afterEach(() => {
     vi.restoreAllMocks()
@@ -47,7 +50,7 @@ describe("where neither Redis nor Chromium is, and nobody is root", () => {
   })
 
   it.runIf(existsSync("/usr/bin/apt-get"))("root on Debian has them installed when they are asked for", () => {
-    vi.spyOn(process as { getuid: () => number }, "getuid").mockReturnValue(0)
+    userId(0)
     expect(said()).toEqual([])
   })
 })

@@ -13,7 +13,7 @@ import { connect, phoenixUrl, supabaseUrl } from "./support/client.js"
 import { makeServer } from "./support/server.js"
 
 // Real sockets, on machines that may be busy.
-vi.setConfig({ testTimeout: 60_000 })
+vi.setConfig({ testTimeout: 120_000 })
 
 /** A token is who it is, and for how many seconds from the start: `alice 60`. */
 const authorize: Authorize = ({ on, payload }) =>

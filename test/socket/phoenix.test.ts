@@ -1,7 +1,7 @@
 /** The published Phoenix client, unmodified, over real sockets: the rows of the protocol. */
 import { get } from "node:http"
 import { describe, expect, it, vi } from "@effect/vitest"
-import { Deferred, Effect, Fiber, Option } from "effect"
+import { Deferred, Effect, Fiber, Option, TestClock } from "effect"
 import type { Socket } from "phoenix"
 import { Unauthorized } from "../../src/PresenceError.js"
 import { connect, phoenixUrl } from "./support/client.js"
@@ -9,7 +9,7 @@ import { join, phoenixSocket } from "./support/phoenix.js"
 import { makeServer } from "./support/server.js"
 
 // Real sockets, on machines that may be busy.
-vi.setConfig({ testTimeout: 20_000 })
+vi.setConfig({ testTimeout: 120_000 })
 
 const closeCode = (socket: Socket) =>
   Effect.async<number>((resume) => socket.onClose(({ code }) => resume(Effect.succeed(code))))
@@ -624,7 +624,7 @@ describe("connecting", () => {
 })
 
 describe("stopping", () => {
-  it.scopedLive("open sockets are closed with 1012, spread over the drain, their leases end, no new one gets in", () =>
+  it.scoped("open sockets are closed with 1012, spread over the drain, their leases end, no new one gets in", () =>
     Effect.gen(function* () {
       const server = yield* makeServer({ drain: "500 millis" })
       const clients = yield* Effect.forEach(
@@ -637,14 +637,15 @@ describe("stopping", () => {
             return client
           })
       )
-      const started = performance.now()
-      const ends: Array<number> = []
-      for (const { ws } of clients) ws.on("close", () => ends.push(performance.now() - started))
       const stopping = yield* Effect.fork(server.stop)
-      const codes = yield* Effect.forEach(clients, (client) => Effect.map(client.end, ({ code }) => code))
+      const closed = () => clients.filter((client) => client.closed !== undefined)
+      for (let times = 1; times <= clients.length; times++) {
+        yield* Effect.raceAll(clients.map((client) => client.until(() => closed().length >= times)))
+        expect(closed()).toHaveLength(times)
+        if (times < clients.length) yield* TestClock.adjust("25 millis")
+      }
       yield* stopping
-      expect(new Set(codes)).toEqual(new Set([1012]))
-      expect(Math.max(...ends) - Math.min(...ends)).toBeGreaterThan(300)
+      expect(new Set(clients.map(({ closed }) => closed?.code))).toEqual(new Set([1012]))
       expect(yield* server.presence.count("room:1")).toEqual({ keys: 0, connections: 0 })
       expect(yield* Effect.flip(connect(phoenixUrl(server.url)))).toBe(0)
     })
@@ -672,9 +673,8 @@ describe("stopping", () => {
       client.say("1", "1", "room:1", "phx_join", { key: "alice" })
       yield* client.reply("1")
       client.ws.pause()
-      const started = performance.now()
-      yield* server.stop
-      expect(performance.now() - started).toBeLessThan(4_000)
+      // Long before a closing handshake is given up; this timer and the server's are late together.
+      yield* Effect.timeout(server.stop, "20 seconds")
     })
   )
 })

@@ -8,7 +8,7 @@ import { join, phoenixSocket } from "../socket/support/phoenix.js"
 import { ask, follow, over } from "../support/http.js"
 
 // Real sockets, on machines that may be busy.
-vi.setConfig({ testTimeout: 20_000 })
+vi.setConfig({ testTimeout: 120_000 })
 
 const everywhere = (sub: string, more: Record<string, unknown> = {}) => token({ sub, topics: ["*"], ...more })
 
@@ -443,7 +443,7 @@ describe("the clients, unmodified", () => {
       const trackThree = yield* subscribe(three, "setAuth")
       yield* trackThree()
       yield* Effect.promise(() => three.setAuth(everywhere("bob", { exp: exp + 60 })))
-      yield* Effect.promise(() => vi.waitFor(() => expect(Date.now()).toBeGreaterThan(exp * 1_000 + 1_100), 5_000))
+      yield* Effect.promise(() => vi.waitFor(() => expect(Date.now()).toBeGreaterThan(exp * 1_000 + 1_100), 60_000))
       expect(yield* list(port)).toEqual([
         { key: "alice", metas: [{ by: "apikey" }] },
         { key: "bob", metas: [{ by: "setAuth" }] }

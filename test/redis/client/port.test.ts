@@ -184,7 +184,8 @@ describe.skipIf(redisIsOff())("the port to a Redis", () => {
 
   it("fails at once, and queues nothing, while a connection is being made", async () => {
     const told = new Told()
-    const port = await open(proxy.url, told, 2_000)
+    // What was queued would wait for longer than this test.
+    const port = await open(proxy.url, told, 600_000)
     proxy.cut()
     await told.until(() => told.down >= 2)
     while (proxy.connections() > 0) await new Promise((resolve) => setTimeout(resolve, 5))
@@ -192,9 +193,7 @@ describe.skipIf(redisIsOff())("the port to a Redis", () => {
     proxy.mend()
     proxy.freeze()
     while (proxy.connections() < 2) await new Promise((resolve) => setTimeout(resolve, 5))
-    const started = performance.now()
     expect((await failure(port.command("GET", ["n"]))).message).not.toContain("it did not fail")
-    expect(performance.now() - started).toBeLessThan(1_000)
     proxy.mend()
     port.close()
   })
