@@ -1,6 +1,7 @@
 /** The published Phoenix clients where no WebSocket comes through, and what hostile ones get who poll. */
 // Before the clients, which look for a browser when they are loaded.
 import "../support/xhr.js"
+import { connect as connectTcp } from "node:net"
 import { describe, expect, it, vi } from "@effect/vitest"
 import { Effect, Option } from "effect"
 import { LongPoll as LongPoll18, Socket as Socket18 } from "phoenix"
@@ -305,6 +306,34 @@ describe("who polls in bad faith", () => {
       yield* isGone(server, "slow")
       // It heard nothing, as nobody says what it said back to it.
       expect(Option.isSome(yield* server.presence.get("room", "loud"))).toBe(true)
+    })
+  )
+
+  it.scopedLive("is cut off when it does not take what it was answered", () =>
+    Effect.gen(function* () {
+      const server = yield* makeServer({
+        limits: {
+          unsentBytes: 16_000_000,
+          unsentBytesMax: 64_000_000,
+          unsentFor: "1 seconds",
+          idleTimeout: "3 minutes"
+        }
+      })
+      const slow = yield* joinAs(server, "slow")
+      const loud = yield* joinAs(server, "loud")
+      const shout = say(server, loud, frame("1", null, "room", "shout", { text: "x".repeat(900_000) }))
+      for (let i = 0; i < 12; i++) yield* shout
+      // More than a kernel keeps, and nobody reads it.
+      const tcp = yield* Effect.acquireRelease(
+        Effect.sync(() => connectTcp(Number(new URL(server.url).port), "127.0.0.1").on("error", () => {})),
+        (tcp) => Effect.sync(() => tcp.destroy())
+      )
+      tcp.pause()
+      tcp.write(`GET /socket/longpoll?vsn=2.0.0&token=${slow} HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n`)
+      yield* Effect.sleep(500)
+      for (let i = 0; i < 9; i++) yield* shout
+      yield* isGone(server, "slow")
+      expect((yield* ask(server, slow)).status).toBe(410)
     })
   )
 
