@@ -1,6 +1,7 @@
 /** The published Phoenix clients where no WebSocket comes through, and what hostile ones get who poll. */
 // Before the clients, which look for a browser when they are loaded.
 import "../support/xhr.js"
+import { connect as connectTcp } from "node:net"
 import { describe, expect, it, vi } from "@effect/vitest"
 import { Effect, Option } from "effect"
 import { LongPoll as LongPoll18, Socket as Socket18 } from "phoenix"
@@ -105,12 +106,12 @@ describe.each(clients)("phoenix %s by long polling", (...client) => {
 
   it.scopedLive("stays between polls without a leave", () =>
     Effect.gen(function* () {
-      const server = yield* makeServer({ limits: { idleTimeout: "400 millis" } })
+      const server = yield* makeServer({ limits: { idleTimeout: "5 seconds" } })
       const watcher = yield* join(yield* polling(client, server.url), "room")
       yield* join(yield* polling(client, server.url), "room", { key: "alice" })
       yield* watcher.sees("alice:{}")
-      // Several windows, each of half the idle timeout.
-      yield* Effect.sleep(1_500)
+      // Longer than the idle timeout, so over several polls, each of half of it.
+      yield* Effect.sleep(6_500)
       expect(watcher.told.filter((line) => line !== "join alice 1")).toEqual([])
       expect(watcher.list).toEqual(["alice:{}"])
     })
@@ -237,16 +238,19 @@ describe("a session", () => {
 })
 
 describe("who polls in bad faith", () => {
-  it.scopedLive("is told how many there may be, and those that are left make room", () =>
+  it.scopedLive("is told how many there may be, until one of them has ended", () =>
     Effect.gen(function* () {
-      const server = yield* makeServer({ limits: { longPolls: 50, idleTimeout: "2 seconds" } })
+      const server = yield* makeServer({ limits: { longPolls: 50, idleTimeout: "10 minutes" } })
       const answers = yield* Effect.all(
         Array.from({ length: 200 }, () => ask(server)),
         { concurrency: 20 }
       )
-      expect(answers.filter(({ status }) => status === 410).length).toBe(50)
+      const opened = answers.filter(({ status }) => status === 410)
+      expect(opened.length).toBe(50)
       const refused = answers.find(({ http }) => http === 503)
       expect(refused).toMatchObject({ status: 500, error: expect.stringContaining("50") })
+      // What is no message ends a session, as silence does.
+      yield* say(server, opened[0]?.token ?? "", "[")
       while ((yield* ask(server)).status !== 410) yield* Effect.sleep(50)
     })
   )
@@ -305,6 +309,34 @@ describe("who polls in bad faith", () => {
       yield* isGone(server, "slow")
       // It heard nothing, as nobody says what it said back to it.
       expect(Option.isSome(yield* server.presence.get("room", "loud"))).toBe(true)
+    })
+  )
+
+  it.scopedLive("is cut off when it does not take what it was answered", () =>
+    Effect.gen(function* () {
+      const server = yield* makeServer({
+        limits: {
+          unsentBytes: 16_000_000,
+          unsentBytesMax: 64_000_000,
+          unsentFor: "1 seconds",
+          idleTimeout: "3 minutes"
+        }
+      })
+      const slow = yield* joinAs(server, "slow")
+      const loud = yield* joinAs(server, "loud")
+      const shout = say(server, loud, frame("1", null, "room", "shout", { text: "x".repeat(900_000) }))
+      for (let i = 0; i < 12; i++) yield* shout
+      // More than a kernel keeps, and nobody reads it.
+      const tcp = yield* Effect.acquireRelease(
+        Effect.sync(() => connectTcp(Number(new URL(server.url).port), "127.0.0.1").on("error", () => {})),
+        (tcp) => Effect.sync(() => tcp.destroy())
+      )
+      tcp.pause()
+      tcp.write(`GET /socket/longpoll?vsn=2.0.0&token=${slow} HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n`)
+      yield* Effect.sleep(500)
+      for (let i = 0; i < 9; i++) yield* shout
+      yield* isGone(server, "slow")
+      expect((yield* ask(server, slow)).status).toBe(410)
     })
   )
 

@@ -471,3 +471,23 @@ it.scoped("clocks that differ by less than the tolerance let tokens in, and keep
     expect(yield* join("long over", { exp: 70 })).toEqual(refused("unauthorized"))
   })
 )
+
+it.scopedLive("who polls may send the token as a header, as Phoenix's client does then", () =>
+  Effect.gen(function* () {
+    const { port } = yield* start
+    const poll = (jwt: string | undefined) =>
+      Effect.promise(async () => {
+        const url = `http://127.0.0.1:${port}/socket/longpoll?vsn=2.0.0`
+        const headers = jwt === undefined ? {} : { "x-phoenix-authtoken": jwt }
+        const opened = (await (await fetch(url, { headers })).json()) as { token: string }
+        const session = `${url}&token=${opened.token}`
+        const body = JSON.stringify(["1", "1", "room", "phx_join", { key: "x" }])
+        await fetch(session, { method: "POST", body })
+        const { messages } = (await (await fetch(session)).json()) as { messages: ReadonlyArray<string> }
+        return JSON.parse(messages[0] ?? "null")[4]
+      })
+    expect(yield* poll(everywhere("alice"))).toEqual(ok)
+    expect(yield* list(port)).toEqual([{ key: "alice", metas: [{}] }])
+    expect(yield* poll("a.b.c")).toEqual(refused("unauthorized"))
+  })
+)
