@@ -49,6 +49,7 @@ import type { Authorize } from "../web/Authorize.js"
 import * as origins from "../web/origins.js"
 import { guardRouter, keep, wantsUpgrade } from "../web/upgrades.js"
 import { SocketConnection, type SocketHost } from "./connection/connection.js"
+import { FairTurns } from "./connection/fairTurns.js"
 import type { Draining, Transport } from "./connection/flowControl.js"
 import { OpenSockets } from "./connection/openSockets.js"
 import { makeUpgrade } from "./connection/upgrade.js"
@@ -192,7 +193,7 @@ export const layerRouter = <R = never, R2 = never>(
 
       const shared = {
         rules: { ...limits, protocol, makeKey: () => crypto.randomUUID() },
-        load: { busy: 0 },
+        turns: new FairTurns(),
         date,
         now,
         topics: new Topics({
@@ -230,17 +231,19 @@ export const layerRouter = <R = never, R2 = never>(
         ...shared,
         sockets,
         run,
+        address: addressOf(request),
         authorize: (topic, payload) => {
           if (refusal !== undefined) return Effect.succeed({ _tag: "Refused" as const, reason: refusal.reason })
           return options
             .authorize({ route: "socket", on: "join", request, topic, payload: payload as JsonObject })
             .pipe(
-              Effect.map((grant) =>
+              Effect.map((grant) => {
                 // Whoever was let in with it would be put out at once, and join again at once, for ever.
-                grant.expires !== undefined && grant.expires <= date()
-                  ? { _tag: "Refused" as const, reason: "unauthorized" }
-                  : { _tag: "Granted" as const, ...grant }
-              ),
+                if (grant.expires !== undefined && grant.expires <= date()) return refusedFor("unauthorized")
+                return shared.topics.size < limits.topics || shared.topics.has(topic)
+                  ? { _tag: "Granted" as const, ...grant }
+                  : refusedFor(`${limits.topics} topics are followed here, no more are`)
+              }),
               Effect.catchAll(({ reason }) => Effect.succeed({ _tag: "Refused" as const, reason }))
             )
         },
@@ -318,6 +321,12 @@ export const layerRouter = <R = never, R2 = never>(
             Effect.flatMap((refusal) => {
               // Asked again: authorize may have taken its time.
               if (sockets.stopping) return stopping
+              if (sockets.size >= limits.sockets) {
+                return Effect.succeed(deny(503, `${limits.sockets} sockets are here, no more are let in`))
+              }
+              if (sockets.from(addressOf(request)) >= limits.socketsPerAddress) {
+                return Effect.succeed(deny(429, `${limits.socketsPerAddress} sockets are here from one address`))
+              }
               if (refusal !== undefined && refused.open >= REFUSED_MOST) {
                 return Effect.succeed(deny(refusal.status, refusal.reason))
               }
@@ -381,6 +390,11 @@ interface Caller {
 }
 
 type JsonObject = { readonly [name: string]: Json }
+
+const refusedFor = (reason: string) => ({ _tag: "Refused" as const, reason })
+
+/** One of a client whose address is not known is that of all such. */
+const addressOf = ({ remoteAddress }: Request): string => Option.getOrElse(remoteAddress, () => "")
 
 const refuse = (status: number, error: string, headers: Record<string, string> = {}) =>
   HttpServerResponse.unsafeJson({ error }, { status, headers })

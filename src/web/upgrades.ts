@@ -36,14 +36,14 @@ const ignore = (): void => {}
 const kept = new WeakSet<Socket>()
 
 /**
- * Ends an upgraded request without an answer: its socket has become something else and stays. The platform writes its
- * answer to what was taken off the socket.
+ * Ends an upgraded request without an answer: its socket has become something else and stays.
  */
 export const keep = (request: HttpServerRequest.HttpServerRequest, socket: Socket): void => {
   kept.add(socket)
   const response = toServerResponse(request)
   response.detachSocket(socket)
-  response.end()
+  // The platform writes no answer that is ended. Ending it would make the headers of one, which would stay with the socket.
+  response.finished = true
 }
 
 /** Guards every request of a router. One function, so that a router which several layers guard has it once. */

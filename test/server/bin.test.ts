@@ -82,7 +82,7 @@ describe("the ready server", () => {
         { key: "alice", metas: [{ a: 1 }] },
         { key: "bob", metas: [{ b: 2 }] }
       ])
-      for (const path of ["/socket/longpoll", "/realtime/v1/api/broadcast"]) {
+      for (const path of ["/socket/other", "/realtime/v1/api/broadcast"]) {
         expect((yield* ask(port, path)).status).toBe(404)
       }
     })

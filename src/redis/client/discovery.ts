@@ -89,12 +89,15 @@ const retrying = async <A>(
   attempt: (attempt: number, left: number) => Promise<A>
 ): Promise<A> => {
   const until = performance.now() + timeout
+  let reason = ""
   for (let n = 0; ; n++) {
     try {
       return await attempt(n, Math.max(1, until - performance.now()))
     } catch (cause) {
       if (cause instanceof ConnectFailure) throw cause
-      const reason = cause instanceof Error ? cause.message : String(cause)
+      const said = cause instanceof Error ? cause.message : String(cause)
+      // The last attempt has little time left; an earlier one may have heard more.
+      if (reason === "" || !isSilence(said)) reason = said
       // Without the cause: the client's errors carry the command that failed, and with AUTH the password.
       if (isFinal(reason)) throw new ConnectFailure(`${shown}: ${reason}`)
       if (isForeign(reason)) throw new ConnectFailure(`${shown} answers, but not as a Redis`)
@@ -103,6 +106,9 @@ const retrying = async <A>(
     }
   }
 }
+
+/** That nothing came in time. */
+const isSilence = (reason: string): boolean => /got no answer within|^(Socket timeout|connect ETIMEDOUT)/.test(reason)
 
 /** What trying again does not help. */
 const isFinal = (reason: string): boolean =>

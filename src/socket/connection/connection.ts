@@ -6,7 +6,6 @@
  * only. When the socket ends, what is waited for is interrupted, its topics are left, and its scope ends its leases.
  */
 import { Cause, Effect, Exit, Fiber, Option, Scope } from "effect"
-import { nextTurn } from "../../internal/leases/turns.js"
 import type { Lease } from "../../Lease.js"
 import type { TrackError } from "../../PresenceError.js"
 import { decode, encodeReply, encodeText, type Ref, type Version } from "../protocol/codec.js"
@@ -24,14 +23,9 @@ import type {
 } from "../protocol/sessionStep.js"
 import type { Frame, RelayedMessage } from "../topic/audience.js"
 import type { Member, Topic, Topics } from "../topic/topics.js"
+import type { FairTurns, Worker } from "./fairTurns.js"
 import { type Draining, FlowControl, type FlowLimits, type Input, type Transport } from "./flowControl.js"
 import type { Open, OpenSockets } from "./openSockets.js"
-
-/** Milliseconds that sockets may keep the process busy before the event loop goes on: all of a route together. */
-const TURN = 5
-
-/** But each this long at least. */
-const SHARE = 0.25
 
 /** Milliseconds to wait at least for the next message of one that is too fast, so that not each has a timer. */
 const BREATH = 10
@@ -39,14 +33,15 @@ const BREATH = 10
 /** What all sockets of a route have in common. */
 export interface SocketHost<R> {
   readonly rules: Rules
-  /** How many sockets have more to do than fits into a turn. */
-  readonly load: { busy: number }
+  readonly turns: FairTurns
   /** Milliseconds since the epoch. */
   readonly date: () => number
   /** Milliseconds since some moment, which never go back. */
   readonly now: () => number
   readonly topics: Topics
   readonly sockets: OpenSockets
+  /** Where the client comes from. */
+  readonly address: string
   /** Runs what has to be waited for, at once as far as it goes. */
   readonly run: (effect: Effect.Effect<void, never, R>) => Fiber.RuntimeFiber<void>
   readonly track: (channel: Channel, key: string, meta: unknown) => Effect.Effect<Lease, TrackError, Scope.Scope>
@@ -63,7 +58,7 @@ export interface Order {
   readonly end: "phx_close" | "phx_error" | "if evicted" | "if expired"
 }
 
-export class SocketConnection<R> implements Open {
+export class SocketConnection<R> implements Open, Worker {
   private state = session.initial
   /** By the client's topic: who follows, and what is tracked. */
   private readonly members = new Map<string, ChannelMember>()
@@ -75,7 +70,8 @@ export class SocketConnection<R> implements Open {
   private scope: Scope.CloseableScope | undefined
   /** What has to be waited for before the next message. */
   private waiting: Fiber.RuntimeFiber<void> | undefined
-  private pumping = false
+  private inLine = false
+  private working = false
   private finished = false
   private closed = false
 
@@ -86,7 +82,7 @@ export class SocketConnection<R> implements Open {
     private readonly version: Version,
     private readonly host: SocketHost<R>
   ) {
-    const { sockets } = host
+    const { sockets, address } = host
     this.flow = new FlowControl(transport, raw, limits, host.now, {
       onInput: () => this.pump(),
       onDrain: () => this.catchUp(),
@@ -96,7 +92,7 @@ export class SocketConnection<R> implements Open {
         this.forget()
       }
     })
-    sockets.add(this)
+    sockets.add(this, address)
   }
 
   // Its life
@@ -135,38 +131,39 @@ export class SocketConnection<R> implements Open {
 
   // The line of messages
 
-  /** Takes what waits in the line, until something has to be waited for. */
+  /** Somebody may have something to take from the line. */
   private pump(): void {
-    if (this.waiting !== undefined || this.pumping) return
-    this.pumping = true
+    if (this.waiting !== undefined || this.inLine || this.working) return
+    this.inLine = true
+    this.host.turns.run(this)
+  }
+
+  /** Takes what waits in the line, until something has to be waited for. */
+  work(until: number): boolean {
+    this.inLine = false
+    this.working = true
     // An answer and the state that follows it are one write.
     this.raw.cork?.()
     try {
-      this.takeAll()
+      this.inLine = this.takeUntil(until)
     } catch (defect) {
       this.fail(Cause.die(defect))
     } finally {
       this.raw.uncork?.()
-      this.pumping = false
+      this.working = false
     }
+    return this.inLine
   }
 
-  private takeAll(): void {
-    const { load } = this.host
-    const ends = performance.now() + Math.max(SHARE, TURN / (1 + load.busy))
-    for (;;) {
+  /** Whether there is more to take. */
+  private takeUntil(until: number): boolean {
+    do {
       const next = this.flow.take()
-      if (next === "ended" || next === Number.POSITIVE_INFINITY) return
+      if (next === "ended" || next === Number.POSITIVE_INFINITY) return false
       const rest = typeof next === "number" ? Effect.sleep(Math.max(next, BREATH)) : this.handle(next)
-      if (rest !== undefined && !this.isDone(rest)) return
-      if (performance.now() < ends) continue
-      load.busy++
-      const pause = Effect.ensuring(
-        nextTurn,
-        Effect.sync(() => load.busy--)
-      )
-      if (!this.isDone(pause)) return
-    }
+      if (rest !== undefined && !this.isDone(rest)) return false
+    } while (performance.now() < until)
+    return true
   }
 
   /** Does it. Whether that is all; else the line goes on when it is. */

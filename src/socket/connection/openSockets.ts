@@ -14,7 +14,8 @@ const PULSE = 20
 export type Open = Pick<FlowControl<unknown>, "close" | "tick">
 
 export class OpenSockets {
-  private readonly open = new Set<Open>()
+  private readonly open = new Map<Open, string>()
+  private readonly byAddress = new Map<string, number>()
   private stopped = false
   /** What is left to do for sockets that have ended. */
   private ends: Array<() => void> = []
@@ -30,18 +31,29 @@ export class OpenSockets {
     return this.stopped
   }
 
-  add(socket: Open): void {
-    this.open.add(socket)
+  add(socket: Open, address: string): void {
+    this.open.set(socket, address)
+    this.byAddress.set(address, this.from(address) + 1)
     this.empty.unsafeClose()
   }
 
   delete(socket: Open): void {
+    const address = this.open.get(socket)
+    if (address === undefined) return
     this.open.delete(socket)
+    const left = this.from(address) - 1
+    if (left > 0) this.byAddress.set(address, left)
+    else this.byAddress.delete(address)
     if (this.open.size === 0) this.empty.unsafeOpen()
   }
 
   get size(): number {
     return this.open.size
+  }
+
+  /** How many come from an address. */
+  from(address: string): number {
+    return this.byAddress.get(address) ?? 0
   }
 
   /** Does what there is to do for a socket that has ended, when it is its turn: of a crowd that goes each waits for it. */
@@ -62,7 +74,7 @@ export class OpenSockets {
   }
 
   tick(): void {
-    for (const socket of this.open) socket.tick()
+    for (const socket of this.open.keys()) socket.tick()
   }
 
   /** No more sockets, and those that are open are told to come back, one after the other. */
@@ -79,7 +91,7 @@ export class OpenSockets {
   })
 
   private readonly draining = Effect.suspend(() => {
-    const flows = Array.from(this.open)
+    const flows = Array.from(this.open.keys())
     const pulses = Math.max(1, Math.min(flows.length, Math.floor(Duration.toMillis(this.drain) / PULSE)))
     const group = Math.ceil(flows.length / pulses)
     const pause = Effect.sleep(Duration.times(this.drain, 1 / pulses))

@@ -49,6 +49,10 @@ export class Topics {
     return topic
   }
 
+  has(name: string): boolean {
+    return this.topics.has(name)
+  }
+
   get size(): number {
     return this.topics.size
   }
