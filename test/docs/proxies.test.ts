@@ -26,7 +26,7 @@ const page = readFileSync(fileURLToPath(new URL("../../docs/deployment.md", impo
 
 /** The one block of the page in this language. */
 const block = (language: string): string => {
-  const [, text, ...others] = page.split(new RegExp(`^\`\`\`${language}\\n([^]*?)^\`\`\`$`, "m"))
+  const [, text, ...others] = page.split(new RegExp(`^\`\`\`${language}\\n([\\s\\S]*?)^\`\`\`$`, "m"))
   if (text === undefined || others.length !== 1) throw new Error(`the page has not one block of ${language}`)
   return text
 }
