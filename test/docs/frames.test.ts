@@ -1,10 +1,11 @@
-/** The frames that the page on the protocol shows are those that go over a socket, in that order. */
+/** What the page on the protocol shows is what goes over the network, in that order. */
 import { readFileSync } from "node:fs"
 import { fileURLToPath } from "node:url"
 import { expect, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { connect, phoenixUrl, type RawClient, supabaseUrl } from "../socket/support/client.js"
 import { makeServer } from "../socket/support/server.js"
+import { follow, type Heard, serve } from "../support/http.js"
 
 const page = readFileSync(fileURLToPath(new URL("../../docs/protocol.md", import.meta.url)), "utf8")
 
@@ -58,5 +59,25 @@ it.scopedLive("of a client of Supabase", () =>
     // What is tracked is told in a diff, which the page does not show here.
     const { url } = yield* makeServer({ diffInterval: "1 hour" })
     yield* play(yield* connect(supabaseUrl(url)), dialogues[1])
+  })
+)
+
+/** The events of the page's block, each with its id and its data. */
+const events: ReadonlyArray<Heard> = (/^```\n(id: [\s\S]*?)^```$/m.exec(page)?.[1] ?? "").split("\n\n").map((block) => {
+  const [, id, event, data = ""] = /^id: (.*)\nevent: (.*)\ndata: (.*)/.exec(block) ?? []
+  return { id, event, data: JSON.parse(data) }
+})
+
+it.scopedLive("of an event stream, written as the page writes it", () =>
+  Effect.gen(function* () {
+    const { port, presence } = yield* serve()
+    const lease = yield* presence.track("lobby", "alice")
+    const stream = yield* follow(port, "/presence/lobby/events")
+    const snapshot = yield* stream.next
+    yield* lease.release
+    const diff = yield* stream.next
+    const epoch = JSON.stringify(snapshot).match(/"epoch":"([^"]*)"/)?.[1] ?? ""
+    const shown = JSON.stringify([snapshot, diff]).replaceAll(epoch, "E").replaceAll(lease.ref, "R1")
+    expect(shown).toBe(JSON.stringify(events))
   })
 )
