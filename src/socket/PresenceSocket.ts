@@ -39,7 +39,7 @@ import { IncomingMessage } from "node:http"
 import * as HttpLayerRouter from "@effect/platform/HttpLayerRouter"
 import type * as HttpServerRequest from "@effect/platform/HttpServerRequest"
 import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
-import { Cause, Duration, Effect, Exit, Fiber, FiberSet, Layer, Option, Runtime, Scope } from "effect"
+import { Duration, Effect, FiberSet, Layer, Option, Runtime } from "effect"
 import { Channels } from "../Channels.js"
 import { readDuration, TIMER_OR_NONE } from "../internal/input/options.js"
 import type { Json } from "../Json.js"
@@ -47,10 +47,10 @@ import { Presence } from "../Presence.js"
 import type { Unauthorized } from "../PresenceError.js"
 import type { Authorize } from "../web/Authorize.js"
 import * as origins from "../web/origins.js"
-import { guardRouter, wantsUpgrade } from "../web/upgrades.js"
-import { type Order, SocketConnection, type SocketHost } from "./connection/connection.js"
-import { type Draining, FlowControl, type Transport } from "./connection/flowControl.js"
-import { type Open, OpenSockets } from "./connection/openSockets.js"
+import { guardRouter, keep, wantsUpgrade } from "../web/upgrades.js"
+import { SocketConnection, type SocketHost } from "./connection/connection.js"
+import type { Draining, Transport } from "./connection/flowControl.js"
+import { OpenSockets } from "./connection/openSockets.js"
 import { makeUpgrade } from "./connection/upgrade.js"
 import { decode, type Limits } from "./Limits.js"
 import * as LongPoll from "./longpoll/longPoll.js"
@@ -199,6 +199,7 @@ export const layerRouter = <R = never, R2 = never>(
         rules: { ...limits, protocol, makeKey: () => crypto.randomUUID() },
         load: { busy: 0 },
         date,
+        now,
         topics: new Topics({
           protocol,
           flushes: new Flushes(
@@ -226,8 +227,14 @@ export const layerRouter = <R = never, R2 = never>(
         Effect.forkScoped
       )
 
-      const hostOf = (request: Request, refusal: Unauthorized | undefined): SocketHost<R | R2> => ({
+      const hostOf = (
+        request: Request,
+        refusal: Unauthorized | undefined,
+        run: SocketHost<R | R2>["run"]
+      ): SocketHost<R | R2> => ({
         ...shared,
+        sockets,
+        run,
         authorize: (topic, payload) => {
           if (refusal !== undefined) return Effect.succeed({ _tag: "Refused" as const, reason: refusal.reason })
           return options
@@ -257,83 +264,37 @@ export const layerRouter = <R = never, R2 = never>(
             ))
       })
 
-      /**
-       * A socket from its first byte to its end, over whatever carries it. With a refusal it is there to say why. An
-       * interruption while `isThere` means that the server stops.
-       */
-      const converse = (
-        transport: Transport,
-        raw: Draining,
-        { request, version, refusal }: Caller,
-        isThere: () => boolean,
-        restore: <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
-      ): Effect.Effect<void, never, R | R2> =>
-        Effect.gen(function* () {
-          const scope = yield* Scope.make()
-          if (refusal !== undefined) refused.open++
-          const flow: FlowControl<Order> = new FlowControl(
-            transport,
-            raw,
-            refusal === undefined ? limits : { ...limits, rate: REFUSED_RATE },
-            now,
-            () => connection.catchUp()
+      /** A socket from its first byte on, over whatever carries it. With a refusal it is there to say why. */
+      const converse = (transport: Transport, raw: Draining, { request, version, refusal }: Caller) =>
+        Effect.map(Effect.runtime<R | R2>(), (runtime) => {
+          const own = refusal === undefined ? limits : { ...limits, rate: REFUSED_RATE }
+          const runFork = Runtime.runFork(runtime)
+          const socket = new SocketConnection(transport, raw, own, version, hostOf(request, refusal, runFork))
+          if (refusal === undefined) return
+          refused.open++
+          run(
+            Effect.sleep(REFUSED_FOR).pipe(
+              Effect.zipRight(
+                Effect.sync(() => {
+                  refused.open--
+                  socket.close(4_000 + refusal.status, refusal.reason)
+                })
+              )
+            )
           )
-          const connection: SocketConnection<R | R2> = new SocketConnection(
-            flow,
-            version,
-            scope,
-            hostOf(request, refusal)
-          )
-          const socket: Open = {
-            close: (code, reason) => flow.close(code, reason),
-            tick: () => {
-              flow.tick()
-              connection.expire()
-            }
-          }
-          sockets.add(socket)
-          const worker = yield* restore(connection.work).pipe(
-            Effect.catchAllCause((cause) =>
-              Cause.isInterruptedOnly(cause)
-                ? Effect.void
-                : Effect.logError("a defect ended a socket", cause).pipe(
-                    Effect.zipRight(Effect.sync(() => flow.close(1011, "internal error")))
-                  )
-            ),
-            Effect.annotateLogs({ package: "effect-presence", fiber: "socket" }),
-            Effect.fork
-          )
-          const over =
-            refusal === undefined
-              ? flow.ending.await
-              : Effect.sleep(REFUSED_FOR).pipe(
-                  Effect.zipRight(Effect.sync(() => flow.close(4_000 + refusal.status, refusal.reason))),
-                  Effect.raceFirst(flow.ending.await)
-                )
-          yield* Effect.exit(restore(over))
-          if (!flow.isEnding && isThere()) sockets.stop()
-          yield* flow.ending.await
-          yield* Fiber.interrupt(worker)
-          connection.leave()
-          yield* Scope.close(scope, Exit.void)
-          yield* flow.closed.await
-          sockets.delete(socket)
-          if (refusal !== undefined) refused.open--
         })
 
-      /** From here on the request is a socket. The route's effect lives as long as it does. */
-      const upgraded =
-        (incoming: IncomingMessage) =>
-        (caller: Caller): Effect.Effect<HttpServerResponse.HttpServerResponse, never, R | R2> =>
-          Effect.uninterruptibleMask((restore) => {
-            const ws = caller.refusal === undefined ? upgrade(incoming) : refused.upgrade(incoming)
-            if (typeof ws === "string") return Effect.succeed(refuse(400, ws))
-            const isThere = () => !incoming.socket.destroyed
-            return Effect.as(converse(ws, incoming.socket, caller, isThere, restore), HttpServerResponse.empty())
-          })
+      /** From here on the request is a socket, and answered. */
+      const upgraded = (incoming: IncomingMessage) => (caller: Caller) =>
+        Effect.suspend(() => {
+          const ws = caller.refusal === undefined ? upgrade(incoming) : refused.upgrade(incoming)
+          if (typeof ws === "string") return Effect.succeed(refuse(400, ws))
+          keep(caller.request, incoming.socket)
+          return Effect.as(converse(ws, incoming.socket, caller), HttpServerResponse.empty())
+        })
 
       /** The first of many requests: what carries the socket lives on behind it. */
-      const polled = (caller: Caller): Effect.Effect<HttpServerResponse.HttpServerResponse, never, R | R2> =>
+      const polled = (caller: Caller) =>
         Effect.suspend(() => {
           const begun = longPoll.begin()
           if (begun === undefined) {
@@ -341,11 +302,7 @@ export const layerRouter = <R = never, R2 = never>(
               LongPoll.refuse(503, `${limits.longPolls} clients are here by long polling, no more are let in`)
             )
           }
-          const { polls, response } = begun
-          return Effect.uninterruptibleMask((restore) => converse(polls, polls, caller, () => false, restore)).pipe(
-            Effect.forkDaemon,
-            Effect.as(response)
-          )
+          return Effect.as(converse(begun.polls, begun.polls, caller), begun.response)
         })
 
       const answer = <R3>(

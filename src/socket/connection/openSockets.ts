@@ -1,8 +1,11 @@
 /**
- * The open sockets of a route, and how all are told to come back.
+ * The open sockets of a route, how they end one after the other, and how all are told to come back.
  */
 import { Duration, Effect } from "effect"
 import type { FlowControl } from "./flowControl.js"
+
+/** Milliseconds of a turn of the event loop that ends may take, before others have theirs. */
+const TURN = 4
 
 /** Milliseconds between two groups of sockets that are told to come back. */
 const PULSE = 20
@@ -13,6 +16,8 @@ export type Open = Pick<FlowControl<unknown>, "close" | "tick">
 export class OpenSockets {
   private readonly open = new Set<Open>()
   private stopped = false
+  /** What is left to do for sockets that have ended. */
+  private ends: Array<() => void> = []
   private readonly empty = Effect.unsafeMakeLatch(true)
 
   constructor(
@@ -33,6 +38,27 @@ export class OpenSockets {
   delete(socket: Open): void {
     this.open.delete(socket)
     if (this.open.size === 0) this.empty.unsafeOpen()
+  }
+
+  get size(): number {
+    return this.open.size
+  }
+
+  /** Does what there is to do for a socket that has ended, when it is its turn: of a crowd that goes each waits for it. */
+  finish(end: () => void): void {
+    this.ends.push(end)
+    if (this.ends.length === 1) setImmediate(this.finishSome)
+  }
+
+  private readonly finishSome = (): void => {
+    const until = performance.now() + TURN
+    let done = 0
+    for (; done < this.ends.length; done++) {
+      if (done > 0 && performance.now() >= until) break
+      this.ends[done]?.()
+    }
+    this.ends = this.ends.slice(done)
+    if (this.ends.length > 0) setImmediate(this.finishSome)
   }
 
   tick(): void {
