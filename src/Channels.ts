@@ -32,10 +32,14 @@ export class Channels extends Context.Tag("effect-presence/Channels")<Channels, 
 }
 
 /**
+ * The types of the service.
+ *
  * @since 0.1.0
  */
 export declare namespace Channels {
   /**
+   * What the channels of a layer may hold.
+   *
    * @since 0.1.0
    * @category models
    */
@@ -45,6 +49,8 @@ export declare namespace Channels {
   }
 
   /**
+   * What one subscription asks for.
+   *
    * @since 0.1.0
    * @category models
    */
@@ -72,6 +78,8 @@ export declare namespace Channels {
   }
 
   /**
+   * What `stats` gives.
+   *
    * @since 0.1.0
    * @category models
    */
@@ -83,6 +91,8 @@ export declare namespace Channels {
   }
 
   /**
+   * The members of the service.
+   *
    * @since 0.1.0
    * @category models
    */

@@ -8,11 +8,14 @@ import { setup } from "./support/programs.js"
 /** Node's type lets it be missing, as it is on Windows. */
 const userId = (id: number) => vi.spyOn(process as { getuid: () => number }, "getuid").mockReturnValue(id)
 
-describe("where neither Redis nor Chromium is, and nobody is root", () => {
+const OFF = ["REDIS", "BROWSER", "NGINX", "HAPROXY"]
+const NAMED = ["REDIS_SERVER", "CHROMIUM", "NGINX_SERVER", "HAPROXY_SERVER"]
+
+describe("where no program is that a suite starts, and nobody is root", () => {
   let empty: string
   beforeEach(() => {
     empty = mkdtempSync(join(tmpdir(), "presence-path-"))
-    for (const name of ["CI", "REDIS", "BROWSER", "REDIS_SERVER", "CHROMIUM"]) vi.stubEnv(name, undefined)
+    for (const name of ["CI", ...OFF, ...NAMED]) vi.stubEnv(name, undefined)
     vi.stubEnv("PATH", empty)
     userId(1_000)
   })
@@ -31,13 +34,13 @@ describe("where neither Redis nor Chromium is, and nobody is root", () => {
 
   it("what needs them is skipped, and one line says so and how to get them", () => {
     expect(said()).toEqual([
-      "SKIPPED: what needs a real Redis and what looks at pages. To run it, install redis-server and chromium (apt-get install redis-server chromium), or say where with REDIS_SERVER=/path/to/it and CHROMIUM=/path/to/it"
+      "SKIPPED: what needs a real Redis and what looks at pages and what stands behind nginx and what stands behind HAProxy. To run it, install redis-server and chromium and nginx and haproxy (apt-get install redis-server chromium nginx haproxy), or say where with REDIS_SERVER=/path/to/it and CHROMIUM=/path/to/it and NGINX_SERVER=/path/to/it and HAPROXY_SERVER=/path/to/it"
     ])
-    expect([process.env.REDIS, process.env.BROWSER]).toEqual(["off", "off"])
+    expect(OFF.map((name) => process.env[name])).toEqual(OFF.map(() => "off"))
   })
 
   it("what is named, or was asked to be left out, is not missed", () => {
-    vi.stubEnv("REDIS_SERVER", "/opt/redis-server")
+    for (const name of NAMED) if (name !== "CHROMIUM") vi.stubEnv(name, "/opt/it")
     vi.stubEnv("BROWSER", "off")
     expect(said()).toEqual(["SKIPPED: what looks at pages. To run it, unset BROWSER=off"])
     expect(process.env.REDIS).toBeUndefined()
@@ -45,7 +48,9 @@ describe("where neither Redis nor Chromium is, and nobody is root", () => {
 
   it("in CI the run fails", () => {
     vi.stubEnv("CI", "true")
-    expect(setup).toThrow("in CI all tests run, and redis-server and chromium cannot be found: install redis-server")
+    expect(setup).toThrow(
+      "in CI all tests run, and redis-server and chromium and nginx and haproxy cannot be found: install redis-server"
+    )
     expect(process.env.REDIS).toBeUndefined()
   })
 

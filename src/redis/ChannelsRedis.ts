@@ -16,12 +16,16 @@ import { openPort } from "./client/scoped.js"
 import { decodeRedis, prefixIn, type RedisOptions } from "./options.js"
 
 /**
+ * Where Redis is, and what the channels of a layer may hold.
+ *
  * @since 0.1.0
  * @category models
  */
 export type ChannelsRedisOptions = Channels.Options & Pick<RedisOptions, "prefix" | "timeout"> & Where
 
 /**
+ * Channels over several replicas. It fails as `PresenceRedis.layer` does.
+ *
  * @since 0.1.0
  * @category layers
  */

@@ -9,6 +9,8 @@ import type { Where } from "./client/connection.js"
 import { checkPrefix } from "./protocol/keys.js"
 
 /**
+ * Where Redis is, what it adds, and the options of presence.
+ *
  * @since 0.1.0
  * @category models
  */

@@ -90,11 +90,15 @@ export interface Reply {
 }
 
 /**
+ * What a client may do.
+ *
  * @since 0.1.0
  */
 export type { Limits } from "./Limits.js"
 
 /**
+ * What the route is told; only `authorize` must be.
+ *
  * @since 0.1.0
  * @category models
  */
@@ -123,6 +127,7 @@ export interface Options<R = never, R2 = never> {
    * always is under a key that the server made up for a Supabase client that named none: nobody can come back under it.
    */
   readonly leaveDelay?: Duration.DurationInput | undefined
+  /** What a client may do. */
   readonly limits?: Limits | undefined
   /** The time over which open sockets are told to come back when the layer closes. Default 3 seconds. */
   readonly drain?: Duration.DurationInput | undefined

@@ -16,7 +16,9 @@ interface Needed {
 
 const needed: ReadonlyArray<Needed> = [
   { name: "redis-server", named: "REDIS_SERVER", off: "REDIS", skipped: "what needs a real Redis" },
-  { name: "chromium", named: "CHROMIUM", off: "BROWSER", skipped: "what looks at pages" }
+  { name: "chromium", named: "CHROMIUM", off: "BROWSER", skipped: "what looks at pages" },
+  { name: "nginx", named: "NGINX_SERVER", off: "NGINX", skipped: "what stands behind nginx" },
+  { name: "haproxy", named: "HAPROXY_SERVER", off: "HAPROXY", skipped: "what stands behind HAProxy" }
 ]
 
 const isOff = ({ off }: Needed): boolean => process.env[off] === "off"

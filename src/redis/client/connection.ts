@@ -16,9 +16,13 @@ export interface RedisConnection {
   readonly connect: () => Promise<unknown>
   /** Ends it at once. */
   readonly disconnect: () => void
+  /** Sends a command with its arguments, and gives what Redis answers. */
   readonly call: (command: string, ...args: Array<string | number>) => Promise<unknown>
+  /** Done when Redis has acknowledged it. */
   readonly subscribe: (...channels: Array<string>) => Promise<unknown>
+  /** Done when Redis has acknowledged it. */
   readonly unsubscribe: (...channels: Array<string>) => Promise<unknown>
+  /** Answered in line with what is published, also while it is subscribed. */
   readonly ping: () => Promise<unknown>
   /** `ready`, `end`, `error` with an error, `message` with a channel and a text. */
   // biome-ignore lint/suspicious/noExplicitAny: an event's arguments are its own
@@ -36,10 +40,13 @@ export interface ConnectionOptions {
   readonly connectionName: string
   readonly lazyConnect: true
   readonly enableOfflineQueue: false
+  /** Never again by itself. */
   readonly retryStrategy: () => null
   /** Milliseconds. */
   readonly connectTimeout: number
+  /** Milliseconds without a byte after which a connection that waits for one is dead. */
   readonly socketTimeout: number
+  /** Milliseconds until TCP asks whether the other side is there. */
   readonly keepAlive: number
 }
 
