@@ -30,7 +30,16 @@ const mayImport = {
   ".": ["effect"],
   "./testing": ["effect"],
   "./http": ["effect", "@effect/platform", "@effect/platform-node", "jose", "node:http", "node:crypto"],
-  "./socket": ["effect", "@effect/platform", "@effect/platform-node", "jose", "ws", "node:http", "node:events", "node:crypto"],
+  "./socket": [
+    "effect",
+    "@effect/platform",
+    "@effect/platform-node",
+    "jose",
+    "ws",
+    "node:http",
+    "node:events",
+    "node:crypto"
+  ],
   "./redis": ["effect", "ioredis", "node:fs", "node:crypto"]
 }
 

@@ -125,6 +125,7 @@ export interface Options<R = never, R2 = never> {
   /**
    * How long one who was tracked stays after the socket has ended, so that a reconnect is no leave. Default 0, which it
    * always is under a key that the server made up for a Supabase client that named none: nobody can come back under it.
+   * Whoever's grant has expired is listed that much longer too.
    */
   readonly leaveDelay?: Duration.DurationInput | undefined
   /** What a client may do. */
