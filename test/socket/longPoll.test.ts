@@ -119,12 +119,18 @@ describe.each(clients)("phoenix %s by long polling", (...client) => {
 
   it.scopedLive("begins anew, and its channels join again, when its session is not known", () =>
     Effect.gen(function* () {
-      const first = yield* makeServer()
-      const socket = yield* polling(client, first.url, { reconnectAfterMs: () => 50, rejoinAfterMs: () => 50 })
+      // Polls are answered twice as soon as its client gives them up.
+      const limits = { idleTimeout: "6 seconds" } as const
+      const first = yield* makeServer({ limits })
+      const socket = yield* polling(client, first.url, {
+        reconnectAfterMs: () => 50,
+        rejoinAfterMs: () => 50,
+        longpollerTimeout: 6_000
+      })
       const alice = yield* join(socket, "room", { key: "alice" })
       yield* alice.sees("alice:{}")
       // Another replica, at the same address: it knows nothing of the session.
-      const other = yield* makeServer()
+      const other = yield* makeServer({ limits })
       const conn = socket.conn as unknown as { pollEndpoint: string }
       const moved = other.url.replace("ws:", "http:")
       conn.pollEndpoint = conn.pollEndpoint.replace(/^http:\/\/[^/]+/, moved)
