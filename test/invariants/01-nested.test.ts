@@ -1,8 +1,8 @@
 /** A change made while a change is told: by followers that resume inside whoever wakes them, and by channels. */
 import { describe, expect, it } from "@effect/vitest"
-import { Context, Effect, Layer, Scope } from "effect"
+import { Context, Effect, Layer, Scope, Stream } from "effect"
 import { Channels, Presence, type PresenceChange } from "../../src/index.js"
-import { collecting, fold, reacting, turn } from "../support/atOnce.js"
+import { atOnce, collecting, fold, reacting, turn } from "../support/atOnce.js"
 
 const keys = (presence: Presence.Service, topic: string) =>
   Effect.map(presence.list(topic), (list) => list.map(({ key }) => key))
@@ -64,6 +64,32 @@ describe("a change that is made while another is told", () => {
       while (begun.length === 0) yield* turn
       yield* presence.track("room", "c")
       expect(begun.map(fold)).toEqual([["a", "b", "c"]])
+    }).pipe(Effect.provide(Presence.layer()))
+  )
+
+  it.scoped("is not told again to one who went on from a state that shows it", () =>
+    Effect.gen(function* () {
+      const presence = yield* Presence
+      const { take } = yield* (yield* Channels).subscribe("presence:room")
+      const changes: Array<PresenceChange> = []
+      yield* Effect.forkScoped(
+        Effect.gen(function* () {
+          // The text of a change comes before its followers are told.
+          yield* take
+          const at = yield* presence.snapshot("room")
+          changes.push(at)
+          yield* Stream.runForEach(presence.changes("room", { since: at }), (change) =>
+            Effect.sync(() => changes.push(change))
+          )
+        }).pipe(Effect.withScheduler(atOnce))
+      )
+      yield* Effect.yieldNow()
+      // Versions go on from where somebody follows.
+      yield* presence.subscribe("room")
+      yield* presence.track("room", "a")
+      yield* presence.track("room", "b")
+      while (fold(changes).length < 2) yield* turn
+      expect(fold(changes)).toEqual(["a", "b"])
     }).pipe(Effect.provide(Presence.layer()))
   )
 
