@@ -2,6 +2,7 @@
 import { describe, expect, it } from "@effect/vitest"
 import { Context, Effect, Layer, Scope, Stream } from "effect"
 import { Channels, Presence, type PresenceChange } from "../../src/index.js"
+import { hearOf } from "../../src/internal/feed/direct.js"
 import { atOnce, collecting, fold, reacting, turn } from "../support/atOnce.js"
 
 const keys = (presence: Presence.Service, topic: string) =>
@@ -121,5 +122,28 @@ describe("a change that is made while another is told", () => {
       while (fold(changes).length < 3) yield* turn
       expect(fold(changes)).toEqual(["a", "a+", "a++"])
     })
+  )
+
+  it.scoped("as the text that answers another, is heard after it however it is heard", () =>
+    Effect.gen(function* () {
+      const channels = yield* Channels
+      const heard: Array<string> = []
+      yield* Effect.acquireRelease(
+        Effect.sync(() => hearOf(channels)?.("room", (text) => heard.push(text))),
+        (stop) => Effect.sync(() => stop?.())
+      )
+      const { take } = yield* channels.subscribe("room")
+      yield* Effect.forkScoped(
+        Effect.withScheduler(
+          Effect.forever(
+            Effect.map(take, ([text = ""]) => text.length < 3 && channels.unsafePublish("room", `${text}+`))
+          ),
+          atOnce
+        )
+      )
+      yield* Effect.yieldNow()
+      yield* channels.publish("room", "a")
+      expect(heard).toEqual(["a", "a+", "a++"])
+    }).pipe(Effect.provide(Channels.layer()))
   )
 })
