@@ -29,7 +29,7 @@ import { formatMessage } from "publint/utils"
 const mayImport = {
   ".": ["effect"],
   "./testing": ["effect"],
-  "./http": ["effect", "@effect/platform", "@effect/platform-node", "jose", "node:http", "node:crypto"],
+  "./http": ["effect", "@effect/platform", "@effect/platform-node", "jose", "node:http", "node:net", "node:crypto"],
   "./socket": [
     "effect",
     "@effect/platform",
@@ -37,6 +37,7 @@ const mayImport = {
     "jose",
     "ws",
     "node:http",
+    "node:net",
     "node:events",
     "node:crypto"
   ],

@@ -39,7 +39,7 @@ import { IncomingMessage } from "node:http"
 import * as HttpLayerRouter from "@effect/platform/HttpLayerRouter"
 import type * as HttpServerRequest from "@effect/platform/HttpServerRequest"
 import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
-import { Duration, Effect, FiberSet, Layer, Option, Runtime } from "effect"
+import { Duration, Effect, FiberRef, FiberRefs, FiberRefsPatch, FiberSet, Layer, Option, Runtime } from "effect"
 import { Channels } from "../Channels.js"
 import { readDuration, TIMER_OR_NONE } from "../internal/input/options.js"
 import type { Json } from "../Json.js"
@@ -229,17 +229,11 @@ export const layerRouter = <R = never, R2 = never>(
         Effect.forkScoped
       )
 
-      const hostOf = (
-        request: Request,
-        refusal: Unauthorized | undefined,
-        run: SocketHost<R | R2>["run"]
-      ): SocketHost<R | R2> => ({
+      const host: SocketHost<R | R2> = {
         ...shared,
         sockets,
-        run,
-        address: addressOf(request),
-        authorize: (topic, payload) => {
-          if (refusal !== undefined) return Effect.succeed({ _tag: "Refused" as const, reason: refusal.reason })
+        authorize: ({ request, refusal }, topic, payload) => {
+          if (refusal !== undefined) return Effect.succeed(refusedFor(refusal))
           return options
             .authorize({ route: "socket", on: "join", request, topic, payload: payload as JsonObject })
             .pipe(
@@ -250,12 +244,12 @@ export const layerRouter = <R = never, R2 = never>(
                   ? { _tag: "Granted" as const, ...grant }
                   : refusedFor(`${limits.topics} topics are followed here, no more are`)
               }),
-              Effect.catchAll(({ reason }) => Effect.succeed({ _tag: "Refused" as const, reason }))
+              Effect.catchAll(({ reason }) => Effect.succeed(refusedFor(reason)))
             )
         },
         onMessage:
           options.onMessage &&
-          (({ channel, event, payload }) =>
+          (({ request }, { channel, event, payload }) =>
             Effect.map(
               options.onMessage?.({
                 topic: channel.topic,
@@ -266,14 +260,26 @@ export const layerRouter = <R = never, R2 = never>(
               }) ?? Effect.succeedNone,
               Option.getOrUndefined
             ))
-      })
+      }
+
+      let lasting = FiberRefs.empty()
+      /** What requests are run with is alike as a rule, but for their services: sockets share it. */
+      const share = <R3>(runtime: Runtime.Runtime<R3>): Runtime.Runtime<R3> => {
+        const own = FiberRefs.delete(runtime.fiberRefs, FiberRef.currentContext)
+        if (FiberRefsPatch.diff(lasting, own)._tag !== "Empty") lasting = own
+        return Runtime.make({ ...runtime, fiberRefs: lasting })
+      }
 
       /** A socket from its first byte on, over whatever carries it. With a refusal it is there to say why. */
       const converse = (transport: Transport, raw: Draining, { request, version, refusal }: Caller) =>
         Effect.map(Effect.runtime<R | R2>(), (runtime) => {
           const own = refusal === undefined ? limits : { ...limits, rate: REFUSED_RATE }
-          const runFork = Runtime.runFork(runtime)
-          const socket = new SocketConnection(transport, raw, own, version, hostOf(request, refusal, runFork))
+          const socket = new SocketConnection(transport, raw, own, version, host, {
+            request,
+            address: addressOf(request),
+            refusal: refusal?.reason,
+            run: Runtime.runFork(share(runtime))
+          })
           if (refusal === undefined) return
           refused.open++
           run(

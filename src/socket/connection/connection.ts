@@ -5,6 +5,7 @@
  * for a database) holds up this socket's messages and nobody else's; only then there is a fiber. A defect ends this socket
  * only. When the socket ends, what is waited for is interrupted, its topics are left, and its scope ends its leases.
  */
+import type { HttpServerRequest } from "@effect/platform/HttpServerRequest"
 import { Cause, Effect, Exit, Fiber, Option, Scope } from "effect"
 import type { Lease } from "../../Lease.js"
 import type { TrackError } from "../../PresenceError.js"
@@ -40,13 +41,20 @@ export interface SocketHost<R> {
   readonly now: () => number
   readonly topics: Topics
   readonly sockets: OpenSockets
-  /** Where the client comes from. */
+  readonly track: (channel: Channel, key: string, meta: unknown) => Effect.Effect<Lease, TrackError, Scope.Scope>
+  readonly authorize: (peer: Peer<R>, topic: string, payload: Payload) => Effect.Effect<Permission, never, R>
+  readonly onMessage: ((peer: Peer<R>, message: Asked) => Effect.Effect<ApplicationReply, never, R>) | undefined
+}
+
+/** Who is at the other end of a socket. */
+export interface Peer<R> {
+  /** What the socket was asked for by. */
+  readonly request: HttpServerRequest
   readonly address: string
+  /** Why they may join nothing. */
+  readonly refusal: string | undefined
   /** Runs what has to be waited for, at once as far as it goes. */
   readonly run: (effect: Effect.Effect<void, never, R>) => Fiber.RuntimeFiber<void>
-  readonly track: (channel: Channel, key: string, meta: unknown) => Effect.Effect<Lease, TrackError, Scope.Scope>
-  readonly authorize: (topic: string, payload: Payload) => Effect.Effect<Permission, never, R>
-  readonly onMessage: ((message: Asked) => Effect.Effect<ApplicationReply, never, R>) | undefined
 }
 
 type Asked = Question & { readonly _tag: "Ask" }
@@ -60,11 +68,8 @@ export interface Order {
 
 export class SocketConnection<R> implements Open, Worker {
   private state = session.initial
-  /** By the client's topic: who follows, and what is tracked. */
-  private readonly members = new Map<string, ChannelMember>()
-  private readonly leases = new Map<string, Lease>()
-  /** The channels that are to end for what they were granted has ended. */
-  private readonly expired = new WeakSet<Channel>()
+  /** By the client's topic. */
+  private readonly places = new Map<string, Place>()
   private readonly flow: FlowControl<Order>
   /** Made with the first lease. */
   private scope: Scope.CloseableScope | undefined
@@ -80,9 +85,10 @@ export class SocketConnection<R> implements Open, Worker {
     private readonly raw: Draining,
     limits: FlowLimits,
     private readonly version: Version,
-    private readonly host: SocketHost<R>
+    private readonly host: SocketHost<R>,
+    private readonly peer: Peer<R>
   ) {
-    const { sockets, address } = host
+    const { sockets } = host
     this.flow = new FlowControl(transport, raw, limits, host.now, {
       onInput: () => this.pump(),
       onDrain: () => this.catchUp(),
@@ -92,7 +98,7 @@ export class SocketConnection<R> implements Open, Worker {
         this.forget()
       }
     })
-    sockets.add(this, address)
+    sockets.add(this, peer.address)
   }
 
   // Its life
@@ -117,7 +123,7 @@ export class SocketConnection<R> implements Open, Worker {
       this.leave()
       return this.scope === undefined ? Effect.void : Scope.close(this.scope, Exit.void)
     })
-    this.host
+    this.peer
       .run(waiting === undefined ? ending : Effect.zipRight(Fiber.interrupt(waiting), ending))
       .addObserver(() => {
         this.finished = true
@@ -168,7 +174,7 @@ export class SocketConnection<R> implements Open, Worker {
 
   /** Does it. Whether that is all; else the line goes on when it is. */
   private isDone(effect: Effect.Effect<void, never, R>): boolean {
-    const fiber = this.host.run(effect)
+    const fiber = this.peer.run(effect)
     const exit = fiber.unsafePoll()
     if (exit === null) {
       this.waiting = fiber
@@ -186,7 +192,7 @@ export class SocketConnection<R> implements Open, Worker {
   /** A defect ends this socket only. */
   private fail(cause: Cause.Cause<never>): void {
     if (Cause.isInterruptedOnly(cause)) return
-    this.host.run(
+    this.peer.run(
       Effect.annotateLogs(Effect.logError("a defect ended a socket", cause), {
         package: "effect-presence",
         fiber: "socket"
@@ -197,13 +203,13 @@ export class SocketConnection<R> implements Open, Worker {
 
   /** Leaves all topics. The leases are the scope's. */
   private leave(): void {
-    for (const member of this.members.values()) member.leave()
-    this.members.clear()
+    for (const { member } of this.places.values()) member?.leave()
+    this.places.clear()
   }
 
   /** Brings channels up to date that missed something while the socket was full. */
   private catchUp(): void {
-    for (const member of this.members.values()) member.catchUp()
+    for (const { member } of this.places.values()) member?.catchUp()
   }
 
   /**
@@ -212,8 +218,9 @@ export class SocketConnection<R> implements Open, Worker {
    */
   private expire(): void {
     for (const channel of this.state.channels.values()) {
-      if (!this.isExpired(channel) || this.expired.has(channel)) continue
-      this.expired.add(channel)
+      const place = this.place(channel.wire)
+      if (!this.isExpired(channel) || place.expired === channel) continue
+      place.expired = channel
       this.flow.order({ wire: channel.wire, joinRef: channel.joinRef, end: "if expired" })
     }
   }
@@ -246,7 +253,7 @@ export class SocketConnection<R> implements Open, Worker {
         : undefined
     }
     if (end !== "if evicted") return this.perform(session.end(this.state, wire, joinRef, end))
-    const lease = this.leases.get(wire)
+    const lease = this.places.get(wire)?.lease
     if (lease === undefined) return undefined
     return Effect.flatMap(Effect.option(lease.refresh), (result) =>
       Option.contains(result, "evicted") ? (this.obey({ wire, joinRef, end: "phx_close" }) ?? Effect.void) : Effect.void
@@ -268,9 +275,10 @@ export class SocketConnection<R> implements Open, Worker {
   private act(action: Action): void {
     if (action._tag === "Follow") {
       const { channel } = action
-      const old = this.members.get(channel.wire)
-      const member = new ChannelMember(this.flow, this.version, channel, this.leases)
-      this.members.set(channel.wire, member)
+      const place = this.place(channel.wire)
+      const old = place.member
+      const member = new ChannelMember(this.flow, this.version, channel, place)
+      place.member = member
       member.join(this.host.topics)
       // Only now, so that the topic is followed all the while.
       old?.leave()
@@ -295,13 +303,13 @@ export class SocketConnection<R> implements Open, Worker {
   private answer(question: Question): SessionStep | Effect.Effect<SessionStep, never, R> {
     switch (question._tag) {
       case "Authorize":
-        return Effect.map(this.host.authorize(question.topic, question.payload), question.next)
+        return Effect.map(this.host.authorize(this.peer, question.topic, question.payload), question.next)
       case "Ask":
         return this.host.onMessage === undefined
           ? question.next(undefined)
-          : Effect.map(this.host.onMessage(question), question.next)
+          : Effect.map(this.host.onMessage(this.peer, question), question.next)
       case "Relay": {
-        const member = this.members.get(question.channel.wire)
+        const member = this.places.get(question.channel.wire)?.member
         if (member === undefined) return question.next()
         const { event, payload, inner, self } = question
         const message = { event, inner, payload: payload instanceof Uint8Array ? payload : JSON.stringify(payload) }
@@ -311,12 +319,14 @@ export class SocketConnection<R> implements Open, Worker {
         return Effect.map(this.track(question.channel, question.key, question.meta), question.next)
       case "Update":
         return Effect.map(this.update(question.channel, question.meta), question.next)
-      case "Leave":
-        this.members.get(question.wire)?.leave()
-        this.members.delete(question.wire)
-        return this.untrack(question.wire, question.next)
+      case "Leave": {
+        const place = this.places.get(question.wire)
+        this.places.delete(question.wire)
+        place?.member?.leave()
+        return this.untrack(place, question.next)
+      }
       case "Untrack":
-        return this.untrack(question.wire, question.next)
+        return this.untrack(this.places.get(question.wire), question.next)
     }
   }
 
@@ -326,8 +336,9 @@ export class SocketConnection<R> implements Open, Worker {
     return this.host.track(channel, key, meta).pipe(
       Scope.extend(this.scope),
       Effect.flatMap((lease) => {
-        const old = this.leases.get(wire)
-        this.leases.set(wire, lease)
+        const place = this.place(wire)
+        const old = place.lease
+        place.lease = lease
         // An eviction may have come before the topic could know whose lease it is.
         this.flow.order({ wire, joinRef, end: "if evicted" })
         return old === undefined ? Effect.succeed(done) : Effect.as(old.release, done)
@@ -337,7 +348,7 @@ export class SocketConnection<R> implements Open, Worker {
   }
 
   private update({ wire }: Channel, meta: unknown): Effect.Effect<Outcome> {
-    const lease = this.leases.get(wire)
+    const lease = this.places.get(wire)?.lease
     if (lease === undefined) return Effect.succeed({ _tag: "Failed", reason: "released" })
     return lease.update(meta).pipe(
       Effect.map(
@@ -347,12 +358,31 @@ export class SocketConnection<R> implements Open, Worker {
     )
   }
 
-  private untrack(wire: string, next: () => SessionStep): SessionStep | Effect.Effect<SessionStep> {
-    const lease = this.leases.get(wire)
-    if (lease === undefined) return next()
-    this.leases.delete(wire)
+  private untrack(place: Place | undefined, next: () => SessionStep): SessionStep | Effect.Effect<SessionStep> {
+    if (place?.lease === undefined) return next()
+    const { lease } = place
+    place.lease = undefined
     return Effect.map(lease.release, next)
   }
+
+  private place(wire: string): Place {
+    let place = this.places.get(wire)
+    if (place === undefined) {
+      place = { member: undefined, lease: undefined, expired: undefined }
+      this.places.set(wire, place)
+    }
+    return place
+  }
+}
+
+/** What a socket has on a topic, from one join to the next. */
+interface Place {
+  /** Who follows it. */
+  member: ChannelMember | undefined
+  /** What is tracked. */
+  lease: Lease | undefined
+  /** The channel that is to end since what it was granted has ended. */
+  expired: Channel | undefined
 }
 
 /** A channel of a socket, as its topic knows it. */
@@ -364,7 +394,7 @@ class ChannelMember implements Member {
     private readonly flow: FlowControl<Order>,
     readonly version: Version,
     private readonly channel: Channel,
-    private readonly leases: ReadonlyMap<string, Lease>
+    private readonly place: Readonly<Place>
   ) {}
 
   get joinRef(): Ref {
@@ -380,7 +410,7 @@ class ChannelMember implements Member {
   }
 
   get ref(): string | undefined {
-    return this.leases.get(this.channel.wire)?.ref
+    return this.place.lease?.ref
   }
 
   write(frame: Frame): void {
