@@ -39,7 +39,20 @@ import { IncomingMessage } from "node:http"
 import * as HttpLayerRouter from "@effect/platform/HttpLayerRouter"
 import type * as HttpServerRequest from "@effect/platform/HttpServerRequest"
 import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
-import { Duration, Effect, FiberRef, FiberRefs, FiberRefsPatch, FiberSet, Layer, Option, Runtime } from "effect"
+import {
+  Context,
+  Duration,
+  Effect,
+  Exit,
+  FiberRef,
+  FiberRefs,
+  FiberRefsPatch,
+  FiberSet,
+  Layer,
+  Option,
+  Runtime,
+  Scope
+} from "effect"
 import { Channels } from "../Channels.js"
 import { readDuration, TIMER_OR_NONE } from "../internal/input/options.js"
 import type { Json } from "../Json.js"
@@ -263,11 +276,16 @@ export const layerRouter = <R = never, R2 = never>(
       }
 
       let lasting = FiberRefs.empty()
-      /** What requests are run with is alike as a rule, but for their services: sockets share it. */
-      const share = <R3>(runtime: Runtime.Runtime<R3>): Runtime.Runtime<R3> => {
-        const own = FiberRefs.delete(runtime.fiberRefs, FiberRef.currentContext)
+      const over = yield* Scope.make()
+      yield* Scope.close(over, Exit.void)
+      /**
+       * What stays of a request's runtime: its services, in a scope that is over. The rest is alike as a rule, and
+       * sockets share it.
+       */
+      const settle = <R3>({ context, fiberRefs, runtimeFlags }: Runtime.Runtime<R3>): Runtime.Runtime<R3> => {
+        const own = FiberRefs.delete(fiberRefs, FiberRef.currentContext)
         if (FiberRefsPatch.diff(lasting, own)._tag !== "Empty") lasting = own
-        return Runtime.make({ ...runtime, fiberRefs: lasting })
+        return Runtime.make({ context: Context.add(context, Scope.Scope, over), fiberRefs: lasting, runtimeFlags })
       }
 
       /** A socket from its first byte on, over whatever carries it. With a refusal it is there to say why. */
@@ -278,7 +296,7 @@ export const layerRouter = <R = never, R2 = never>(
             request,
             address: addressOf(request),
             refusal: refusal?.reason,
-            run: Runtime.runFork(share(runtime))
+            run: Runtime.runFork(settle(runtime))
           })
           if (refusal === undefined) return
           refused.open++

@@ -25,7 +25,14 @@ import type {
 import type { Frame, RelayedMessage } from "../topic/audience.js"
 import type { Member, Topic, Topics } from "../topic/topics.js"
 import type { FairTurns, Worker } from "./fairTurns.js"
-import { type Draining, FlowControl, type FlowLimits, type Input, type Transport } from "./flowControl.js"
+import {
+  type Draining,
+  FlowControl,
+  type FlowLimits,
+  type FlowListener,
+  type Input,
+  type Transport
+} from "./flowControl.js"
 import type { Open, OpenSockets } from "./openSockets.js"
 
 /** Milliseconds to wait at least for the next message of one that is too fast, so that not each has a timer. */
@@ -66,7 +73,7 @@ export interface Order {
   readonly end: "phx_close" | "phx_error" | "if evicted" | "if expired"
 }
 
-export class SocketConnection<R> implements Open, Worker {
+export class SocketConnection<R> implements Open, Worker, FlowListener {
   private state = session.initial
   /** By the client's topic. */
   private readonly places = new Map<string, Place>()
@@ -88,17 +95,8 @@ export class SocketConnection<R> implements Open, Worker {
     private readonly host: SocketHost<R>,
     private readonly peer: Peer<R>
   ) {
-    const { sockets } = host
-    this.flow = new FlowControl(transport, raw, limits, host.now, {
-      onInput: () => this.pump(),
-      onDrain: () => this.catchUp(),
-      onEnding: () => sockets.finish(() => this.finish()),
-      onClosed: () => {
-        this.closed = true
-        this.forget()
-      }
-    })
-    sockets.add(this, peer.address)
+    this.flow = new FlowControl(transport, raw, limits, host.now, this)
+    host.sockets.add(this, peer.address)
   }
 
   // Its life
@@ -114,6 +112,15 @@ export class SocketConnection<R> implements Open, Worker {
   tick(): void {
     this.flow.tick()
     this.expire()
+  }
+
+  onEnding(): void {
+    this.host.sockets.finish(() => this.finish())
+  }
+
+  onClosed(): void {
+    this.closed = true
+    this.forget()
   }
 
   /** Leaves its topics, then its leases end. */
@@ -137,8 +144,7 @@ export class SocketConnection<R> implements Open, Worker {
 
   // The line of messages
 
-  /** Somebody may have something to take from the line. */
-  private pump(): void {
+  onInput(): void {
     if (this.waiting !== undefined || this.inLine || this.working) return
     this.inLine = true
     this.host.turns.run(this)
@@ -181,7 +187,7 @@ export class SocketConnection<R> implements Open, Worker {
       fiber.addObserver((exit) => {
         this.waiting = undefined
         if (Exit.isFailure(exit)) this.fail(exit.cause)
-        else this.pump()
+        else this.onInput()
       })
       return false
     }
@@ -208,7 +214,7 @@ export class SocketConnection<R> implements Open, Worker {
   }
 
   /** Brings channels up to date that missed something while the socket was full. */
-  private catchUp(): void {
+  onDrain(): void {
     for (const { member } of this.places.values()) member?.catchUp()
   }
 
