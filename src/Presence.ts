@@ -120,7 +120,7 @@ export const PresenceLive: Layer.Layer<Presence | Channels> = Presence.layer()
  * @category models
  */
 export interface PresenceFor<A>
-  extends Pick<Presence.Service, "count" | "topics" | "evict" | "sweepExpired" | "health" | "limits"> {
+  extends Pick<Presence.Service, "count" | "counts" | "topics" | "evict" | "sweepExpired" | "health" | "limits"> {
   /** Like `Presence.track`; the meta is required, and one that does not encode is `InvalidMeta`. */
   readonly track: (
     topic: string,
@@ -256,6 +256,13 @@ export declare namespace Presence {
     readonly get: (topic: string, key: string) => Effect.Effect<Option.Option<PresenceEntry>, PresenceUnavailable>
     /** How many keys and connections a topic has. O(1). In process it never suspends. */
     readonly count: (topic: string) => Effect.Effect<Count, PresenceUnavailable>
+    /**
+     * The same of many topics at once, for a list of rooms: a map in which each of them is. Over Redis all that are not
+     * followed here are one round of commands.
+     *
+     * @since 0.2.0
+     */
+    readonly counts: (topics: ReadonlyArray<string>) => Effect.Effect<ReadonlyMap<string, Count>, PresenceUnavailable>
     /** The topics with at least one connection, in no order. */
     readonly topics: Effect.Effect<ReadonlyArray<string>, PresenceUnavailable>
     /** Subscribed once the effect returns: no event after that is missed. */

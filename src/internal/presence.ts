@@ -118,6 +118,8 @@ export const make = (mirror: Mirror, options?: Parameters<typeof decode>[0]) =>
       list: (topic: string) => step((registry) => registry.list(topic)),
       get: (topic: string, key: string) => step((registry) => Option.fromNullable(registry.get(topic, key))),
       count: (topic: string) => step((registry) => registry.count(topic)),
+      counts: (topics: ReadonlyArray<string>) =>
+        step((registry) => new Map(topics.map((topic) => [topic, registry.count(topic)]))),
       topics: step((registry) => registry.topicNames()),
       ...following(openFeed, plainly),
       snapshot: (topic: string) => step((registry) => snapshotOf(registry, topic)),

@@ -175,6 +175,7 @@ export const make = (options: PresenceRedisOptions) =>
       list: queries.list,
       get: queries.get,
       count: queries.count,
+      counts: queries.counts,
       topics: queries.topics,
       snapshot: queries.snapshot,
       ...following(openFeed, plainly),
