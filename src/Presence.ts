@@ -141,6 +141,12 @@ export interface PresenceFor<A>
     topic: string,
     options?: Presence.ChangesOptions
   ) => Stream.Stream<PresenceChange<A>, PresenceUnavailable>
+  /**
+   * The list now, then whenever what it shows has changed. Who is slow gets the latest.
+   *
+   * @since 0.2.0
+   */
+  readonly live: (topic: string) => Stream.Stream<ReadonlyArray<PresenceEntry<A>>, PresenceUnavailable>
   /** The connections whose metas decode, and the version they stand at. */
   readonly snapshot: (topic: string) => Effect.Effect<Snapshot<A>, PresenceUnavailable>
 }
@@ -271,6 +277,13 @@ export declare namespace Presence {
     readonly events: (topic: string) => Stream.Stream<PresenceEvent, Lagged | PresenceUnavailable>
     /** A `Snapshot`, then every `Diff`, no gap and no repeat. Who lags gets a new `Snapshot`; it never fails for that. */
     readonly changes: (topic: string, options?: ChangesOptions) => Stream.Stream<PresenceChange, PresenceUnavailable>
+    /**
+     * The list of a topic now, then whenever it has changed: what a page shows. Who is slow gets the latest list, never
+     * a queue of those in between.
+     *
+     * @since 0.2.0
+     */
+    readonly live: (topic: string) => Stream.Stream<ReadonlyArray<PresenceEntry>, PresenceUnavailable>
     /** The connections and the version they stand at. */
     readonly snapshot: (topic: string) => Effect.Effect<Snapshot, PresenceUnavailable>
     /** Ends every connection of a key and counts them. No ban: a new `track` is let in. */

@@ -77,6 +77,7 @@ expectTypeOf(presence.counts(["room"])).toEqualTypeOf<
   Effect.Effect<ReadonlyMap<string, Presence.Count>, PresenceUnavailable>
 >()
 expectTypeOf(presence.topics).toEqualTypeOf<Effect.Effect<ReadonlyArray<string>, PresenceUnavailable>>()
+expectTypeOf(presence.live("room")).toEqualTypeOf<Stream.Stream<ReadonlyArray<PresenceEntry>, PresenceUnavailable>>()
 expectTypeOf(presence.snapshot("room")).toEqualTypeOf<Effect.Effect<Snapshot, PresenceUnavailable>>()
 expectTypeOf(presence.evict("room", "alice")).toEqualTypeOf<Effect.Effect<number, PresenceUnavailable>>()
 expectTypeOf(presence.sweepExpired).toEqualTypeOf<Effect.Effect<number>>()
