@@ -29,6 +29,7 @@ import { formatMessage } from "publint/utils"
 const mayImport = {
   ".": ["effect"],
   "./testing": ["effect"],
+  "./state": [],
   "./http": ["effect", "@effect/platform", "@effect/platform-node", "jose", "node:http", "node:net", "node:crypto"],
   "./socket": [
     "effect",
@@ -163,7 +164,9 @@ const checkImports = (entry) => {
   const imported = edges.flatMap(([importer, name]) =>
     importer === manifest.name && name !== manifest.name ? [name] : []
   )
-  if (!imported.includes("effect")) fail("it does not import effect, so this check sees nothing")
+  if (allowed.includes("effect") && !imported.includes("effect")) {
+    fail("it does not import effect, so this check sees nothing")
+  }
   listed(
     "imports",
     [...new Set(imported)].filter((name) => !allowed.includes(name))

@@ -59,6 +59,8 @@ const ROOMS: Readonly<Record<string, Room>> = {
     knows: [".", "redis", "redis/client", "redis/protocol", "internal/state", "internal/feed", "internal/input"],
     types: ["redis/write"]
   },
+  // What a page bundles knows types, and words that know types.
+  state: { knows: ["."], without: /./ },
   server: { knows: [".", "web", "http", "socket", "redis", "internal"] },
   testing: { knows: [".", "internal", "internal/input", "internal/leases", "internal/feed"] }
 }

@@ -4,7 +4,7 @@
  * Others may have stored anything, so what does not decode is left out and counted; it never fails a reader. Decoded
  * entries and lists are remembered by the untyped ones they come from, so an unchanged list is not decoded again.
  */
-import { Effect, Either, Option, ParseResult, Schema, type Scope } from "effect"
+import { Effect, Either, Option, ParseResult, Schema, type Scope, Stream } from "effect"
 import type { Lease } from "../Lease.js"
 import type { Connection, Diff, Leave, PresenceChange, Snapshot, Update } from "../PresenceChange.js"
 import type { PresenceEntry } from "../PresenceEntry.js"
@@ -28,6 +28,7 @@ export interface Untyped<E, Options> {
   ) => Effect.Effect<OwnedLease, TrackError, Scope.Scope>
   readonly list: (topic: string) => Effect.Effect<ReadonlyArray<PresenceEntry>, E>
   readonly get: (topic: string, key: string) => Effect.Effect<Option.Option<PresenceEntry>, E>
+  readonly live: (topic: string) => Stream.Stream<ReadonlyArray<PresenceEntry>, E>
   readonly snapshot: (topic: string) => Effect.Effect<Snapshot, E>
   readonly openFeed: OpenFeed<E>
 }
@@ -38,6 +39,7 @@ export const typed =
     openFeed: follow,
     list,
     get,
+    live,
     snapshot,
     ...rest
   }: Untyped<E, Options> & Rest) =>
@@ -185,6 +187,8 @@ export const typed =
         ),
       list: (topic: string) => Effect.map(list(topic), decodeList),
       get: (topic: string, key: string) => Effect.map(get(topic, key), Option.flatMap(decodeEntry)),
+      // What nobody here can decode changes the list, and nothing that is shown.
+      live: (topic: string) => Stream.changesWith(Stream.map(live(topic), decodeList), isSame),
       snapshot: (topic: string) => Effect.map(snapshot(topic), decodeSnapshot),
       ...following<E, PresenceEvent<A>, PresenceChange<A>>(follow, {
         events: decodeEvents,
@@ -193,6 +197,9 @@ export const typed =
       })
     }
   }
+
+const isSame = (a: ReadonlyArray<unknown>, b: ReadonlyArray<unknown>): boolean =>
+  a.length === b.length && a.every((entry, index) => entry === b[index])
 
 const filterMap = <A, B>(values: ReadonlyArray<A>, f: (value: A) => Option.Option<B>): Array<B> => {
   const out: Array<B> = []

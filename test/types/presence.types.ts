@@ -73,7 +73,11 @@ expectTypeOf(presence.get("room", "alice")).toEqualTypeOf<
 expectTypeOf(presence.count("room")).toEqualTypeOf<
   Effect.Effect<{ readonly keys: number; readonly connections: number }, PresenceUnavailable>
 >()
+expectTypeOf(presence.counts(["room"])).toEqualTypeOf<
+  Effect.Effect<ReadonlyMap<string, Presence.Count>, PresenceUnavailable>
+>()
 expectTypeOf(presence.topics).toEqualTypeOf<Effect.Effect<ReadonlyArray<string>, PresenceUnavailable>>()
+expectTypeOf(presence.live("room")).toEqualTypeOf<Stream.Stream<ReadonlyArray<PresenceEntry>, PresenceUnavailable>>()
 expectTypeOf(presence.snapshot("room")).toEqualTypeOf<Effect.Effect<Snapshot, PresenceUnavailable>>()
 expectTypeOf(presence.evict("room", "alice")).toEqualTypeOf<Effect.Effect<number, PresenceUnavailable>>()
 expectTypeOf(presence.sweepExpired).toEqualTypeOf<Effect.Effect<number>>()

@@ -227,6 +227,17 @@ export const get = async (port: Port, keys: Keys, topic: string, key: string): P
   return membersOf(list(reply)).sort(byAge)
 }
 
+/** How many keys and connections each of the topics has. */
+export const counts = async (
+  port: Port,
+  keys: Keys,
+  topics: ReadonlyArray<string>
+): Promise<ReadonlyArray<{ readonly keys: number; readonly connections: number }>> => {
+  const names = topics.flatMap((topic) => [keys.keys(topic), keys.members(topic)])
+  const reply = list(await port.run(scripts.counts, names, []))
+  return topics.map((_, i) => ({ keys: Number(reply[2 * i]), connections: Number(reply[2 * i + 1]) }))
+}
+
 /** A hash by pages of its fields and values by turns. A page may be empty, and what changes meanwhile on two or none. */
 export async function* pages(port: Port, key: string): AsyncGenerator<ReadonlyArray<string>, void> {
   for (let cursor = "0"; ; ) {
