@@ -37,13 +37,13 @@ export const make = (options: PresenceRedisOptions) =>
     const asked = yield* decodeRedis(options)
     const replica = randomId()
     const opened = yield* openPort(asked)
-    const { port } = opened
-    const redis = { ...asked, prefix: prefixIn(port.database, asked.prefix) }
+    const redis = { ...asked, prefix: prefixIn(opened.port.database, asked.prefix) }
     const isUsable = (topic: string): boolean => checkTopic(topic, settings.limits) === undefined
 
     // Each part is made of those before it; who tells whom is said at the end.
 
     const membership: Membership = yield* makeMembership(opened, redis, replica)
+    const { port } = membership
     const copyFeeds: CopyFeeds = yield* makeCopyFeeds({
       port,
       membership,

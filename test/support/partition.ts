@@ -159,6 +159,11 @@ export class FakePartition {
     const shortest = Math.min(heartbeat, ...lives.map(({ heartbeat }) => heartbeat))
     const first = `lease ${lease} ms, heartbeat ${heartbeat} ms, partitions ${partitions}`
     const format = `format 2, partitions ${partitions}`
+    if (Number(/^format (\d+)/.exec(this.shared ?? "")?.[1] ?? 0) > 2) {
+      const strangers = [...this.leases.keys()].some((other) => !this.settings.has(other))
+      if (strangers) return { status: "SHARED", theirs: String(this.shared) }
+      this.shared = format
+    }
     if (mode === "claim" && this.shared !== first && this.shared !== format) {
       const isRefused =
         elder !== null && Number(elder[3]) === partitions

@@ -6,6 +6,7 @@
 import type { Value } from "../../internal/input/json.js"
 import type { LeaveReason } from "../../PresenceChange.js"
 import type { Port, RedisReply } from "../client/port.js"
+import { understood } from "./format.js"
 import type { Keys } from "./keys.js"
 import * as scripts from "./scripts.js"
 
@@ -306,7 +307,7 @@ export const byAge = (a: { joined: number; connection: string }, b: { joined: nu
 const seqOf = (connection: string): number => Number(connection.slice(connection.lastIndexOf(".") + 1))
 
 export const messageOf = (text: string): TopicMessage => {
-  const parts = JSON.parse(text) as ReadonlyArray<Value>
+  const parts = understood(JSON.parse(text)) as ReadonlyArray<Value>
   const operations: Array<MessageOperation> = []
   for (let i = 6; i < parts.length; ) {
     const connection = String(parts[i + 1])
