@@ -2,11 +2,19 @@
  * A host with a Redis: the commands that a replica sends, over the partition in memory that is compared with the scripts
  * on a real server; what comes out is what Redis would answer, as plain values.
  */
+
+import type { LeaveReason } from "../../src/PresenceChange.js"
 import type { RedisReply } from "../../src/redis/client/port.js"
-import type { ApplyCall, BeatCall, Operation, Settings, StoredMember, TopicMessage } from "../../src/redis/protocol/calls.js"
+import type {
+  ApplyCall,
+  BeatCall,
+  Operation,
+  Settings,
+  StoredMember,
+  TopicMessage
+} from "../../src/redis/protocol/calls.js"
 import { Keys } from "../../src/redis/protocol/keys.js"
 import * as scripts from "../../src/redis/protocol/scripts.js"
-import type { LeaveReason } from "../../src/PresenceChange.js"
 import { FakePartition } from "../support/partition.js"
 
 type Args = ReadonlyArray<string>

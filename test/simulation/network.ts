@@ -76,6 +76,8 @@ export class SimulatedConnection extends EventEmitter implements RedisConnection
   private sentUntil = 0
   private heardUntil = 0
   private heardAt = 0
+  /** Since when it is owed an answer. */
+  private askedAt = 0
   /** What is on its way when it is lost may have been carried out, or not. */
   private losesRest = false
   private watching: NodeJS.Timeout | undefined
@@ -169,6 +171,7 @@ export class SimulatedConnection extends EventEmitter implements RedisConnection
     const { network, host } = this
     if (this.status !== "ready" || host === undefined) return Promise.reject(new Error("Connection is closed."))
     return new Promise((resolve, reject) => {
+      if (this.waiting.size === 0) this.askedAt = network.time.now
       this.waiting.add(reject)
       this.watch()
       this.sentUntil = Math.max(this.sentUntil, this.passes(network.time.now))
@@ -210,16 +213,14 @@ export class SimulatedConnection extends EventEmitter implements RedisConnection
   private watch(): void {
     if (this.watching !== undefined) return
     const { socketTimeout } = this.options
-    let since = this.network.time.now
     const look = (): void => {
       this.watching = undefined
       if (this.waiting.size === 0 || this.status !== "ready") return
-      const silent = this.network.time.now - Math.max(since, this.heardAt)
+      const silent = this.network.time.now - Math.max(this.askedAt, this.heardAt)
       if (silent < socketTimeout) {
         this.watching = setTimeout(look, socketTimeout - silent)
         return
       }
-      since = this.network.time.now
       this.emit("error", new Error(`Socket timeout. Expecting data, but didn't receive any in ${socketTimeout}ms.`))
       this.disconnect()
     }

@@ -73,7 +73,10 @@ export class SimulatedReplica {
       connect: (options) => new SimulatedConnection(network, process, options),
       lease: life.lease,
       heartbeat: life.heartbeat,
-      timeout: TIMEOUT
+      timeout: TIMEOUT,
+      ttl: "1 hour",
+      // Most of what happens would be looks at nothing.
+      sweepInterval: "5 seconds"
     })
     this.fork(Scope.extend(service, scope), (exit) => {
       this.state = Exit.isSuccess(exit) ? "running" : "failed"
@@ -174,10 +177,7 @@ export class SimulatedReplica {
     return this.service
   }
 
-  private fork<A, E>(
-    effect: Effect.Effect<A, E>,
-    done: (exit: Exit.Exit<A, E>) => void
-  ): Fiber.RuntimeFiber<A, E> {
+  private fork<A, E>(effect: Effect.Effect<A, E>, done: (exit: Exit.Exit<A, E>) => void): Fiber.RuntimeFiber<A, E> {
     const fiber = Runtime.runFork(Runtime.defaultRuntime)(Effect.provide(effect, quiet), { scheduler: this.scheduler })
     fiber.addObserver(done)
     return fiber

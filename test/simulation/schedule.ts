@@ -6,8 +6,8 @@ import { randomFrom } from "./time.js"
 
 export const TOPICS = ["a", "b"] as const
 export const KEYS = ["alice", "bob", "carol"] as const
-/** Replicas that run at a time. */
-export const REPLICAS = 3
+/** Replicas that run at a time, at the most. */
+const REPLICAS = 3
 
 /** `replica` and `which` count those who are there, again from the first when there are fewer. */
 export type Move = { readonly after: number } & (
@@ -82,7 +82,7 @@ const FAULTS = [
 /** How often something happens, in ms, at the most. */
 const PACE = 1_200
 
-export const scheduleOf = (seed: number, length = 40): Schedule => {
+export const scheduleOf = (seed: number, length = 30): Schedule => {
   const random = randomFrom(seed)
   const below = (n: number): number => Math.floor(random() * n)
   const one = <A>(values: ReadonlyArray<A>): A => values[below(values.length)] as A
@@ -108,7 +108,14 @@ export const scheduleOf = (seed: number, length = 40): Schedule => {
       case "cut":
         return { after, do: kind, replica, line: line(), ms: below(15_000) }
       case "delay":
-        return { after, do: kind, replica, line: line(), by: 50 + below(900), ms: below(15_000) }
+        return {
+          after,
+          do: kind,
+          replica,
+          line: line(),
+          by: 50 + below(random() < 0.7 ? 590 : 3_000),
+          ms: below(15_000)
+        }
       case "deafen":
         return { after, do: kind, replica }
       case "cutAll":
@@ -147,7 +154,7 @@ export const scheduleOf = (seed: number, length = 40): Schedule => {
     if (what < 0.8) return { after, do: "release", replica, which: below(10) }
     return { after, do: random() < 0.6 ? "follow" : "unfollow", replica, topic: one(TOPICS) }
   })
-  return { seed, lives: Array.from({ length: REPLICAS }, life), moves }
+  return { seed, lives: Array.from({ length: random() < 0.4 ? 2 : REPLICAS }, life), moves }
 }
 
 /** The same with fewer moves, as long as it fails: halves, quarters, single ones. */

@@ -1,19 +1,23 @@
-import { scheduleOf } from "./schedule.js"
-import { World } from "./world.js"
+/**
+ * Plays schedules, one seed after the other, until one fails: then it prints the seed, what did not hold, and the same
+ * schedule with as few moves as still fail, which `play` plays again.
+ *
+ *   npm run simulate -- --runs 10000 --seed 1
+ */
+import { parseArgs } from "node:util"
+import { simulate } from "./runs.js"
 
-const from = Number(process.argv[2] ?? 0)
-const runs = Number(process.argv[3] ?? 10)
-const start = process.cpuUsage()
-let events = 0
-let failed = 0
-for (let seed = from; seed < from + runs; seed++) {
-  const world = new World(scheduleOf(seed))
-  const problems = await world.play()
-  events += world.events
-  if (problems.length > 0) {
-    failed++
-    if (failed < 6) console.log(seed, problems.slice(0, 4))
-  }
+const { values } = parseArgs({
+  options: { runs: { type: "string", default: "1000" }, seed: { type: "string" } }
+})
+const runs = Number(values.runs)
+const seed = Number(values.seed ?? Math.floor(Math.random() * 2 ** 30))
+if (!Number.isSafeInteger(runs) || runs < 1 || !Number.isSafeInteger(seed)) {
+  throw new Error(`--runs ${values.runs} --seed ${values.seed}: both are whole numbers, and runs at least 1`)
 }
-const { user, system } = process.cpuUsage(start)
-console.log({ runs, failed, events: events / runs, msPerRun: (user + system) / 1000 / runs })
+console.log(`${runs} runs from seed ${seed} on`)
+const failure = await simulate(seed, runs, (run) => {
+  if (run % 500 === 0) console.log(`${run} of ${runs}`)
+})
+console.log(failure ?? `all of ${runs} runs hold`)
+if (failure !== undefined) process.exitCode = 1

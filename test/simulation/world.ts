@@ -15,8 +15,11 @@ import { Heartbeats } from "./truth.js"
 /** How long what happened to a replica excuses that it is seen to leave, in ms: others may hear of it late. */
 const EXCUSED = 60_000
 
+/** Up to this many ms a line is late, and its connection not dead: twice one and a half of it are less than the timeout. */
+const LATE_ONLY = TIMEOUT / 3 - 20
+
 /** Until everything must have settled: leases end, what is retained is let go, who is deaf is found out, the past is over. */
-const CALM = 75_000
+const CALM = 35_000
 
 export class World {
   readonly problems: Array<string> = []
@@ -58,7 +61,9 @@ export class World {
         await this.time.run(move.after)
         this.do(move)
       }
-      await this.time.run(1_000)
+      // What waits for a paused process happens when it goes on.
+      const paused = Math.max(...this.running.map(({ process }) => process.pausedUntil))
+      await this.time.run(Math.max(0, paused - this.time.now) + 1_000)
       this.heal()
       await this.time.run(10_000)
       for (const replica of this.running) for (const topic of TOPICS) this.as(replica, () => replica.follow(topic))
@@ -82,95 +87,115 @@ export class World {
     this.save()
     switch (move.do) {
       case "track":
-        return this.on(move.replica, (replica) => replica.track(move.topic, move.key))
+        this.on(move.replica, (replica) => replica.track(move.topic, move.key))
+        break
       case "evict":
-        return this.on(move.replica, (replica) => {
+        this.on(move.replica, (replica) => {
           this.evicted.set(`${move.topic} ${move.key}`, this.time.now)
           replica.evict(move.topic, move.key)
         })
+        break
       case "update":
-        return this.on(move.replica, (replica) => {
+        this.on(move.replica, (replica) => {
           const [, held] = heldBy(replica, move.which)
           if (held !== undefined) replica.update(held)
         })
+        break
       case "release":
-        return this.on(move.replica, (replica) => {
+        this.on(move.replica, (replica) => {
           const [connection, held] = heldBy(replica, move.which)
           if (held !== undefined) replica.release(connection, held)
         })
+        break
       case "follow":
-        return this.on(move.replica, (replica) => replica.follow(move.topic))
+        this.on(move.replica, (replica) => replica.follow(move.topic))
+        break
       case "unfollow":
-        return this.on(move.replica, (replica) => replica.unfollow(move.topic))
+        this.on(move.replica, (replica) => replica.unfollow(move.topic))
+        break
       case "pause":
-        return this.with(move.replica, ({ process }) => {
+        this.with(move.replica, ({ process }) => {
+          // Timers come before bytes when it goes on, so a connection may count as dead.
+          this.loses = true
           process.pausedUntil = Math.max(process.pausedUntil, this.time.now + move.ms)
         })
+        break
       case "kill":
-        return this.with(move.replica, ({ process }) => {
+        this.with(move.replica, ({ process }) => {
           process.isDead = true
           this.network.reset((connection) => connection.process === process)
           this.start(move.next)
         })
+        break
       case "stop":
-        return this.with(move.replica, (replica) => {
+        this.with(move.replica, (replica) => {
           this.as(replica, () => replica.stop())
           this.start(move.next)
         })
+        break
       case "step":
-        return this.with(move.replica, ({ process }) => {
+        this.with(move.replica, ({ process }) => {
           process.skew += move.ms
         })
+        break
       case "lose":
-        return this.with(move.replica, ({ process }) => this.lose(process, move.line))
+        this.with(move.replica, ({ process }) => this.lose(process, move.line))
+        break
       case "cut":
-        return this.with(move.replica, ({ process }) => this.cut(process, move.line, move.ms))
+        this.with(move.replica, ({ process }) => this.cut(process, move.line, move.ms))
+        break
       case "delay":
-        return this.with(move.replica, ({ process }) => {
+        this.with(move.replica, ({ process }) => {
+          if (move.by > LATE_ONLY) this.loses = true
           for (const kind of kindsOf(move.line)) {
             const line = this.network.lineOf(process, kind)
             line.lateUntil = this.time.now + move.ms
             line.delay = move.by
           }
         })
+        break
       case "deafen":
-        return this.with(move.replica, ({ process }) => {
+        this.with(move.replica, ({ process }) => {
           this.loses = true
           for (const connection of this.network.of(process, "subscriber")) connection.isDeaf = true
         })
+        break
       case "cutAll":
         for (const { process } of this.running) this.cut(process, "both", move.ms)
-        return
+        break
       case "refuse":
         this.master.refuses = true
         this.time.at(this.time.now + move.ms, undefined, () => {
           this.master.refuses = false
         })
-        return this.with(move.replica, ({ process }) => this.lose(process, "subscriber"))
+        this.with(move.replica, ({ process }) => this.lose(process, "subscriber"))
+        break
       case "fill":
+        this.loses = true
         this.master.isFull = true
         this.time.at(this.time.now + move.ms, undefined, () => {
           this.master.isFull = false
           this.allExcused = this.time.now
         })
-        return
+        break
       case "stepRedis":
         this.step(this.master, move.ms)
-        return
+        break
       case "flush":
         this.loses = true
         this.master.data.flush()
         this.heartbeats = new Heartbeats()
-        return
+        break
       case "restart": {
         this.loses = true
         const data = move.age === undefined ? undefined : this.oldest(move.age)
         this.network.reset(({ host }) => host === this.master)
         this.load(this.master, data)
-        return
+        break
       }
       case "failOver":
-        return this.failOver(move)
+        this.failOver(move)
+        break
     }
   }
 
@@ -233,7 +258,6 @@ export class World {
     this.network.heal()
     this.master.refuses = false
     this.master.isFull = false
-    for (const { process } of this.replicas) process.pausedUntil = Math.min(process.pausedUntil, this.time.now)
     if (this.running.length === 0) this.start(this.schedule.lives[0] as Life)
   }
 
@@ -312,7 +336,7 @@ export class World {
     const owner = this.ownerOf(told.connection)
     const held = owner?.held.get(told.connection)
     if (owner === undefined || held === undefined || owner.process.isDead || owner.state !== "running") return
-    if (held.lease.status !== "present" || this.isExcused(told)) return
+    if (reason !== "expired" && (held.lease.status !== "present" || this.isExcused(told))) return
     this.problem(
       `${told.by.process.name} was told that ${told.key} (${told.connection}) left ${told.topic} (${reason}), who is there`
     )
@@ -323,7 +347,9 @@ export class World {
     if (owner === undefined) return
     const held = owner.held.get(told.connection)
     if (held !== undefined && !owner.process.isDead) return
-    this.problem(`${told.by.process.name} was told again of ${told.key} (${told.connection}), who has left ${told.topic}`)
+    this.problem(
+      `${told.by.process.name} was told again of ${told.key} (${told.connection}), who has left ${told.topic}`
+    )
   }
 
   private isExcused({ connection, topic, key }: Told): boolean {
