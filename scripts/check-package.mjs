@@ -29,6 +29,7 @@ import { formatMessage } from "publint/utils"
 const mayImport = {
   ".": ["effect"],
   "./testing": ["effect"],
+  "./client": ["phoenix"],
   "./http": ["effect", "@effect/platform", "@effect/platform-node", "jose", "node:http", "node:crypto"],
   "./socket": [
     "effect",
@@ -162,7 +163,7 @@ const checkImports = (entry) => {
   const imported = edges.flatMap(([importer, name]) =>
     importer === manifest.name && name !== manifest.name ? [name] : []
   )
-  if (!imported.includes("effect")) fail("it does not import effect, so this check sees nothing")
+  if (!imported.includes(allowed[0])) fail(`it does not import ${allowed[0]}, so this check sees nothing`)
   listed(
     "imports",
     [...new Set(imported)].filter((name) => !allowed.includes(name))

@@ -59,6 +59,8 @@ const ROOMS: Readonly<Record<string, Room>> = {
     knows: [".", "redis", "redis/client", "redis/protocol", "internal/state", "internal/feed", "internal/input"],
     types: ["redis/write"]
   },
+  // For browsers: the rules of what is let in, and nothing that Node or a framework has.
+  client: { knows: ["internal/input"], without: /^(?!phoenix$)/ },
   server: { knows: [".", "web", "http", "socket", "redis", "internal"] },
   testing: { knows: [".", "internal", "internal/input", "internal/leases", "internal/feed"] }
 }
