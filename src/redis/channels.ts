@@ -1,5 +1,5 @@
 /**
- * Channels over several replicas: local first, then Redis.
+ * Channels over several replicas: what is said goes to Redis and to those here, who hear it first.
  *
  * A subscription in Redis for each topic that somebody here subscribes to. What comes carries its origin and its
  * topic: echoes of our own, and texts whose topic is not their channel's, are dropped. Nothing that Redis does or does
@@ -35,7 +35,7 @@ export const makeChannels = ({ port, prefix, timeout, origin, capacity, mirror }
     /** The topics that are listened to here, each with the acknowledgement of its subscription. */
     const subscribed = new Map<string, Promise<void>>()
 
-    let onReady: Array<() => void> = []
+    const onReady: Array<() => void> = []
     const whenReady = (): Promise<void> => new Promise((resolve) => onReady.push(resolve))
 
     const topics: TopicsWatcher = {
@@ -58,6 +58,7 @@ export const makeChannels = ({ port, prefix, timeout, origin, capacity, mirror }
             return noStop
           })
 
+    /** On its way before anybody here hears it, who may answer at once: the answer comes after it everywhere. */
     const send = (topic: string, text: string): void => {
       const missed = (): void => metrics.add(metrics.unpublished, 1)
       if (port.isReady()) port.publish(base + topic, JSON.stringify([origin, topic, text])).catch(missed)
@@ -70,16 +71,16 @@ export const makeChannels = ({ port, prefix, timeout, origin, capacity, mirror }
     const service = {
       ...local,
       publish: (topic: string, text: string) =>
-        Effect.tap(local.publish(topic, text), () => {
-          if (!isMirror(topic)) send(topic, text)
+        Effect.suspend(() => {
+          if (isUsable(topic) && !isMirror(topic)) send(topic, text)
+          return local.publish(topic, text)
         }),
       unsafePublish: (topic: string, text: string | (() => string)) => {
         if (!isUsable(topic) || isMirror(topic)) return local.unsafePublish(topic, text)
         // Who reads it elsewhere is not known here.
         const made = typeof text === "string" ? text : text()
-        const receivers = local.unsafePublish(topic, made)
         send(topic, made)
-        return receivers
+        return local.unsafePublish(topic, made)
       },
       subscribe: <E = never, R = never>(topic: string, options?: SubscribeOptions<E, R>) =>
         Effect.tap(local.subscribe(topic, options), () =>
@@ -99,10 +100,9 @@ export const makeChannels = ({ port, prefix, timeout, origin, capacity, mirror }
         return true
       },
       onSubscriberReady: async (): Promise<void> => {
-        const waiting = onReady
-        onReady = []
         await port.subscribe(Array.from(subscribed.keys(), (topic) => base + topic))
-        for (const resume of waiting) resume()
+        // Not before it worked: else they would wait for the next time, and be forgotten then.
+        for (const resume of onReady.splice(0)) resume()
       }
     }
   })

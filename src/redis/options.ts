@@ -64,8 +64,12 @@ export interface RedisSettings {
 export const decodeRedis = (options: RedisOptions & Where): Effect.Effect<RedisSettings, PresenceUnavailable> =>
   Effect.gen(function* () {
     const { connect, url } = options
-    if (url !== undefined && connect !== undefined)
+    if (url !== undefined && connect !== undefined) {
       return yield* refuse("of url and connect one is to be given, not both")
+    }
+    if (url === undefined && connect === undefined) {
+      return yield* refuse("neither url nor connect is given: one of them says where Redis is")
+    }
     if (connect !== undefined && typeof connect !== "function") {
       return yield* refuse("connect is no function that makes connections")
     }

@@ -339,6 +339,17 @@ export const channelsContract = (name: string, layer: MakeChannels, time: Time =
       })
     )
 
+    check("what is published with and without an effect comes in the order of the calls", (channels) =>
+      Effect.gen(function* () {
+        const subscription = yield* channels.subscribe("room")
+        expect(channels.unsafePublish("room", "1")).toBe(1)
+        expect(yield* channels.publish("room", "2")).toBe(1)
+        expect(channels.unsafePublish("room", () => "3")).toBe(1)
+        expect(yield* takeN(subscription, 3)).toEqual(["1", "2", "3"])
+        expect(channels.unsafePublish("nobody", "x")).toBe(0)
+      })
+    )
+
     check("two takes share one subscription: each text goes to one of them", (channels) =>
       Effect.gen(function* () {
         const subscription = yield* channels.subscribe("room")

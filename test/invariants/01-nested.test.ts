@@ -1,8 +1,9 @@
 /** A change made while a change is told: by followers that resume inside whoever wakes them, and by channels. */
 import { describe, expect, it } from "@effect/vitest"
-import { Context, Effect, Layer, Scope } from "effect"
+import { Context, Effect, Layer, Scope, Stream } from "effect"
 import { Channels, Presence, type PresenceChange } from "../../src/index.js"
-import { collecting, fold, reacting, turn } from "../support/atOnce.js"
+import { hearOf } from "../../src/internal/feed/direct.js"
+import { atOnce, collecting, fold, reacting, turn } from "../support/atOnce.js"
 
 const keys = (presence: Presence.Service, topic: string) =>
   Effect.map(presence.list(topic), (list) => list.map(({ key }) => key))
@@ -67,6 +68,32 @@ describe("a change that is made while another is told", () => {
     }).pipe(Effect.provide(Presence.layer()))
   )
 
+  it.scoped("is not told again to one who went on from a state that shows it", () =>
+    Effect.gen(function* () {
+      const presence = yield* Presence
+      const { take } = yield* (yield* Channels).subscribe("presence:room")
+      const changes: Array<PresenceChange> = []
+      yield* Effect.forkScoped(
+        Effect.gen(function* () {
+          // The text of a change comes before its followers are told.
+          yield* take
+          const at = yield* presence.snapshot("room")
+          changes.push(at)
+          yield* Stream.runForEach(presence.changes("room", { since: at }), (change) =>
+            Effect.sync(() => changes.push(change))
+          )
+        }).pipe(Effect.withScheduler(atOnce))
+      )
+      yield* Effect.yieldNow()
+      // Versions go on from where somebody follows.
+      yield* presence.subscribe("room")
+      yield* presence.track("room", "a")
+      yield* presence.track("room", "b")
+      while (fold(changes).length < 2) yield* turn
+      expect(fold(changes)).toEqual(["a", "b"])
+    }).pipe(Effect.provide(Presence.layer()))
+  )
+
   it.scoped("by channels that call presence back, is told after, and once", () =>
     Effect.gen(function* () {
       const texts: Array<string> = []
@@ -95,5 +122,28 @@ describe("a change that is made while another is told", () => {
       while (fold(changes).length < 3) yield* turn
       expect(fold(changes)).toEqual(["a", "a+", "a++"])
     })
+  )
+
+  it.scoped("as the text that answers another, is heard after it however it is heard", () =>
+    Effect.gen(function* () {
+      const channels = yield* Channels
+      const heard: Array<string> = []
+      yield* Effect.acquireRelease(
+        Effect.sync(() => hearOf(channels)?.("room", (text) => heard.push(text))),
+        (stop) => Effect.sync(() => stop?.())
+      )
+      const { take } = yield* channels.subscribe("room")
+      yield* Effect.forkScoped(
+        Effect.withScheduler(
+          Effect.forever(
+            Effect.map(take, ([text = ""]) => text.length < 3 && channels.unsafePublish("room", `${text}+`))
+          ),
+          atOnce
+        )
+      )
+      yield* Effect.yieldNow()
+      yield* channels.publish("room", "a")
+      expect(heard).toEqual(["a", "a+", "a++"])
+    }).pipe(Effect.provide(Channels.layer()))
   )
 })

@@ -6,8 +6,8 @@ import { join } from "node:path"
 import { afterAll, beforeAll, describe, expect, it } from "@effect/vitest"
 import { Context, Effect, Layer } from "effect"
 import { Redis } from "ioredis"
-import { Presence } from "../../src/index.js"
-import { type Connect, PresenceRedis } from "../../src/redis/index.js"
+import { Channels, Presence } from "../../src/index.js"
+import { ChannelsRedis, type Connect, PresenceRedis } from "../../src/redis/index.js"
 import { program } from "../support/debian.js"
 import { freePort, type RedisServer, redisIsOff, startRedis } from "../support/redis.js"
 
@@ -116,7 +116,7 @@ describe.skipIf(redisIsOff())("connections of one's own", () => {
         Effect.either(Effect.scoped(presence.track("room", "alice"))),
         ({ _tag }) => _tag === "Left"
       )
-      expect(String(failed)).toContain("no token today")
+      expect(String(failed)).toContain("connect gave no connection: no token today")
       fails = false
       yield* until(presence.health, ({ status }) => status === "ok")
       yield* presence.track("room", "bob")
@@ -148,6 +148,68 @@ describe.skipIf(redisIsOff())("connections of one's own", () => {
         })
       )
       expect(twice.message).toMatch(/took no connection: connect gave a connection twice/)
+    })
+  )
+
+  it.scopedLive("that have begun to connect by themselves are refused with what to write", () =>
+    Effect.gen(function* () {
+      const made: Array<Redis> = []
+      const error = yield* Effect.flip(
+        own(() => {
+          const connection = new Redis(redis.port)
+          made.push(connection)
+          return connection
+        })
+      )
+      expect(error.message).toMatch(/has begun to connect by itself.*new Redis\(\{ \.\.\.options/)
+      // At once, and nothing of it is left.
+      expect(made).toHaveLength(1)
+      yield* until(
+        Effect.sync(() => made[0]?.status),
+        (status) => status === "end"
+      )
+    })
+  )
+
+  it.scopedLive("that are waited for in vain are given up after the timeout, at the start and later", () =>
+    Effect.gen(function* () {
+      const never = yield* Effect.flip(own(() => new Promise<never>(() => {})))
+      expect(never.message).toMatch(/: connect gave no connection: its promise got no answer within 1000 ms$/)
+      let hangs = false
+      const late: Array<(connection: Redis) => void> = []
+      const presence = yield* own((options) =>
+        hangs ? new Promise((resolve) => late.push(resolve)) : new Redis({ ...options, port: redis.port })
+      )
+      hangs = true
+      yield* Effect.promise(() => redis.command("CLIENT", "KILL", "TYPE", "normal"))
+      yield* until(
+        Effect.sync(() => late.length),
+        (waiting) => waiting > 0
+      )
+      hangs = false
+      yield* until(presence.health, ({ status }) => status === "ok")
+      yield* presence.track("room", "alice")
+      // What comes after all is not kept.
+      const connection = new Redis({ port: redis.port, lazyConnect: true })
+      for (const resolve of late) resolve(connection)
+      yield* until(
+        Effect.sync(() => connection.status),
+        (status) => status === "end"
+      )
+    })
+  )
+
+  it.scopedLive("carry channels without presence too", () =>
+    Effect.gen(function* () {
+      const connect: Connect = (options) => new Redis({ ...options, port: redis.port })
+      const prefix = `own ${++worlds}`
+      const channels = Effect.map(Layer.build(ChannelsRedis.layer({ connect, prefix })), (context) =>
+        Context.get(context, Channels)
+      )
+      const [a, b] = [yield* channels, yield* channels]
+      const { take } = yield* b.subscribe("room")
+      yield* a.publish("room", "hello")
+      expect(yield* take).toEqual(["hello"])
     })
   )
 

@@ -1,9 +1,10 @@
 /** Over Redis: changes that are made while others are told, and tracks that are interrupted at each of their steps. */
 import { afterAll, beforeAll, describe, expect, it } from "@effect/vitest"
-import { Context, Effect, Exit, Layer, Scope } from "effect"
-import { Channels, Presence } from "../../src/index.js"
+import { Context, Effect, Exit, Layer, Scope, Stream } from "effect"
+import { Channels, Presence, type PresenceChange } from "../../src/index.js"
+import { followOf } from "../../src/internal/feed/direct.js"
 import { PresenceRedis } from "../../src/redis/index.js"
-import { collecting, fold, reacting, turn } from "../support/atOnce.js"
+import { atOnce, collecting, fold, reacting, turn } from "../support/atOnce.js"
 import { atEveryOperation, interruptAt } from "../support/interruptAt.js"
 import { type RedisServer, redisIsOff, startRedis } from "../support/redis.js"
 
@@ -71,6 +72,56 @@ describe.skipIf(redisIsOff())("over Redis", () => {
       yield* a.track("room", "d")
       yield* until(() => begun.every((changes) => fold(changes as never).length === 4))
     })
+  )
+
+  it.scopedLive(
+    "a route that begins to follow while a topic is told, and who goes on from a state, hear nothing twice",
+    () =>
+      Effect.gen(function* () {
+        const { presence, channels } = yield* build(`world ${++worlds}`)
+        const follow = followOf(presence)
+        if (follow === undefined) throw new Error("nobody follows directly")
+        const routes: Array<Array<PresenceChange>> = []
+        const begin = (onFirst: () => void) => {
+          const changes: Array<PresenceChange> = []
+          routes.push(changes)
+          const stop = follow("room", {
+            onChange: (change) => {
+              if (changes.push(change) === 2) onFirst()
+            },
+            onEnd: () => {}
+          })
+          return Effect.addFinalizer(() => Effect.sync(stop))
+        }
+        const scope = yield* Effect.scope
+        yield* begin(() =>
+          Effect.runSync(
+            Scope.extend(
+              begin(() => {}),
+              scope
+            )
+          )
+        )
+        yield* until(() => routes[0]?.length === 1)
+        // The text of a change comes before its followers are told.
+        const late: Array<PresenceChange> = []
+        const { take } = yield* channels.subscribe("presence:room")
+        yield* Effect.forkScoped(
+          Effect.gen(function* () {
+            yield* take
+            const at = yield* Effect.orDie(presence.snapshot("room"))
+            late.push(at)
+            yield* Stream.runForEach(presence.changes("room", { since: at }), (change) =>
+              Effect.sync(() => late.push(change))
+            )
+          }).pipe(Effect.withScheduler(atOnce))
+        )
+        yield* Effect.yieldNow()
+        yield* presence.track("room", "a")
+        yield* presence.track("room", "b")
+        yield* until(() => [...routes, late].every((changes) => fold(changes).length === 2))
+        expect(routes).toHaveLength(2)
+      })
   )
 
   for (const name of ["in a scope of its own", "in a scope that lives on"] as const) {

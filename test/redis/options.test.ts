@@ -1,5 +1,7 @@
 import { describe, expect, it } from "@effect/vitest"
 import { Duration, Effect } from "effect"
+import { Redis } from "ioredis"
+import type { Where } from "../../src/redis/client/connection.js"
 import { decodeRedis, prefixIn, type RedisOptions } from "../../src/redis/options.js"
 
 const url = "redis://127.0.0.1:6379"
@@ -33,8 +35,14 @@ describe("the options of Redis", () => {
   it.effect("refuse a url beside connections of one's own, and what makes none", () =>
     Effect.gen(function* () {
       expect(yield* refused({ connect: () => {} } as never)).toBe("of url and connect one is to be given, not both")
-      const neither = yield* Effect.flip(decodeRedis({ connect: "redis://cache" } as never))
-      expect(neither.reason).toBe("connect is no function that makes connections")
+      const none = yield* Effect.flip(decodeRedis({ connect: "redis://cache" } as never))
+      expect(none.reason).toBe("connect is no function that makes connections")
+      // @ts-expect-error one of both is needed
+      const neither = yield* Effect.flip(decodeRedis({ prefix: "chat" }))
+      expect(neither.reason).toBe("neither url nor connect is given: one of them says where Redis is")
+      // @ts-expect-error one of both is enough
+      const both: Where = { url, connect: () => new Redis() }
+      expect((yield* Effect.flip(decodeRedis(both))).reason).toContain("not both")
     })
   )
 

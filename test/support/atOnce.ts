@@ -7,7 +7,7 @@ import type { Presence, PresenceChange, PresenceEvent } from "../../src/index.js
 export const turn = Effect.promise(() => new Promise<void>((resolve) => setImmediate(resolve)))
 
 /** Resumes a fiber at once, where it is woken. */
-const atOnce: Scheduler.Scheduler = { shouldYield: () => false, scheduleTask: (task) => task() }
+export const atOnce: Scheduler.Scheduler = { shouldYield: () => false, scheduleTask: (task) => task() }
 
 /** The keys that a follower has come to know by folding what it was told, checked on the way. */
 export const fold = (changes: Iterable<PresenceChange>): ReadonlyArray<string> => {

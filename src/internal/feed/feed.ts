@@ -107,9 +107,11 @@ const deltasFrom = <E>(follow: OpenFeed<E>, topic: string, since?: Position): St
       const resume =
         since === undefined
           ? state
-          : Effect.flatMap(deltasSince(since), (deltas) =>
-              deltas === undefined ? state : Effect.succeed(Chunk.fromIterable<Snapshot | Delta>(deltas))
-            )
+          : Effect.flatMap(deltasSince(since), (deltas) => {
+              if (deltas === undefined) return state
+              at = deltas[deltas.length - 1] ?? since
+              return Effect.succeed(Chunk.fromIterable<Snapshot | Delta>(deltas))
+            })
       let begun = false
       const next = Effect.suspend((): Effect.Effect<Chunk.Chunk<Snapshot | Delta>, Option.Option<never>> => {
         if (!begun && !subscription.closed) {

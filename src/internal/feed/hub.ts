@@ -142,9 +142,10 @@ export class Hub<A> {
     if (this.subscriptions.size > 0) {
       this.pubsub?.unsafeOffer({ value, size })
       if (this.position > this.quiet) this.police()
-      for (const subscription of this.subscriptions) subscription.wake()
     }
     for (const listener of this.listeners) listener.onValue(value)
+    // At last, as who is woken may offer more, which comes after this one for all.
+    for (const subscription of this.subscriptions) subscription.wake()
     return this.subscribers
   }
 

@@ -15,6 +15,11 @@ export class ConnectFailure extends Error {
   override readonly name = "ConnectFailure"
 }
 
+/** Why the user's own function gave no connection. It may the next time. */
+export class NotMade extends Error {
+  override readonly name = "NotMade"
+}
+
 /** What a server told of itself. */
 export interface DiscoveredServer {
   readonly mode: Port["mode"]
@@ -77,9 +82,19 @@ export const discoverOwn = (
 /** A mistake of the user's is told as it is, and at once. */
 const made = async (make: () => RedisConnection | Promise<RedisConnection>): Promise<RedisConnection> => {
   const client = await make()
-  if (typeof client?.call === "function" && typeof client.on === "function") return client
-  throw new ConnectFailure("connect gave no connection: it gives a Redis of ioredis, or what behaves as one")
+  if (typeof client?.call !== "function" || typeof client.on !== "function") {
+    throw new ConnectFailure("connect gave no connection: it gives a Redis of ioredis, or what behaves as one")
+  }
+  if (!HAS_BEGUN.includes(client.status)) return client
+  client.on("error", () => {})
+  client.disconnect()
+  throw new ConnectFailure(
+    "connect gave a connection that has begun to connect by itself: it begins when it is told to, with the options that connect is given: new Redis({ ...options, host, port })"
+  )
 }
+
+/** The states of a connection that nobody had told to connect. */
+const HAS_BEGUN = ["connecting", "connect", "ready", "reconnecting"]
 
 /** Tries until the timeout, unless it is for good. */
 const retrying = async <A>(
@@ -101,7 +116,9 @@ const retrying = async <A>(
       // Without the cause: the client's errors carry the command that failed, and with AUTH the password.
       if (isFinal(reason)) throw new ConnectFailure(`${shown}: ${reason}`)
       if (isForeign(reason)) throw new ConnectFailure(`${shown} answers, but not as a Redis`)
-      if (performance.now() + 100 >= until) throw new ConnectFailure(`${shown} does not answer: ${reason}`)
+      if (performance.now() + 100 >= until) {
+        throw new ConnectFailure(cause instanceof NotMade ? said : `${shown} does not answer: ${reason}`)
+      }
       if ((n + 1) % addresses === 0) await pause(100)
     }
   }

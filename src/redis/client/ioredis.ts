@@ -6,8 +6,14 @@
  * back by themselves, with handlers told.
  */
 import type { Script } from "../protocol/scripts.js"
-import { type Connect, connectionOptions, type RedisConnection, type Where } from "./connection.js"
-import { baseOptions, ConnectFailure, discover, discoverOwn, OWN } from "./discovery.js"
+import {
+  type Connect,
+  type ConnectionOptions,
+  connectionOptions,
+  type RedisConnection,
+  type Where
+} from "./connection.js"
+import { baseOptions, ConnectFailure, discover, discoverOwn, NotMade, OWN } from "./discovery.js"
 import type { Port, PortEvents, RedisReply } from "./port.js"
 import { ReconnectingClient } from "./reconnecting.js"
 import { single, type Topology, topologyOf } from "./topology.js"
@@ -74,7 +80,7 @@ const openOwn = async (connect: Connect, name: string, timeout: number, handlers
   const options = connectionOptions(name, timeout)
   const seen = new WeakSet<RedisConnection>()
   const make = async (): Promise<RedisConnection> => {
-    const connection = await connect(options)
+    const connection = await madeInTime(connect, options, timeout)
     if (seen.has(connection))
       throw new ConnectFailure("connect gave a connection twice: each call makes one of its own")
     if (typeof connection === "object" && connection !== null) seen.add(connection)
@@ -82,6 +88,23 @@ const openOwn = async (connect: Connect, name: string, timeout: number, handlers
   }
   const { warnings, database } = await discoverOwn(make, timeout)
   return { mode: "standalone", warnings, database, topology: single(make, handlers), shown: OWN }
+}
+
+/** What comes too late is ended at once. */
+const madeInTime = async (connect: Connect, options: ConnectionOptions, timeout: number): Promise<RedisConnection> => {
+  let isLate = false
+  const making = (async () => connect(options))()
+  making
+    .then((connection) => {
+      if (isLate) connection.disconnect()
+    })
+    .catch(() => {})
+  try {
+    return await timed(making, timeout, "its promise")
+  } catch (cause) {
+    isLate = true
+    throw new NotMade(`connect gave no connection: ${cause instanceof Error ? cause.message : cause}`)
+  }
 }
 
 const portOf = ({ mode, warnings, database, topology }: Found, timeout: number, handlers: PortEvents): Port => {

@@ -52,6 +52,8 @@ export class FollowedTopic {
   isSubscribed = false
   isReading = false
   isConfirming = false
+  /** While its followers are told of deltas that the copy shows already. Who begins to follow waits for the end. */
+  isTelling = false
   /** When it may be read again, in ms. */
   readableAt = Number.NEGATIVE_INFINITY
   /** Why it is to be read again. */
@@ -65,6 +67,11 @@ export class FollowedTopic {
     readonly partition: number,
     readonly channel: string
   ) {}
+
+  /** Whether it can be followed from the state that its copy shows. */
+  get isFollowable(): boolean {
+    return this.copy.isLive && !this.isTelling
+  }
 
   get hasReached(): boolean {
     const { expected, copy } = this
@@ -341,11 +348,16 @@ export class Copies {
   }
 
   private tell(followed: FollowedTopic, deltas: ReadonlyArray<Delta>): void {
-    for (const delta of deltas) {
-      // Who follows the topic anew meanwhile, or because of it, has a copy of their own, and hears of that one only.
-      if (followed.references > 0) this.options.onDelta(delta)
+    followed.isTelling = true
+    try {
+      for (const delta of deltas) {
+        // Who follows the topic anew meanwhile, or because of it, has a copy of their own, and hears of that one only.
+        if (followed.references > 0) this.options.onDelta(delta)
+      }
+    } finally {
+      followed.isTelling = false
+      wake(followed)
     }
-    wake(followed)
   }
 }
 

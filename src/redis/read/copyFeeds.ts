@@ -110,7 +110,7 @@ export const makeCopyFeeds = ({
     const end = (followed: FollowedTopic): Effect.Effect<void> => Effect.sync(() => copies.release(followed))
 
     const live = (followed: FollowedTopic): Effect.Effect<boolean> =>
-      until(followed, redis.timeout, () => followed.copy.isLive)
+      until(followed, redis.timeout, () => followed.isFollowable)
 
     const acquire: CopyFeeds["acquire"] = (topic) =>
       Effect.uninterruptibleMask((restore) =>
@@ -140,16 +140,19 @@ export const makeCopyFeeds = ({
     /** An unusable topic is never offered anything, so all of them are one, the empty name. */
     const openFeed: OpenFeed<PresenceUnavailable> = (topic, pick) =>
       Effect.gen(function* () {
-        const copy = isUsable(topic) && !closed ? (yield* acquire(topic)).copy : undefined
+        const followed = isUsable(topic) && !closed ? yield* acquire(topic) : undefined
+        const copy = followed?.copy
+        /** What is told now is in the state already, and would be told after it once more. */
+        const told = followed === undefined ? Effect.void : until(followed, redis.timeout, () => !followed.isTelling)
         const subscription = yield* feeds.hubs.subscribe(copy === undefined ? "" : topic, pick)
         return {
           subscription,
-          snapshot: Effect.sync(() => {
+          snapshot: Effect.map(told, () => {
             subscription.skip()
             return snapshotOf(topic, copy)
           }),
           since: ({ epoch, version }: Position) =>
-            Effect.sync(() => {
+            Effect.map(told, () => {
               if (copy === undefined || epoch !== copy.epoch) return undefined
               const deltas = version === copy.standing.version ? [] : feeds.past.since(topic, version)
               // The numbers of another epoch mean nothing in this one.
@@ -175,7 +178,7 @@ export const makeCopyFeeds = ({
         })
         onChange(snapshotOf(topic, followed.copy))
       }
-      if (followed.copy.isLive) start()
+      if (followed.isFollowable) start()
       else {
         run(
           Effect.map(live(followed), (isLive) => {

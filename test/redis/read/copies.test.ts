@@ -324,6 +324,34 @@ describe("the topics that are followed", () => {
     expect(deltas).toEqual([])
   })
 
+  it("are not followed from a state whose changes are still being told", async () => {
+    const seen: Array<readonly [number, boolean]> = []
+    followers.close()
+    followers = new Copies({
+      port,
+      partitions: [new Keys("presence", 0)],
+      retention: HOLD,
+      now: () => now,
+      onDelta: ({ version }) => {
+        seen.push([version, room.isFollowable])
+        followers.changed(room, () => seen.push([version, room.isFollowable]))
+      },
+      onEmpty: () => {},
+      onResync: () => {},
+      onFailure: () => {}
+    })
+    const room = await followed()
+    hear(message(8))
+    hear(message(9))
+    await answered(port.take("read"), standing(8, connections("r.1", "r.6", "r.8")))
+    expect(seen.slice(0, 4)).toEqual([
+      [8, false],
+      [9, false],
+      [8, true],
+      [9, true]
+    ])
+  })
+
   it("that go while they are told, and are followed anew, tell nobody what is left", async () => {
     const told: Array<number> = []
     followers.close()
