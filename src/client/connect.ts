@@ -5,7 +5,7 @@
  * also on a server that renders pages, where nobody joins. Whatever becomes of the connection, it comes back by itself,
  * and rooms join again with the newest key, meta and token.
  */
-import { type Frame, Serializer, Socket } from "phoenix"
+import { type Frame, Serializer, type Socket } from "phoenix"
 import { checkName } from "../internal/input/names.js"
 import { ClientError, show } from "./errors.js"
 import { makeRoom, readObject } from "./makeRoom.js"
@@ -13,7 +13,7 @@ import type { Room } from "./room.js"
 import { type TokenSource, Tokens } from "./tokens.js"
 import { CLOSED, type JoinPayload, LEFT, Topic, type Wanted } from "./topic.js"
 import { type TransportConstructor, withToken } from "./transport.js"
-import { onWake } from "./wake.js"
+import { onWake, WakefulSocket } from "./wake.js"
 
 /**
  * Options of {@link connect}.
@@ -24,12 +24,12 @@ import { onWake } from "./wake.js"
 export interface ConnectOptions {
   /**
    * Who one is, for servers that check it: a token, or a function that gives a fresh one, now or later. It is asked
-   * before the first connection, again when what it gave has ended (a JWT a little before) and when the server refuses
-   * that. `undefined` is no token. Where one throws, gives something else or takes more than 10 seconds, rooms are
+   * before the first connection, again when what it gave has ended (a JWT 10 seconds before, what says no end with each
+   * connection), when the server refuses that, and for another key. `undefined` is no token. Where one throws, gives something else or takes more than 10 seconds, rooms are
    * `refused` with that as the reason, and it is asked again.
    */
   readonly token?: TokenSource
-  /** Milliseconds that a presence stays after its last room was left, so that who joins again at once never left. Default 200. */
+  /** Milliseconds that a presence stays after its room was left, so that who joins again at once never left. Default 200. */
   readonly leaveDelay?: number
   /** Default the `WebSocket` of the browser, or of Node 22. Node 20 has none: `ws`. */
   readonly transport?: TransportConstructor
@@ -43,8 +43,8 @@ export interface ConnectOptions {
  */
 export interface JoinOptions<Meta extends object> {
   /** Who one is on the list; where the server checks tokens, the one that it takes from there. Without a key one watches. */
-  readonly key?: string | undefined
-  /** What others see of this connection: an object of JSON values. Default `{}`. */
+  readonly key?: string | null | undefined
+  /** What others see of this connection: an object of JSON values. Default what it is under that key already, else `{}`. */
   readonly meta?: Meta | undefined
 }
 
@@ -57,7 +57,8 @@ export interface JoinOptions<Meta extends object> {
 export interface Client {
   /**
    * Joins a topic. A client has one presence on each: joining a topic that is joined gives a room that shares it, and a
-   * key or meta that is given replaces what it had. Throws {@link ClientError}: `InvalidTopic`, `InvalidKey`,
+   * key or meta that is given replaces what it had. Another key is another join, with a token that is asked for anew; a
+   * key goes a moment after the last room that gave it. Throws {@link ClientError}: `InvalidTopic`, `InvalidKey`,
    * `InvalidMeta`, `InvalidOption` where there is no WebSocket, `Closed`.
    */
   readonly join: <Meta extends object = Readonly<Record<string, unknown>>>(
@@ -96,16 +97,19 @@ export const connect = (url: string, options: ConnectOptions = {}): Client => {
     throw invalid("leaveDelay", leaveDelay, "milliseconds from 0 to 2 ** 31 are allowed")
   }
   const topics = new Map<string, Shared>()
+  const refuse = (reason: string): void => {
+    for (const { topic } of topics.values()) topic.refused(reason)
+  }
   const tokens = new Tokens(
     token,
     (fresh) => {
       for (const { topic } of topics.values()) topic.renewed(fresh)
     },
-    (reason) => {
-      for (const { topic } of topics.values()) topic.refused(reason)
-    }
+    refuse
   )
   let socket: Socket | undefined
+  /** How often a join was refused since one was not. */
+  let refusals = 0
   let closed = false
 
   const open = (): Socket => {
@@ -113,11 +117,13 @@ export const connect = (url: string, options: ConnectOptions = {}): Client => {
       if (typeof transport !== "function") {
         throw invalid("transport", transport, "there is no WebSocket here, so a class of one must be given, as of `ws`")
       }
-      const made = new Socket(endPoint, {
-        transport: withToken(transport as TransportConstructor, tokens),
+      const made = new WakefulSocket(endPoint, {
+        transport: withToken(transport as TransportConstructor, tokens, refuse),
         encode: encode(tokens),
-        reconnectAfterMs: (tries: number) => spread(Math.min(50 * 2 ** tries, 5_000)),
-        rejoinAfterMs: (tries: number) => spread([100, 1_000, 2_000, 5_000][tries - 1] ?? 10_000)
+        // Who is refused at connect is cut off soon after, and shall not come back faster for it.
+        reconnectAfterMs: (tries: number) =>
+          spread(Math.max(Math.min(50 * 2 ** tries, 5_000), refusals && again(refusals))),
+        rejoinAfterMs: (tries: number) => spread(again(Math.max(tries, refusals)))
       })
       onWake(made, () => topics.size > 0)
       socket = made
@@ -137,33 +143,50 @@ export const connect = (url: string, options: ConnectOptions = {}): Client => {
 
   const begin = (name: string, wanted: Wanted): Shared => {
     const topic = new Topic(open(), name, wanted, {
-      refused: () => tokens.forget(),
+      joined: () => {
+        refusals = 0
+      },
+      refused: () => {
+        refusals++
+        tokens.forget()
+      },
+      renamed: () => tokens.forget(),
       closed: () => end(shared)
     })
-    const shared: Shared = { topic, rooms: 0, leaving: undefined }
+    const shared: Shared = { topic, rooms: [], leaving: undefined }
     topics.set(name, shared)
     return shared
   }
 
-  const join = (name: string, { key, meta }: JoinOptions<object> = {}): Room => {
+  /** What nobody wants any more goes in a moment: the key of a room that was left, and with the last room the topic. */
+  const review = (shared: Shared): void => {
+    const { topic, rooms } = shared
+    clearTimeout(shared.leaving)
+    const key = rooms.findLast((room) => room.key !== undefined)?.key
+    if (rooms.length > 0 && key === topic.current.key) return
+    shared.leaving = setTimeout(() => {
+      if (rooms.length > 0) return topic.want({ key, meta: key === undefined ? {} : topic.current.meta })
+      topic.leave(LEFT)
+      end(shared)
+    }, leaveDelay)
+  }
+
+  const join = (name: string, options: JoinOptions<object> = {}): Room => {
     if (closed) throw new ClientError("Closed", `join of topic ${show(name)} after ${CLOSED}`)
     check("InvalidTopic", "the topic", name)
-    if (key !== undefined && key !== null) check("InvalidKey", `the key on topic ${show(name)}`, key)
-    const given = meta === undefined ? undefined : readObject("InvalidMeta", name, meta)
-    const known = topics.get(name)
-    const before = known !== undefined && known.rooms > 0 ? known.topic.current : { key: undefined, meta: {} }
-    const wanted = { key: key ?? before.key, meta: given ?? before.meta }
-    const shared = known ?? begin(name, wanted)
-    if (known !== undefined) known.topic.want(wanted)
-    shared.rooms++
-    clearTimeout(shared.leaving)
-    return makeRoom(shared.topic, () => {
-      shared.rooms--
-      if (shared.rooms > 0) return
-      shared.leaving = setTimeout(() => {
-        shared.topic.leave(LEFT)
-        end(shared)
-      }, leaveDelay)
+    const room = { key: options.key ?? undefined }
+    if (room.key !== undefined) check("InvalidKey", `the key on topic ${show(name)}`, room.key)
+    const meta = options.meta === undefined ? undefined : readObject("InvalidMeta", name, options.meta)
+    const shared = topics.get(name) ?? begin(name, { key: room.key, meta: meta ?? {} })
+    const { topic, rooms } = shared
+    const { current } = topic
+    const key = room.key ?? current.key
+    topic.want({ key, meta: meta ?? (key === current.key ? current.meta : {}) })
+    rooms.push(room)
+    review(shared)
+    return makeRoom(topic, () => {
+      rooms.splice(rooms.indexOf(room), 1)
+      review(shared)
     })
   }
 
@@ -179,12 +202,15 @@ export const connect = (url: string, options: ConnectOptions = {}): Client => {
   }
 }
 
-/** One topic, and how many rooms share it. It goes a moment after the last. */
+/** One topic, and the rooms that share it, each with the key that it gave. */
 interface Shared {
   readonly topic: Topic
-  rooms: number
+  readonly rooms: Array<{ readonly key: string | undefined }>
   leaving: ReturnType<typeof setTimeout> | undefined
 }
+
+/** Milliseconds until who was refused asks again. */
+const again = (tries: number): number => [100, 1_000, 2_000, 5_000][tries - 1] ?? 10_000
 
 /** Those of many clients who lost the same server do not come back in the same moment. */
 const spread = (millis: number): number => millis * (0.75 + Math.random() / 2)

@@ -38,15 +38,13 @@ export const show = (value: unknown): string => (typeof value === "string" ? JSO
 /** For what was thrown by code that is not ours. */
 export const causeOf = (error: unknown): string => cut(error instanceof Error ? error.message : String(error))
 
-/** A listener's own failure is its program's to hear of, and stops nobody else. */
-export const callEach = <A>(listeners: Iterable<(value: A) => void>, value: A): void => {
-  for (const listener of Array.from(listeners)) {
-    try {
-      listener(value)
-    } catch (error) {
-      // Browsers have it, Node 20 has not.
-      const { reportError = console.error } = globalThis as { readonly reportError?: (error: unknown) => void }
-      reportError(error)
-    }
+/** Calls a listener. Its own failure is its program's to hear of, and stops nobody else. */
+export const call = <A>(listener: (value: A) => void, value: A): void => {
+  try {
+    listener(value)
+  } catch (error) {
+    // Browsers have it, Node 20 has not.
+    const { reportError = console.error } = globalThis as { readonly reportError?: (error: unknown) => void }
+    reportError(error)
   }
 }

@@ -2,8 +2,8 @@
  * What each call of a room leads to on its topic, until it is left.
  */
 import { isReserved } from "../internal/input/events.js"
-import { copy, equal, type Value } from "../internal/input/json.js"
-import { ClientError, callEach, show } from "./errors.js"
+import { copy, type Value } from "../internal/input/json.js"
+import { ClientError, call, show } from "./errors.js"
 import type { Room } from "./room.js"
 import { closed, LEFT, PUT_OUT, type Topic } from "./topic.js"
 
@@ -65,14 +65,14 @@ export const makeRoom = (topic: Topic, onLeave: () => void): Room => {
       return state().reason
     },
     subscribe: (listener) => {
-      callEach([listener], state())
+      call(listener, state())
       return over === undefined ? add(topic.listeners, listener) : () => {}
     },
     update: (given) => {
       open("update")
       const { key, meta } = topic.current
-      const next = readObject("InvalidMeta", topic.name, typeof given === "function" ? given(meta as never) : given)
-      if (!equal(meta as Value, next as Value)) topic.want({ key, meta: next })
+      const next = typeof given === "function" ? given(meta as never) : given
+      topic.want({ key, meta: readObject("InvalidMeta", topic.name, next) })
     },
     broadcast: (event, payload = {}) => {
       open("broadcast")

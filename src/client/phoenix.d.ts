@@ -48,6 +48,7 @@ declare module "phoenix" {
   export class Socket {
     constructor(endPoint: string, options?: Record<string, unknown>)
     readonly conn: import("ws").WebSocket | null
+    get pageHidden(): boolean
     connect(): void
     disconnect(callback?: () => void, code?: number, reason?: string): void
     isConnected(): boolean

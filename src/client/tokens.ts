@@ -1,9 +1,10 @@
 /**
  * The token: asked for anew when it has ended or is about to, and when the server has refused it.
  *
- * While somebody is connected a JWT is renewed a little before its end, so that nobody has to leave for a moment. What
- * says no end is good for one connection. Whoever asks while an answer is on its way gets that one. A token function
- * that throws, answers something else or does not answer fails the attempt, which is made again.
+ * While somebody is connected a JWT is renewed a little before its end, and who is joined is told of each newer one, so
+ * that nobody has to leave for a moment. What says no end is asked for with each connection. Whoever asks while an
+ * answer is on its way gets that one. A token function that throws, answers something else or does not answer fails the
+ * attempt, which is made again.
  */
 import { causeOf } from "./errors.js"
 
@@ -25,57 +26,76 @@ const SOON = 500
 /** Milliseconds that a timer can wait. */
 const LONGEST = 2 ** 31 - 1
 
+/** One answer of the source, on its way or here. */
+interface Asked {
+  answer: Promise<string | undefined>
+  /** Whether it is good for whoever asks now, who connects or only joins. */
+  isGood: (connects: boolean) => boolean
+}
+
 export class Tokens {
-  private last: Promise<string | undefined> | undefined
-  private asking = false
-  /** Until when the last one may be used, in milliseconds since the epoch. */
-  private until = 0
+  private asked: Asked | undefined
+  /** The newest that came, and the date at which it is renewed, in milliseconds since the epoch. */
+  private last: string | undefined
+  private until = Number.NaN
   private timer: ReturnType<typeof setTimeout> | undefined
+  private inUse = false
 
   constructor(
     private readonly source: TokenSource | undefined,
-    /** There is a newer one, while the last one still holds. */
+    /** There is a newer one. */
     private readonly onRenewed: (token: string) => void,
     private readonly onFailed: (reason: string) => void
   ) {}
 
-  /** One that is good now. */
-  current(): Promise<string | undefined> {
-    return this.last !== undefined && (this.asking || Date.now() < this.until) ? this.last : this.renew()
+  /** One that is good now. From here on it is kept so. */
+  current(connects = false): Promise<string | undefined> {
+    if (this.asked === undefined || !this.asked.isGood(connects)) return this.renew()
+    this.inUse = true
+    this.keep()
+    return this.asked.answer
   }
 
-  /** It is no longer good. */
+  /** It is no longer good, nor is what is on its way. */
   forget(): void {
-    this.until = 0
+    this.asked = undefined
   }
 
   /** Nobody is connected, so nothing has to be renewed. */
   stop(): void {
+    this.inUse = false
     clearTimeout(this.timer)
   }
 
   private renew(): Promise<string | undefined> {
-    this.asking = true
-    const answer = this.ask().then(
+    const asked: Asked = { answer: this.ask(), isGood: () => true }
+    this.asked = asked
+    this.inUse = true
+    asked.answer.then(
       (token) => {
-        this.asking = false
-        this.keep(token)
-        return token
+        if (this.asked !== asked) return
+        const before = this.last
+        this.last = token
+        const until = due(token)
+        asked.isGood = Number.isNaN(until) ? (connects) => !connects : () => Date.now() < until
+        this.until = until
+        this.keep()
+        if (token !== undefined && token !== before) this.onRenewed(token)
       },
       (error) => {
-        this.asking = false
-        this.forget()
+        if (this.asked !== asked) return
+        this.asked = undefined
+        this.until = due(this.last)
+        this.keep()
         this.onFailed(`there is no token: ${causeOf(error)}`)
-        throw error
       }
     )
-    this.last = answer
-    return answer
+    return asked.answer
   }
 
   private async ask(): Promise<string | undefined> {
     const { source } = this
-    if (typeof source !== "function") return source
+    if (typeof source !== "function") return source === "" ? undefined : source
     let late: ReturnType<typeof setTimeout> | undefined
     const waiting = new Promise<never>((_, reject) => {
       late = setTimeout(() => reject(new Error(`the token function gave none within ${PATIENCE / 1_000} s`)), PATIENCE)
@@ -87,28 +107,25 @@ export class Tokens {
     throw new Error(`the token function gave a ${typeof token}, which is no string`)
   }
 
-  private keep(token: string | undefined): void {
-    this.stop()
-    const now = Date.now()
-    const left = endOf(token) - now
-    // Who hands out the same one until the last moment is asked again in half of what is left.
-    const wait = left > 2 * EARLY ? left - EARLY : left / 2
-    this.until = now + (Number.isNaN(left) ? EARLY : wait)
-    if (typeof this.source !== "function" || !(wait > SOON && wait < LONGEST)) return
-    this.timer = setTimeout(() => {
-      this.renew().then(
-        (next) => next !== undefined && next !== token && this.onRenewed(next),
-        () => this.keep(token)
-      )
-    }, wait)
+  /** Renews the newest in time, if somebody uses it. */
+  private keep(): void {
+    clearTimeout(this.timer)
+    const wait = this.until - Date.now()
+    if (!this.inUse || typeof this.source !== "function" || !(wait > SOON && wait < LONGEST)) return
+    this.timer = setTimeout(() => this.renew(), wait)
   }
 }
 
-/** When a JWT ends, in milliseconds since the epoch. NaN for what says no end. */
-const endOf = (token = ""): number => {
+/**
+ * The date at which a token is renewed. Who hands out the same one until the last moment is asked again in half of what
+ * is left. NaN for what says no end.
+ */
+const due = (token = ""): number => {
   try {
     const [, claims = ""] = token.split(".")
-    return JSON.parse(atob(claims.replaceAll("-", "+").replaceAll("_", "/"))).exp * 1_000
+    const end = JSON.parse(atob(claims.replaceAll("-", "+").replaceAll("_", "/"))).exp * 1_000
+    const left = end - Date.now()
+    return end - (left > 2 * EARLY ? EARLY : left / 2)
   } catch {
     return Number.NaN
   }

@@ -46,10 +46,20 @@ interface Heard {
 const CONNECTING = 0
 const CLOSED = 3
 
+/** Milliseconds that a connection has to open. Browsers wait for minutes. */
+const PATIENCE = 15_000
+
 type Handler = (event: Heard) => void
 
 /** A transport as Phoenix's client makes one, sets its handlers and reads its state. */
-export const withToken = (Inner: TransportConstructor, tokens: Tokens): (new (url: string) => object) =>
+export const withToken = (
+  Inner: TransportConstructor,
+  tokens: Tokens,
+  /** It cannot even be tried. */
+  onFailed: (reason: string) => void
+): (new (
+  url: string
+) => object) =>
   class {
     onopen: Handler = nothing
     onerror: Handler = nothing
@@ -61,16 +71,18 @@ export const withToken = (Inner: TransportConstructor, tokens: Tokens): (new (ur
     private ended = false
 
     constructor(url: string) {
-      tokens.current().then(
+      tokens.current(true).then(
         (token) => {
           if (this.ended) return
           try {
             this.open(url, token)
           } catch (error) {
-            this.fail(causeOf(error))
+            onFailed(`there is no connection: ${causeOf(error)}`)
+            this.fail()
           }
         },
-        (error) => this.fail(causeOf(error))
+        // Rooms have heard why.
+        () => this.fail()
       )
     }
 
@@ -92,7 +104,7 @@ export const withToken = (Inner: TransportConstructor, tokens: Tokens): (new (ur
     }
 
     close(code?: number, reason?: string): void {
-      if (this.inner === undefined) this.fail(reason)
+      if (this.inner === undefined) this.fail()
       else if (code === undefined) this.inner.close()
       else this.inner.close(code, reason)
     }
@@ -101,17 +113,21 @@ export const withToken = (Inner: TransportConstructor, tokens: Tokens): (new (ur
       const inner = new Inner(url, token === undefined ? undefined : ["phoenix", offer(token)]) as Transport & Heard
       this.inner = Object.assign(inner, { binaryType: this.binaryType, timeout: this.timeout })
       for (const name of ["onopen", "onerror", "onmessage", "onclose"] as const) {
-        inner[name] = (event: Heard) => this[name](event)
+        inner[name] = (event: Heard) => {
+          clearTimeout(late)
+          this[name](event)
+        }
       }
+      const late = setTimeout(() => inner.close(), PATIENCE)
     }
 
-    private fail(reason: string | undefined): void {
+    private fail(): void {
       if (this.ended) return
       this.ended = true
       // In a later turn, as a WebSocket does.
       queueMicrotask(() => {
-        this.onerror({ reason })
-        this.onclose({ code: 1006, reason })
+        this.onerror({})
+        this.onclose({ code: 1006 })
       })
     }
   }

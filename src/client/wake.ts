@@ -1,11 +1,11 @@
 /**
- * Sleep: a laptop that was shut, a phone that changed its network, a tab that was frozen.
+ * Sleep: a laptop that was shut, a phone that changed its network, a tab that was frozen or out of sight.
  *
  * Phoenix's client comes back when it knows that its connection is gone. A connection that died asleep looks open until
  * a heartbeat stays away, up to a minute later; so whoever wakes asks at once, and waits five seconds. And who is online
  * again does not wait for the next try.
  */
-import type { Socket } from "phoenix"
+import { Socket } from "phoenix"
 
 /** Milliseconds that a server has to answer whoever wakes. */
 const PATIENCE = 5_000
@@ -16,25 +16,26 @@ interface Page {
   readonly document?: { readonly visibilityState: string; addEventListener(event: string, listener: () => void): void }
 }
 
+/** One whose page is out of sight comes back too: else all who look elsewhere are gone after each deploy. */
+export class WakefulSocket extends Socket {
+  override get pageHidden(): boolean {
+    return false
+  }
+}
+
 /** For as long as the page lives, as the socket listens too. */
 export const onWake = (socket: Socket, isWanted: () => boolean): void => {
   const page = globalThis as Page
   let asking: ReturnType<typeof setTimeout> | undefined
-  const again = () => {
-    asking = undefined
-    if (isWanted()) socket.disconnect(() => isWanted() && socket.connect())
-  }
+  const again = () => socket.disconnect(() => isWanted() && socket.connect())
   const wake = () => {
-    if (!isWanted() || page.document?.visibilityState === "hidden" || asking !== undefined) return
-    const state = socket.connectionState()
-    if (state === "closed") again()
-    else if (state === "open") {
-      asking = setTimeout(again, PATIENCE)
-      socket.ping(() => {
-        clearTimeout(asking)
-        asking = undefined
-      })
-    }
+    if (!isWanted() || page.document?.visibilityState === "hidden") return
+    clearTimeout(asking)
+    const { conn } = socket
+    if (socket.connectionState() === "closed") return again()
+    // One that is being opened has as long.
+    const asked = socket.ping(() => clearTimeout(asking))
+    asking = setTimeout(() => isWanted() && socket.conn === conn && asked === socket.isConnected() && again(), PATIENCE)
   }
   page.addEventListener?.("online", wake)
   page.addEventListener?.("pageshow", wake)

@@ -183,7 +183,7 @@ describe("a room", () => {
     })
   )
 
-  it.scopedLive("joined again within the delay nobody hears of a leave, and a key that changes leaves no gap", () =>
+  it.scopedLive("joined again within the delay nobody hears of a leave, and another key is another join", () =>
     Effect.gen(function* () {
       const { url, presence } = yield* makeServer()
       const { take } = yield* presence.subscribe("lobby")
@@ -205,7 +205,66 @@ describe("a room", () => {
       expect(last.me).toEqual(watcher.me)
       const told: Array<string> = []
       while (told.length < 5) told.push(...(yield* take).map(({ type, key }) => `${type} ${key}`))
-      expect(told).toEqual(["join alice", "join bob", "leave alice", "leave bob", "join carol"])
+      expect(told).toEqual(["join alice", "leave alice", "join bob", "leave bob", "join carol"])
+    })
+  )
+
+  it.scopedLive("a key goes with the room that gave it, while others who watch stay", () =>
+    Effect.gen(function* () {
+      const { url, presence } = yield* makeServer()
+      const { take } = yield* presence.subscribe("lobby")
+      const client = yield* makeClient(url)
+      const header = client.join("lobby")
+      yield* sees(header)
+      const editor = client.join("lobby", { key: "alice", meta: { n: 1 } })
+      yield* sees(header, 'alice {"n":1}')
+      // As a page whose parts are taken down and put up again, in any order.
+      editor.leave()
+      header.leave()
+      const again = client.join("lobby")
+      client.join("lobby", { key: "alice" }).leave()
+      yield* sees(again)
+      expect(again.me).toBeUndefined()
+      const two = [client.join("lobby", { key: "bob" }), client.join("lobby", { key: "bob", meta: { n: 2 } })]
+      yield* sees(again, 'bob {"n":2}')
+      two[0]?.leave()
+      client.join("lobby", { key: "carol" }).leave()
+      yield* sees(again, "bob {}")
+      const told: Array<string> = []
+      while (!told.includes("leave carol")) told.push(...(yield* take).map(({ type, key }) => `${type} ${key}`))
+      expect(told.slice(0, 6)).toEqual([
+        "join alice",
+        "leave alice",
+        "join bob",
+        "leave bob",
+        "join carol",
+        "leave carol"
+      ])
+    })
+  )
+
+  it.scopedLive("a listener that was stopped hears nothing more, and all hear what is newest last", () =>
+    Effect.gen(function* () {
+      const { url } = yield* makeServer()
+      const room = (yield* makeClient(url)).join("lobby", { key: "alice" })
+      const heard: Array<string> = []
+      const others: Array<() => void> = []
+      room.subscribe(({ status }) => {
+        if (status !== "joined") return
+        for (const stop of others) stop()
+        // This changes the state while it is told.
+        room.leave()
+      })
+      others.push(room.subscribe(({ status }) => heard.push(status)))
+      yield* Effect.promise(() => vi.waitFor(() => expect(room.status).toBe("closed"), 60_000))
+      expect(heard).toEqual(["connecting"])
+
+      const client = yield* makeClient(url)
+      const shown = client.join("kitchen", { key: "bob" })
+      const seen: Array<string> = []
+      shown.subscribe(({ status }) => status === "joined" && client.close())
+      shown.subscribe(({ status }) => seen.push(status))
+      yield* Effect.promise(() => vi.waitFor(() => expect(seen).toEqual(["connecting", "closed"]), 60_000))
     })
   )
 
