@@ -150,7 +150,14 @@ export const connect = (url: string, options: ConnectOptions = {}): Client => {
         refusals++
         tokens.forget()
       },
-      renamed: () => tokens.forget(),
+      renamed: () => {
+        tokens.forget()
+        if (refusals === 0 || Array.from(topics.values()).some(({ topic }) => topic.state.status === "joined")) return
+        // A connection that was refused lets nobody in, and who was refused as somebody else does not wait for it.
+        refusals = 0
+        socket?.disconnect()
+        socket?.connect()
+      },
       closed: () => end(shared)
     })
     const shared: Shared = { topic, rooms: [], leaving: undefined }

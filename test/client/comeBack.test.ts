@@ -143,7 +143,7 @@ describe("a token", () => {
       room.subscribe(({ status }) => seen.push(status))
       const secret = client.join("secret")
       expect((yield* is(secret, "refused")).reason).toBe("not your room")
-      yield* Effect.promise(() => vi.waitFor(() => expect(Date.now()).toBeGreaterThan(end), 60_000))
+      yield* Effect.promise(() => vi.waitUntil(() => Date.now() > end, 60_000))
       expect([seen, told, room.status]).toEqual([["joined"], ["join alice"], "joined"])
       expect(given).toBeGreaterThan(2)
       expect(asked.filter((line) => line === "join lobby alice").length).toBeGreaterThan(2)
@@ -161,6 +161,33 @@ describe("a token", () => {
       expect(room.reason).toBeUndefined()
       const without = (yield* makeClient(url)).join("lobby", { key: "alice" })
       expect((yield* is(without, "refused")).reason).toBe("no token")
+    })
+  )
+
+  it.scopedLive("that comes with a key lets in at once who was refused at connect", () =>
+    Effect.gen(function* () {
+      const { asked, authorize } = trusting()
+      const { url, presence } = yield* makeServer({ authorize })
+      let token: string | undefined
+      const client = yield* makeClient(url, { token: () => token })
+      const lobby = client.join("lobby")
+      const kitchen = client.join("kitchen")
+      expect((yield* is(lobby, "refused")).reason).toBe("no token")
+      yield* is(kitchen, "refused")
+      token = jwt("alice")
+      client.join("lobby", { key: "alice" })
+      yield* sees(lobby, "alice {}")
+      yield* sees(kitchen)
+      // Where another is joined, nobody has to leave for it.
+      const events = yield* presence.subscribe("lobby")
+      const secret = client.join("secret", { key: "alice" })
+      yield* is(secret, "refused")
+      token = jwt("root")
+      client.join("secret", { key: "root" })
+      yield* sees(secret, "root {}")
+      client.join("lobby", { meta: { n: 1 } })
+      expect(yield* events.take).toEqual([{ type: "update", key: "alice", meta: { n: 1 } }])
+      expect(asked.filter((line) => line.startsWith("connect")).length).toBe(1)
     })
   )
 
