@@ -61,6 +61,9 @@ const ROOMS: Readonly<Record<string, Room>> = {
   },
   // What a page bundles knows types, and words that know types.
   state: { knows: ["."], without: /./ },
+  // For browsers: the rules of what is let in, and nothing that Node or a framework has.
+  client: { knows: ["internal/input"], without: /^(?!phoenix$)/ },
+  react: { knows: ["client"], without: /^(?!react$)/ },
   server: { knows: [".", "web", "http", "socket", "redis", "internal"] },
   testing: { knows: [".", "internal", "internal/input", "internal/leases", "internal/feed"] }
 }
