@@ -31,6 +31,7 @@ const mayImport = {
   "./testing": ["effect"],
   "./http": ["effect", "@effect/platform", "@effect/platform-node", "jose", "node:http", "node:crypto"],
   "./socket": ["effect", "@effect/platform", "@effect/platform-node", "jose", "ws", "node:http", "node:crypto"],
+  "./node": ["effect", "@effect/platform", "@effect/platform-node", "jose", "ws", "node:http", "node:crypto", "node:net", "node:tls"],
   "./redis": ["effect", "ioredis", "node:fs", "node:crypto"]
 }
 

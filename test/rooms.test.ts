@@ -58,6 +58,7 @@ const ROOMS: Readonly<Record<string, Room>> = {
     knows: [".", "redis", "redis/client", "redis/protocol", "internal/state", "internal/feed", "internal/input"],
     types: ["redis/write"]
   },
+  node: { knows: [".", "web", "http", "socket", "redis", "internal/input"] },
   server: { knows: [".", "web", "http", "socket", "redis", "internal"] },
   testing: { knows: [".", "internal", "internal/input", "internal/leases", "internal/feed"] }
 }

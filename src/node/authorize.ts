@@ -1,0 +1,172 @@
+/**
+ * Who may connect, join and read, asked of a function of yours: plain or async, it returns a grant or throws.
+ *
+ * Whatever it throws refuses. `Unauthorized` tells the client its status and reason; anything else, an answer that is no
+ * grant, and one that does not come in time is 403, told to the client without details and to the log with them.
+ *
+ * @since 0.2.0
+ */
+import type { IncomingMessage } from "node:http"
+import { Cause, Duration, Effect, Exit } from "effect"
+import { readDuration, TIMER } from "../internal/input/options.js"
+import type { Json } from "../Json.js"
+import { InvalidOption, Unauthorized } from "../PresenceError.js"
+import type * as Web from "../web/Authorize.js"
+import type { Grant } from "../web/Authorize.js"
+import { jwt as webJwt } from "../web/tokens.js"
+import type { Duration as DurationInput } from "./NodePresence.js"
+
+/**
+ * What somebody asks for: to `read` a topic over HTTP, to `join` it, over a socket or as who follows its events under a
+ * key, or to `connect` a socket, whose topics come later.
+ *
+ * @since 0.2.0
+ * @category models
+ */
+export type Attempt =
+  | (Asked & { readonly on: "connect"; readonly topic: undefined })
+  | (Asked & { readonly on: "join" | "read"; readonly topic: string })
+
+interface Asked {
+  readonly route: "http" | "socket"
+  /** The payload of the join; over HTTP the parameters of the query, of which `meta` is read as JSON. */
+  readonly payload: { readonly [name: string]: Json }
+  /** The HTTP request; for a socket the one that opened it. */
+  readonly request: AttemptRequest
+  /** Aborted when the answer is not waited for any more. */
+  readonly signal: AbortSignal
+}
+
+/**
+ * @since 0.2.0
+ * @category models
+ */
+export interface AttemptRequest {
+  readonly method: string
+  readonly url: string
+  readonly headers: { readonly [name: string]: string | undefined }
+  readonly cookies: { readonly [name: string]: string | undefined }
+  /** The request as it came: Node's where the routes are attached, the web's where they are a `fetch`. */
+  readonly source: IncomingMessage | Request
+}
+
+/**
+ * A grant, or what it throws.
+ *
+ * ```ts
+ * import { type Authorize, Unauthorized } from "effect-presence/node"
+ *
+ * declare const findUser: (session: string | undefined) => Promise<{ name: string } | undefined>
+ *
+ * const authorize: Authorize = async ({ request, topic }) => {
+ *   const user = await findUser(request.cookies["session"])
+ *   if (user === undefined) throw new Unauthorized({ status: 401, reason: "log in first" })
+ *   if (topic === "staff") throw new Unauthorized({ reason: "staff only" })
+ *   return { key: user.name }
+ * }
+ * ```
+ *
+ * @since 0.2.0
+ * @category models
+ */
+export type Authorize = (attempt: Attempt) => Grant | Promise<Grant>
+
+/**
+ * Everybody may do everything. `key` and `meta` are those of the payload; without a `key` they watch.
+ *
+ * @since 0.2.0
+ * @category constructors
+ */
+export const allowAll: Authorize = ({ payload: { key, meta } }) => {
+  if (key === undefined) return {}
+  if (typeof key !== "string") throw new Unauthorized({ reason: "key is no string" })
+  return meta === undefined ? { key } : { key, meta }
+}
+
+/**
+ * How tokens are checked; {@link jwt} says more.
+ *
+ * @since 0.2.0
+ * @category models
+ */
+export interface JwtOptions {
+  readonly secret?: string | undefined
+  readonly jwksUrl?: string | URL | undefined
+  readonly publicKey?: string | undefined
+  readonly algorithms?: ReadonlyArray<"HS256" | "RS256" | "ES256" | "EdDSA"> | undefined
+  readonly issuer?: string | ReadonlyArray<string> | undefined
+  readonly audience?: string | ReadonlyArray<string> | undefined
+  /** How far clocks may differ. Default 30 seconds. */
+  readonly clockTolerance?: DurationInput | undefined
+  /** The claim that is the key. Default `sub`. */
+  readonly keyClaim?: string | undefined
+  /** Where tokens lead that name no topics: `["room:*", "user:{sub}"]`. Default nowhere. */
+  readonly topics?: ReadonlyArray<string> | undefined
+}
+
+/**
+ * Who has a token may do what it says: a JWT, checked with exactly one of a `secret` (HS256, 32 bytes or more), the
+ * `publicKey` (PEM) or the `jwksUrl` of whoever signs it. The same as `Authorize.jwt` of `effect-presence/http`. Throws
+ * `InvalidOption`.
+ *
+ * @since 0.2.0
+ * @category constructors
+ */
+export const jwt = (options: JwtOptions): Authorize => {
+  const authorize = webJwt(options)
+  return async (attempt) => {
+    // It reads no more of a request than what every attempt has.
+    const exit = await Effect.runPromiseExit(authorize(attempt as unknown as Web.Attempt), { signal: attempt.signal })
+    if (Exit.isSuccess(exit)) return exit.value
+    throw Cause.squash(exit.cause)
+  }
+}
+
+/** The same for the routes, with an end to its time. Throws `InvalidOption`. */
+export const adapt = (authorize: Authorize, timeout: DurationInput = "10 seconds"): Web.Authorize => {
+  const duration = readDuration("authorizeTimeout", timeout, TIMER)
+  if (typeof authorize !== "function") {
+    throw new InvalidOption({
+      option: "authorize",
+      value: String(authorize),
+      allowed: "a function that returns a grant or throws; allowAll lets everybody in"
+    })
+  }
+  return (attempt) =>
+    Effect.tryPromise({
+      // Of the request it is told less; it is the same object.
+      try: async (signal) => readGrant(await authorize({ ...attempt, signal } as unknown as Attempt)),
+      catch: (error) => error
+    }).pipe(
+      Effect.timeoutFail({
+        duration,
+        onTimeout: () => new Error(`authorize gave no answer within ${Duration.format(duration)}`)
+      }),
+      Effect.catchAll((error) => {
+        if (error instanceof Unauthorized) return Effect.fail(error)
+        return Effect.logError("authorize failed, so somebody was refused", Cause.die(error)).pipe(
+          Effect.annotateLogs({ package: "effect-presence" }),
+          Effect.zipRight(Effect.fail(new Unauthorized({ reason: "authorization failed" })))
+        )
+      })
+    )
+}
+
+/** Whoever returns nothing, or no key by mistake, grants nothing. */
+const readGrant = (grant: Grant): Grant => {
+  const what = typeof grant !== "object" || grant === null ? String(grant) : undefined
+  if (what !== undefined) throw new TypeError(`authorize answered ${what}, and must answer a grant, such as { key }`)
+  const { key, expires, clientMeta } = grant
+  if (key !== undefined && typeof key !== "string") {
+    throw new TypeError(`authorize granted a key that is a ${typeof key}, and must be a string or left out`)
+  }
+  if (expires !== undefined && (typeof expires !== "number" || Number.isNaN(expires))) {
+    throw new TypeError(
+      `authorize granted until ${String(expires)}, and must say milliseconds since the epoch or nothing`
+    )
+  }
+  if (clientMeta !== undefined && typeof clientMeta !== "boolean") {
+    throw new TypeError("authorize granted a clientMeta that is neither true nor false")
+  }
+  return grant
+}
