@@ -18,9 +18,7 @@ export default defineConfig({
     // Far more than any test takes: a machine may be busy with other things.
     testTimeout: 60_000,
     hookTimeout: 60_000,
-    // Real Redis, browsers and killed processes share the gate's two cores.
-    retry: process.env.CI === undefined ? 0 : 1,
-    reporters: ["default", fileURLToPath(new URL("test/support/secondTries.ts", import.meta.url))],
+    globalSetup: fileURLToPath(new URL("test/support/programs.ts", import.meta.url)),
     // Real processes, so that tests of memory can ask for a garbage collection.
     pool: "forks",
     poolOptions: { forks: { maxForks: 2, execArgv: ["--expose-gc"] } }

@@ -32,7 +32,7 @@ class Batching {
       throw new Error(`${what} failed`, { cause })
     })
     this.partition = new Partition(
-      { port, keys: this.keys, times: { ...terms, shared: "" }, replica: "batches" },
+      { port, keys: this.keys, settings: { ...terms, partitions: 1 }, replica: "batches" },
       {
         ...failed,
         onBeaten: () => this.idle(),

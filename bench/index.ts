@@ -27,6 +27,7 @@ const chosen = [...leases, ...lists, ...sweeps, ...followers, ...sockets, ...cor
 )
 if (chosen.length === 0) throw new Error(`no row's name contains ${words.join(" or ")}`)
 const skipped = chosen.some((row) => redis.includes(row)) && redisIsOff() ? redis : []
+if (skipped.length > 0) console.warn("REDIS=off: the rows of Redis are SKIPPED")
 
 const over: Array<string> = []
 for (const row of chosen) if (!skipped.includes(row) && !(await race(row))) over.push(row.name)

@@ -3,7 +3,7 @@
  */
 import { Context, Effect, Layer } from "effect"
 import { Redis } from "ioredis"
-import { connect } from "../src/redis/client/ioredis.js"
+import { open } from "../src/redis/client/ioredis.js"
 import type { Port } from "../src/redis/client/port.js"
 import type { Keys } from "../src/redis/protocol/keys.js"
 import { apply } from "../src/redis/protocol/scripts.js"
@@ -45,7 +45,7 @@ export const server = Layer.scoped(
       onSubscriberDown: ignore
     }
     const port = yield* Effect.acquireRelease(
-      Effect.promise(() => connect({ url, timeout: 30_000, name: "bench" }, handlers)),
+      Effect.promise(() => open({ where: { url }, timeout: 30_000, name: "bench" }, handlers)),
       (port) => Effect.sync(() => port.close())
     )
     return { url, client, port }

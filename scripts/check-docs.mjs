@@ -7,10 +7,12 @@
  * or on the next line:
  *
  *     Effect.runPromise(program).then(console.log) // [{ key: "alice", metas: [{ role: "viewer" }] }]
+ *
+ * A link of a page leads to a file and a heading that are there, and so does a path between backticks.
  */
 import { spawnSync } from "node:child_process"
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
-import { basename, join } from "node:path"
+import { basename, dirname, join } from "node:path"
 import { isDeepStrictEqual } from "node:util"
 import { runInNewContext } from "node:vm"
 
@@ -43,6 +45,27 @@ const pages = readdirSync(join(root, "docs"), { recursive: true })
   .filter((file) => file.endsWith(".md"))
   .map((file) => join("docs", file))
   .sort()
+
+/** A heading as it is linked to. */
+const anchors = (file) =>
+  [...readFileSync(join(root, file), "utf8").matchAll(/^#+ (.+)$/gm)].map(([, heading]) =>
+    heading
+      .toLowerCase()
+      .replace(/[^\p{L}\p{N} _-]/gu, "")
+      .replaceAll(" ", "-")
+  )
+
+/** What a page leads to and is not there. */
+const lost = (page) => {
+  const text = readFileSync(join(root, page), "utf8")
+  const links = [...text.matchAll(/\]\((?!\w+:)([^)#]*)(?:#([^)]*))?\)/g)].flatMap(([, path, anchor]) => {
+    const file = path === "" ? page : join(dirname(page), path)
+    if (!existsSync(join(root, file))) return [path]
+    return anchor === undefined || anchors(file).includes(anchor) ? [] : [`${path}#${anchor}`]
+  })
+  const paths = [...text.matchAll(/`((?:test|src|docs|examples|bench|scripts)\/[\w./-]+)`/g)].map(([, path]) => path)
+  return [...links, ...paths.filter((path) => !existsSync(join(root, path)))].map((what) => `${page} leads to ${what}`)
+}
 
 /** What a block says that it prints, line by line. */
 const expected = (block) =>
@@ -102,6 +125,9 @@ try {
   if (!existsSync(join(root, "dist", "index.d.ts"))) throw new Error("dist is missing: run npm run build first")
   rmSync(out, { recursive: true, force: true })
   mkdirSync(out, { recursive: true })
+  const texts = ["README.md", "CHANGELOG.md", "CONTRIBUTING.md", ...pages]
+  const nowhere = texts.flatMap(lost)
+  if (nowhere.length > 0) throw new Error(`${nowhere.join(", which is not there\n")}, which is not there`)
   const blocks = ["README.md", ...pages, ...sources].flatMap(blocksOf).map((block) => {
     const name = `${basename(block.file).replace(/\W/g, "_")}_${block.line}`
     return { ...block, name, expected: block.file.endsWith(".md") ? expected(block) : [] }

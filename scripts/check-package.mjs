@@ -30,8 +30,28 @@ const mayImport = {
   ".": ["effect"],
   "./testing": ["effect"],
   "./http": ["effect", "@effect/platform", "@effect/platform-node", "jose", "node:http", "node:crypto"],
-  "./socket": ["effect", "@effect/platform", "@effect/platform-node", "jose", "ws", "node:http", "node:crypto"],
-  "./node": ["effect", "@effect/platform", "@effect/platform-node", "jose", "ws", "node:http", "node:crypto", "node:net", "node:tls"],
+  "./socket": [
+    "effect",
+    "@effect/platform",
+    "@effect/platform-node",
+    "jose",
+    "ws",
+    "node:http",
+    "node:events",
+    "node:crypto"
+  ],
+  "./node": [
+    "effect",
+    "@effect/platform",
+    "@effect/platform-node",
+    "jose",
+    "ws",
+    "node:http",
+    "node:events",
+    "node:crypto",
+    "node:net",
+    "node:tls"
+  ],
   "./redis": ["effect", "ioredis", "node:fs", "node:crypto"]
 }
 

@@ -3,5 +3,5 @@
 import { cpSync } from "node:fs"
 
 for (const to of ["dist", "build/src"]) {
-  cpSync("src", to, { recursive: true, filter: (path) => !path.endsWith(".ts") })
+  cpSync("src", to, { recursive: true, filter: (path) => !/\.(ts|md)$/.test(path) })
 }

@@ -32,10 +32,14 @@ export class Channels extends Context.Tag("effect-presence/Channels")<Channels, 
 }
 
 /**
+ * The types of the service.
+ *
  * @since 0.1.0
  */
 export declare namespace Channels {
   /**
+   * What the channels of a layer may hold.
+   *
    * @since 0.1.0
    * @category models
    */
@@ -45,6 +49,8 @@ export declare namespace Channels {
   }
 
   /**
+   * What one subscription asks for.
+   *
    * @since 0.1.0
    * @category models
    */
@@ -72,6 +78,8 @@ export declare namespace Channels {
   }
 
   /**
+   * What `stats` gives.
+   *
    * @since 0.1.0
    * @category models
    */
@@ -83,6 +91,8 @@ export declare namespace Channels {
   }
 
   /**
+   * The members of the service.
+   *
    * @since 0.1.0
    * @category models
    */
@@ -90,8 +100,9 @@ export declare namespace Channels {
     /** The number of local subscribers it went to; 0 is fine. Only an empty topic is refused. */
     readonly publish: (topic: string, text: string) => Effect.Effect<number, InvalidTopic>
     /**
-     * The same, at once and without an effect. A text that costs something to make may be a function: it is called
-     * only when there is somebody to read it. An empty topic reaches nobody.
+     * The same, at once and without an effect. A text that costs something to make may be a function: in one process it
+     * is called only when there is somebody to read it; over several replicas always, as others may. An empty topic
+     * reaches nobody.
      */
     readonly unsafePublish: (topic: string, text: string | (() => string)) => number
     /** Subscribed once the effect returns: no text after that is missed. */

@@ -29,6 +29,7 @@ export interface Lease<A = Json, I = unknown> {
    * nothing and is `updated`. A function gets the current meta; one that throws is a defect and changes nothing.
    */
   update(f: (meta: A) => I): Effect.Effect<"updated" | "rejoined" | "evicted" | "released", TrackError>
+  /** The same with a meta instead of a function. */
   update(meta: I): Effect.Effect<"updated" | "rejoined" | "evicted" | "released", TrackError>
   /** Ends it now, whatever its `leaveDelay`. Again: nothing. */
   readonly release: Effect.Effect<void>

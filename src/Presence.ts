@@ -146,6 +146,8 @@ export interface PresenceFor<A>
 }
 
 /**
+ * The types of the service.
+ *
  * @since 0.1.0
  */
 export declare namespace Presence {
@@ -164,6 +166,8 @@ export declare namespace Presence {
   }
 
   /**
+   * What a layer may be told, each with its default.
+   *
    * @since 0.1.0
    * @category models
    */
@@ -181,6 +185,8 @@ export declare namespace Presence {
   }
 
   /**
+   * What one `track` may be told. What makes no sense fails it with `InvalidOption`.
+   *
    * @since 0.1.0
    * @category models
    */
@@ -195,6 +201,8 @@ export declare namespace Presence {
   }
 
   /**
+   * Where `changes` begins.
+   *
    * @since 0.1.0
    * @category models
    */
@@ -207,6 +215,8 @@ export declare namespace Presence {
   }
 
   /**
+   * How many keys a topic has, and how many connections these have.
+   *
    * @since 0.1.0
    * @category models
    */
@@ -216,12 +226,16 @@ export declare namespace Presence {
   }
 
   /**
+   * What `track` gives: the handle on one connection.
+   *
    * @since 0.1.0
    * @category models
    */
   export type Lease<A = Json, I = unknown> = Lease_<A, I>
 
   /**
+   * The members of the service.
+   *
    * @since 0.1.0
    * @category models
    */

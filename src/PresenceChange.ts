@@ -20,6 +20,8 @@ export const LeaveReason = Schema.Literal("released", "expired", "evicted", "rep
 })
 
 /**
+ * One of the reasons why a connection is gone.
+ *
  * @since 0.1.0
  * @category models
  */

@@ -71,6 +71,8 @@ export const LimitName = Schema.Literal(
 )
 
 /**
+ * The name of a limit.
+ *
  * @since 0.1.0
  * @category errors
  */

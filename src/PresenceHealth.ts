@@ -21,6 +21,8 @@ export const PresenceHealth = Schema.Struct({
 }).annotations({ identifier: "PresenceHealth" })
 
 /**
+ * The health of this replica.
+ *
  * @since 0.1.0
  * @category models
  */

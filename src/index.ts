@@ -1,6 +1,7 @@
 /**
  * Presence for Effect: who is here, right now, on which topic.
  *
+ * @module
  * @since 0.1.0
  */
 export * from "./Channels.js"

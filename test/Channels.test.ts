@@ -22,6 +22,16 @@ describe("in process only", () => {
     }).pipe(Effect.provide(Channels.layer({ capacity: 2 })))
   )
 
+  it.scoped("unsafePublish makes a text only when somebody reads it", () =>
+    Effect.gen(function* () {
+      const channels = yield* Channels
+      const text = () => {
+        throw new Error("nobody reads it")
+      }
+      expect(channels.unsafePublish("room", text)).toBe(0)
+    }).pipe(Effect.provide(Channels.layer()))
+  )
+
   it.scoped("two layers are two worlds", () =>
     Effect.gen(function* () {
       const first = yield* Effect.provide(Channels, Channels.layer())

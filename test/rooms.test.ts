@@ -2,7 +2,7 @@
  * Which room may know which: the arrows between the folders of the sources run one way. A room is a folder; its files
  * know each other. Only types may be known where `types` says so.
  */
-import { readdirSync, readFileSync } from "node:fs"
+import { existsSync, readdirSync, readFileSync } from "node:fs"
 import { dirname, join, relative, resolve } from "node:path"
 import { fileURLToPath } from "node:url"
 import { describe, expect, it } from "vitest"
@@ -26,10 +26,11 @@ const ROOMS: Readonly<Record<string, Room>> = {
   web: { knows: [".", "internal", "internal/input"] },
   http: { knows: [".", "web", "internal", "internal/input", "internal/leases", "internal/feed"] },
   socket: {
-    knows: [".", "web", "internal/input", "socket/protocol", "socket/connection", "socket/topic"]
+    knows: [".", "web", "internal/input", "socket/protocol", "socket/connection", "socket/longpoll", "socket/topic"]
   },
   "socket/protocol": { knows: [".", "internal/input"], without: /^(effect|@effect|node:|ws)/ },
   "socket/topic": { knows: [".", "web", "internal/input", "internal/feed", "socket/protocol"] },
+  "socket/longpoll": { knows: [] },
   "socket/connection": {
     knows: [".", "web", "internal/input", "internal/leases", "socket/protocol", "socket/topic"],
     types: ["socket"]
@@ -92,6 +93,16 @@ describe("a room knows only the rooms it may", () => {
   it("and each folder of the sources is a room", () => {
     expect(new Set(imports.map(({ room }) => room))).toEqual(new Set(Object.keys(ROOMS)))
   })
+
+  it.each(Object.keys(ROOMS).filter((room) => room !== "."))(
+    "%s says what it is for, what comes in and what stays out",
+    (room) => {
+      const text = readFileSync(join(src, room, "README.md"), "utf8")
+      expect(text).toMatch(/^# .+\n\n.+\n\n\*\*Comes in:\*\* .+\n\n\*\*Stays out:\*\* .+\n$/)
+      // And every file that it names is there.
+      for (const [, name = ""] of text.matchAll(/`([\w/]+\.ts)`/g)) expect(existsSync(join(src, room, name))).toBe(true)
+    }
+  )
 
   it.each(Object.entries(ROOMS))("%s", (room, { knows, types = [], without }) => {
     const wrong = imports

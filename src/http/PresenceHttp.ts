@@ -56,11 +56,15 @@ import { Members } from "./members.js"
 import { type Query, query, type Target, target } from "./target.js"
 
 /**
+ * What a client may take up.
+ *
  * @since 0.2.0
  */
 export type { Limits } from "./Limits.js"
 
 /**
+ * What the routes are told; only `authorize` must be.
+ *
  * @since 0.1.0
  * @category models
  */
@@ -79,6 +83,7 @@ export interface Options<R = never> {
   readonly diffInterval?: Duration.DurationInput | undefined
   /** How long one who was tracked stays after the response has ended. Default 0. */
   readonly leaveDelay?: Duration.DurationInput | undefined
+  /** What a client may take up. */
   readonly limits?: Limits | undefined
 }
 

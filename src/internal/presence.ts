@@ -4,11 +4,12 @@
  * Each change goes to the channel `presence:{topic}`, and at the end of its step to who follows the topic. At the
  * layer's close the sweep stops, all leases leave, then streams end.
  */
-import { Cause, Effect, Option, Runtime, Stream } from "effect"
+import { Cause, Effect, Option, Runtime } from "effect"
 import type { Snapshot } from "../PresenceChange.js"
 import type { PresenceHealth } from "../PresenceHealth.js"
-import { Delta, eventOf } from "./feed/delta.js"
-import { deltasFrom, Feeds, type OpenFeed, type Position } from "./feed/feed.js"
+import { eventOf } from "./feed/delta.js"
+import { type FollowDirectly, withFollow } from "./feed/direct.js"
+import { Feeds, following, type OpenFeed, type Position, plainly } from "./feed/feed.js"
 import { decode } from "./input/options.js"
 import { checkTopic } from "./input/validate.js"
 import type { OwnedLease } from "./leases/lease.js"
@@ -91,11 +92,20 @@ export const make = (mirror: Mirror, options?: Parameters<typeof decode>[0]) =>
           })
       }))
 
-    const subscribe = (topic: string) =>
-      Effect.map(
-        openFeed(topic, (delta) => delta.events),
-        ({ subscription }) => subscription
-      )
+    const followDirectly: FollowDirectly = (topic, { onChange, onEnd }) => {
+      // What the state shows already is not told again.
+      let at: Position = { epoch: "", version: 0 }
+      const stop = feeds.hubs.listen(isUsable(topic) ? topic : "", {
+        onValue: (delta) => {
+          if (delta.epoch !== at.epoch || delta.version > at.version) onChange(delta.diff)
+        },
+        onEnd: () => onEnd(undefined)
+      })
+      const state = Effect.runSync(step((registry) => snapshotOf(registry, topic)))
+      at = state
+      onChange(state)
+      return stop
+    }
 
     const health: Effect.Effect<PresenceHealth> = step(({ connections, topics }) => ({
       status: "ok",
@@ -109,17 +119,12 @@ export const make = (mirror: Mirror, options?: Parameters<typeof decode>[0]) =>
       get: (topic: string, key: string) => step((registry) => Option.fromNullable(registry.get(topic, key))),
       count: (topic: string) => step((registry) => registry.count(topic)),
       topics: step((registry) => registry.topicNames()),
-      subscribe,
-      events: (topic: string) => Stream.unwrapScoped(Effect.map(subscribe(topic), ({ stream }) => stream)),
-      changes: (topic: string, options?: { readonly since?: Position | undefined }) =>
-        Stream.map(deltasFrom(openFeed, topic, options?.since), (change) =>
-          change instanceof Delta ? change.diff : change
-        ),
+      ...following(openFeed, plainly),
       snapshot: (topic: string) => step((registry) => snapshotOf(registry, topic)),
       evict: (topic: string, key: string) => step((registry) => registry.evict(topic, key)),
       sweepExpired,
       health,
       limits: settings.limits
     }
-    return { ...service, track, forSchema: typed({ ...service, track, openFeed: openFeed }) }
+    return withFollow({ ...service, track, forSchema: typed({ ...service, track, openFeed }) }, followDirectly)
   })

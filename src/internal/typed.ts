@@ -4,14 +4,14 @@
  * Others may have stored anything, so what does not decode is left out and counted; it never fails a reader. Decoded
  * entries and lists are remembered by the untyped ones they come from, so an unchanged list is not decoded again.
  */
-import { Effect, Either, Option, ParseResult, Schema, type Scope, Stream } from "effect"
+import { Effect, Either, Option, ParseResult, Schema, type Scope } from "effect"
 import type { Lease } from "../Lease.js"
 import type { Connection, Diff, Leave, PresenceChange, Snapshot, Update } from "../PresenceChange.js"
 import type { PresenceEntry } from "../PresenceEntry.js"
 import { InvalidMeta, type TrackError } from "../PresenceError.js"
 import type { PresenceEvent } from "../PresenceEvent.js"
-import { Delta } from "./feed/delta.js"
-import { deltasFrom, type OpenFeed, type Position } from "./feed/feed.js"
+import type { Delta } from "./feed/delta.js"
+import { following, type OpenFeed } from "./feed/feed.js"
 import type { Value } from "./input/json.js"
 import { cut } from "./input/names.js"
 import type { CheckedMeta } from "./input/validate.js"
@@ -143,8 +143,6 @@ export const typed =
       return events
     }
 
-    const subscribe = (topic: string) => Effect.map(follow(topic, decodeEvents), ({ subscription }) => subscription)
-
     // Leases
 
     const typedLease = (lease: OwnedLease): Lease<A, A> => ({
@@ -188,13 +186,11 @@ export const typed =
       list: (topic: string) => Effect.map(list(topic), decodeList),
       get: (topic: string, key: string) => Effect.map(get(topic, key), Option.flatMap(decodeEntry)),
       snapshot: (topic: string) => Effect.map(snapshot(topic), decodeSnapshot),
-      subscribe,
-      events: (topic: string) => Stream.unwrapScoped(Effect.map(subscribe(topic), ({ stream }) => stream)),
-      changes: (topic: string, options?: { readonly since?: Position | undefined }) =>
-        Stream.map(
-          deltasFrom(follow, topic, options?.since),
-          (change): PresenceChange<A> => (change instanceof Delta ? decodeDiff(change) : decodeSnapshot(change))
-        )
+      ...following<E, PresenceEvent<A>, PresenceChange<A>>(follow, {
+        events: decodeEvents,
+        diff: decodeDiff,
+        snapshot: decodeSnapshot
+      })
     }
   }
 

@@ -28,7 +28,7 @@ type Services = Context.Context<Presence | Channels>
 type Path = HttpLayerRouter.PathInput
 
 /** What the sockets' clients add to their path. */
-const TRANSPORTS = ["websocket"]
+const TRANSPORTS = ["websocket", "longpoll"]
 
 const DEFAULT_PATHS = { http: "/presence", phoenix: "/socket", supabase: "/realtime/v1" }
 

@@ -11,21 +11,21 @@ import { Channels } from "../Channels.js"
 import { randomId } from "../internal/leases/tracker.js"
 import type { PresenceUnavailable } from "../PresenceError.js"
 import { makeChannels } from "./channels.js"
+import type { Where } from "./client/connection.js"
 import { openPort } from "./client/scoped.js"
-import { decodeRedis } from "./options.js"
+import { decodeRedis, prefixIn, type RedisOptions } from "./options.js"
 
 /**
+ * Where Redis is, and what the channels of a layer may hold.
+ *
  * @since 0.1.0
  * @category models
  */
-export interface ChannelsRedisOptions extends Channels.Options {
-  /** As of `PresenceRedis.layer`. */
-  readonly url: string
-  /** What every channel in Redis begins with. Default `presence`. */
-  readonly prefix?: string | undefined
-}
+export type ChannelsRedisOptions = Channels.Options & Pick<RedisOptions, "prefix" | "timeout"> & Where
 
 /**
+ * Channels over several replicas. It fails as `PresenceRedis.layer` does.
+ *
  * @since 0.1.0
  * @category layers
  */
@@ -37,7 +37,7 @@ export const layer = (options: ChannelsRedisOptions): Layer.Layer<Channels, Pres
       const { port, listen } = yield* openPort(redis)
       const channels = yield* makeChannels({
         port,
-        prefix: redis.prefix,
+        prefix: prefixIn(port.database, redis.prefix),
         timeout: redis.timeout,
         origin: randomId(),
         capacity: options.capacity,

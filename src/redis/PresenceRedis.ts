@@ -6,52 +6,17 @@
  *
  * @since 0.1.0
  */
-import { type Config, type ConfigError, Context, type Duration, Effect, Layer } from "effect"
+import { type Config, type ConfigError, Context, Effect, Layer } from "effect"
 import { Channels } from "../Channels.js"
 import { readConfig } from "../internal/input/options.js"
 import { Presence } from "../Presence.js"
 import type { PresenceUnavailable } from "../PresenceError.js"
+import type { PresenceRedisOptions, RedisOptions } from "./options.js"
 import { make } from "./service.js"
 
 /**
- * @since 0.1.0
- * @category models
- */
-export interface PresenceRedisOptions extends Presence.Options {
-  /**
-   * `redis://user:password@host:6379/0`, `rediss://` for TLS, several hosts between commas. For Sentinels the path may
-   * name the master.
-   */
-  readonly url: string
-  /**
-   * What every key and channel begins with. Default `presence`. It may not hold a brace. In a database other than 0 its
-   * number follows, `presence@3`, as Redis does not keep the channels of databases apart.
-   */
-  readonly prefix?: string | undefined
-  /** How long a replica that does not beat is still there. Default 15 seconds. Each replica lives by its own. */
-  readonly lease?: Duration.DurationInput | undefined
-  /**
-   * How often a replica beats. Default 5 seconds. Each replica has its own; let it be shorter than the others' leases,
-   * since after a loss of data the others wait that long and a heartbeat for what this one writes again.
-   */
-  readonly heartbeat?: Duration.DurationInput | undefined
-  /** How long a call waits for Redis. Default 5 seconds. */
-  readonly timeout?: Duration.DurationInput | undefined
-  /**
-   * What `track` does while Redis does not answer: `"fail"`, the default, with `PresenceUnavailable`, or `"local"`:
-   * the lease is live at once, and others see it when Redis is back.
-   */
-  readonly whenUnavailable?: "fail" | "local" | undefined
-  /**
-   * Whether what is held here stays, when the layer closes, until the lease is over, so that clients who reconnect to
-   * another replica never left. Default false: it leaves at once.
-   */
-  readonly handover?: boolean | undefined
-}
-
-/**
  * Presence and its channels over several replicas. It fails when Redis cannot be reached, is too old, or serves
- * replicas that divide topics otherwise.
+ * replicas of a version that this one cannot live with.
  *
  * ```ts
  * import { Effect } from "effect"
@@ -63,6 +28,26 @@ export interface PresenceRedisOptions extends Presence.Options {
  *   yield* presence.track("post:42", "alice", { role: "viewer" })
  *   return yield* presence.list("post:42")
  * }).pipe(Effect.scoped, Effect.provide(PresenceRedis.layer({ url: "redis://127.0.0.1:6379" })))
+ * ```
+ *
+ * What no url says is given by `connect`, which makes a connection of `ioredis` at each call:
+ *
+ * ```ts
+ * import { readFileSync } from "node:fs"
+ * import { Redis } from "ioredis"
+ * import { PresenceRedis } from "effect-presence/redis"
+ *
+ * declare const password: () => Promise<string>
+ *
+ * const Live = PresenceRedis.layer({
+ *   connect: async (options) =>
+ *     new Redis({
+ *       ...options,
+ *       host: "redis.internal",
+ *       tls: { ca: readFileSync("ca.pem") },
+ *       password: await password()
+ *     })
+ * })
  * ```
  *
  * @since 0.1.0
@@ -82,6 +67,6 @@ export const layer = (options: PresenceRedisOptions): Layer.Layer<Presence | Cha
  * @category layers
  */
 export const layerConfig = (
-  config: Config.Config.Wrap<PresenceRedisOptions>
+  config: Config.Config.Wrap<Presence.Options & RedisOptions & { readonly url: string }>
 ): Layer.Layer<Presence | Channels, PresenceUnavailable | ConfigError.ConfigError> =>
   Layer.unwrapEffect(Effect.map(readConfig(config), layer))

@@ -1,5 +1,5 @@
 /**
- * Channels over several replicas: local first, then Redis.
+ * Channels over several replicas: what is said goes to Redis and to those here, who hear it first.
  *
  * A subscription in Redis for each topic that somebody here subscribes to. What comes carries its origin and its
  * topic: echoes of our own, and texts whose topic is not their channel's, are dropped. Nothing that Redis does or does
@@ -8,9 +8,10 @@
  * `presence:{topic}` is never sent: each replica makes these texts of what it sees of the topic.
  */
 import { Effect, type Scope } from "effect"
-import { make, type SubscribeOptions, type TopicsWatcher } from "../internal/feed/channels.js"
+import { isUsable, make, type SubscribeOptions, type TopicsWatcher } from "../internal/feed/channels.js"
+import { type HearDirectly, hearOf, withHear } from "../internal/feed/direct.js"
 import type { Port } from "./client/port.js"
-import { noStop, within } from "./client/within.js"
+import { noStop, within } from "./client/waiting.js"
 import * as metrics from "./metrics.js"
 
 /** The channels that mirror presence. */
@@ -34,7 +35,7 @@ export const makeChannels = ({ port, prefix, timeout, origin, capacity, mirror }
     /** The topics that are listened to here, each with the acknowledgement of its subscription. */
     const subscribed = new Map<string, Promise<void>>()
 
-    let onReady: Array<() => void> = []
+    const onReady: Array<() => void> = []
     const whenReady = (): Promise<void> => new Promise((resolve) => onReady.push(resolve))
 
     const topics: TopicsWatcher = {
@@ -57,24 +58,38 @@ export const makeChannels = ({ port, prefix, timeout, origin, capacity, mirror }
             return noStop
           })
 
+    /** On its way before anybody here hears it, who may answer at once: the answer comes after it everywhere. */
     const send = (topic: string, text: string): void => {
       const missed = (): void => metrics.add(metrics.unpublished, 1)
       if (port.isReady()) port.publish(base + topic, JSON.stringify([origin, topic, text])).catch(missed)
       else missed()
     }
 
-    return {
-      service: {
-        ...local,
-        publish: (topic: string, text: string) =>
-          Effect.tap(local.publish(topic, text), () => {
-            if (!isMirror(topic)) send(topic, text)
-          }),
-        subscribe: <E = never, R = never>(topic: string, options?: SubscribeOptions<E, R>) =>
-          Effect.tap(local.subscribe(topic, options), () =>
-            isMirror(topic) ? mirror(topic.slice(MIRROR.length)) : acknowledged(subscribed.get(topic))
-          )
+    /** As a route hears: it need not wait for Redis to acknowledge the subscription. */
+    const hear: HearDirectly = (topic, onText) => hearOf(local)?.(topic, onText) ?? (() => {})
+
+    const service = {
+      ...local,
+      publish: (topic: string, text: string) =>
+        Effect.suspend(() => {
+          if (isUsable(topic) && !isMirror(topic)) send(topic, text)
+          return local.publish(topic, text)
+        }),
+      unsafePublish: (topic: string, text: string | (() => string)) => {
+        if (!isUsable(topic) || isMirror(topic)) return local.unsafePublish(topic, text)
+        // Who reads it elsewhere is not known here.
+        const made = typeof text === "string" ? text : text()
+        send(topic, made)
+        return local.unsafePublish(topic, made)
       },
+      subscribe: <E = never, R = never>(topic: string, options?: SubscribeOptions<E, R>) =>
+        Effect.tap(local.subscribe(topic, options), () =>
+          isMirror(topic) ? mirror(topic.slice(MIRROR.length)) : acknowledged(subscribed.get(topic))
+        )
+    }
+
+    return {
+      service: withHear(service, hear),
       /** Whether the channel is one of these. */
       onMessage: (channel: string, text: string): boolean => {
         if (!channel.startsWith(base)) return false
@@ -85,10 +100,9 @@ export const makeChannels = ({ port, prefix, timeout, origin, capacity, mirror }
         return true
       },
       onSubscriberReady: async (): Promise<void> => {
-        const waiting = onReady
-        onReady = []
         await port.subscribe(Array.from(subscribed.keys(), (topic) => base + topic))
-        for (const resume of waiting) resume()
+        // Not before it worked: else they would wait for the next time, and be forgotten then.
+        for (const resume of onReady.splice(0)) resume()
       }
     }
   })

@@ -2,16 +2,56 @@
  * The options that Redis adds, with their defaults, decoded once.
  */
 import { Duration, Effect } from "effect"
-import { PresenceUnavailable } from "../PresenceError.js"
-import { parseUrl, UrlRefusal } from "./client/url.js"
+import { checkDuration, TIMER } from "../internal/input/options.js"
+import type { Presence } from "../Presence.js"
+import { InvalidOption, PresenceUnavailable } from "../PresenceError.js"
+import type { Where } from "./client/connection.js"
 import { checkPrefix } from "./protocol/keys.js"
 
-/** Node takes no longer timer, and lets one that is longer fire at once. */
-const LONGEST = 2 ** 31 - 1
+/**
+ * Where Redis is, what it adds, and the options of presence.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type PresenceRedisOptions = Presence.Options & RedisOptions & Where
+
+/**
+ * What Redis adds to the options of presence, beside where it is.
+ *
+ * @since 0.2.0
+ * @category models
+ */
+export interface RedisOptions {
+  /**
+   * What every key and channel begins with. Default `presence`. It may not hold a brace. In a database other than 0 its
+   * number follows, `presence@3`, as Redis does not keep the channels of databases apart.
+   */
+  readonly prefix?: string | undefined
+  /**
+   * How long this replica is still there when it does not beat. Default 15 seconds; at least two heartbeats. Others may
+   * live by another, but for replicas of version 0.1, which know one for all.
+   */
+  readonly lease?: Duration.DurationInput | undefined
+  /** How often this replica beats at least. Default 5 seconds. All beat as often as the one with the shortest. */
+  readonly heartbeat?: Duration.DurationInput | undefined
+  /** How long a call waits for Redis. Default 5 seconds. */
+  readonly timeout?: Duration.DurationInput | undefined
+  /**
+   * What `track` does while Redis does not answer: `"fail"`, the default, with `PresenceUnavailable`, or `"local"`:
+   * the lease is live at once, and others see it when Redis is back.
+   */
+  readonly whenUnavailable?: "fail" | "local" | undefined
+  /**
+   * Whether what is held here stays, when the layer closes, until the lease is over, so that clients who reconnect to
+   * another replica never left. Default false: it leaves at once.
+   */
+  readonly handover?: boolean | undefined
+}
 
 export interface RedisSettings {
-  readonly url: string
-  /** What keys and channels begin with. Redis has no databases for channels, so one other than 0 is named here. */
+  readonly where: Where
+  /** What keys and channels begin with in database 0. */
   readonly prefix: string
   /** Milliseconds. */
   readonly lease: number
@@ -21,40 +61,50 @@ export interface RedisSettings {
   readonly handover: boolean
 }
 
-export const decodeRedis = (options: {
-  readonly url: string
-  readonly prefix?: string | undefined
-  readonly lease?: Duration.DurationInput | undefined
-  readonly heartbeat?: Duration.DurationInput | undefined
-  readonly timeout?: Duration.DurationInput | undefined
-  readonly whenUnavailable?: "fail" | "local" | undefined
-  readonly handover?: boolean | undefined
-}): Effect.Effect<RedisSettings, PresenceUnavailable> => {
-  const millis = (duration: Duration.DurationInput): number => Math.max(1, Math.round(Duration.toMillis(duration)))
-  const prefix = options.prefix ?? "presence"
-  const lease = millis(options.lease ?? "15 seconds")
-  const heartbeat = millis(options.heartbeat ?? "5 seconds")
-  const badPrefix = checkPrefix(prefix)
-  if (badPrefix !== undefined) return refuse(`the prefix ${JSON.stringify(prefix)} is refused: ${badPrefix}`)
-  if (!(lease >= 2 * heartbeat && lease < Number.POSITIVE_INFINITY)) {
-    return refuse(`a lease of ${lease} ms is too short for a heartbeat every ${heartbeat} ms: at least two must fit`)
-  }
-  const timeout = millis(options.timeout ?? "5 seconds")
-  if (timeout > LONGEST) return refuse(`a timeout of ${timeout} ms is refused: at most ${LONGEST} ms`)
-  return Effect.succeed({
-    url: options.url,
-    prefix: prefix + databaseOf(options.url),
-    lease,
-    heartbeat,
-    timeout,
-    whenUnavailable: options.whenUnavailable ?? "fail",
-    handover: options.handover ?? false
+export const decodeRedis = (options: RedisOptions & Where): Effect.Effect<RedisSettings, PresenceUnavailable> =>
+  Effect.gen(function* () {
+    const { connect, url } = options
+    if (url !== undefined && connect !== undefined) {
+      return yield* refuse("of url and connect one is to be given, not both")
+    }
+    if (url === undefined && connect === undefined) {
+      return yield* refuse("neither url nor connect is given: one of them says where Redis is")
+    }
+    if (connect !== undefined && typeof connect !== "function") {
+      return yield* refuse("connect is no function that makes connections")
+    }
+    const prefix = options.prefix ?? "presence"
+    const badPrefix = checkPrefix(prefix)
+    if (badPrefix !== undefined) return yield* refuse(`the prefix ${JSON.stringify(prefix)} is refused: ${badPrefix}`)
+    const lease = yield* millis("lease", options.lease ?? "15 seconds")
+    const heartbeat = yield* millis("heartbeat", options.heartbeat ?? "5 seconds")
+    const timeout = yield* millis("timeout", options.timeout ?? "5 seconds")
+    if (lease < 2 * heartbeat) {
+      return yield* refuse(
+        `a lease of ${lease} ms is too short for a heartbeat every ${heartbeat} ms: at least two must fit`
+      )
+    }
+    return {
+      where: options,
+      prefix,
+      lease,
+      heartbeat,
+      timeout,
+      whenUnavailable: options.whenUnavailable ?? "fail",
+      handover: options.handover ?? false
+    }
   })
-}
 
-const databaseOf = (url: string): string => {
-  const target = parseUrl(url)
-  return target instanceof UrlRefusal || target.database === 0 ? "" : `@${target.database}`
+/** Redis has no databases for channels, so one other than 0 is named. */
+export const prefixIn = (database: number, prefix: string): string =>
+  database === 0 ? prefix : `${prefix}@${database}`
+
+/** Whole milliseconds, at least one. */
+const millis = (option: string, input: Duration.DurationInput): Effect.Effect<number, PresenceUnavailable> => {
+  const duration = checkDuration(option, input, TIMER)
+  return duration instanceof InvalidOption
+    ? refuse(duration.message)
+    : Effect.succeed(Math.max(1, Math.round(Duration.toMillis(duration))))
 }
 
 const refuse = (reason: string): Effect.Effect<never, PresenceUnavailable> =>

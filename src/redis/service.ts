@@ -10,9 +10,9 @@
  * - **Crash**: the others end what was held here when its lease is over.
  * - **Shutdown**: what is held leaves, in batches; with `handover` it stays until the lease is over. Then streams end.
  */
-import { Effect, type Scope, Stream } from "effect"
-import { Delta } from "../internal/feed/delta.js"
-import { deltasFrom, type Position } from "../internal/feed/feed.js"
+import { Effect, type Scope } from "effect"
+import { withFollow } from "../internal/feed/direct.js"
+import { following, plainly } from "../internal/feed/feed.js"
 import { decode } from "../internal/input/options.js"
 import { checkTopic } from "../internal/input/validate.js"
 import type { OwnedLease } from "../internal/leases/lease.js"
@@ -22,50 +22,36 @@ import type { PresenceUnavailable, TrackError } from "../PresenceError.js"
 import type { PresenceHealth } from "../PresenceHealth.js"
 import { MIRROR, makeChannels } from "./channels.js"
 import { openPort } from "./client/scoped.js"
-import { noStop, within } from "./client/within.js"
-import { decodeRedis } from "./options.js"
+import { noStop, within } from "./client/waiting.js"
+import { decodeRedis, type PresenceRedisOptions, prefixIn } from "./options.js"
 import { type CopyFeeds, makeCopyFeeds } from "./read/copyFeeds.js"
 import { makeQueries, snapshotOf } from "./read/queries.js"
 import { ENDING, makeConfirmation } from "./write/confirmation.js"
 import { type Membership, makeMembership } from "./write/membership.js"
 
-export type Options = NonNullable<Parameters<typeof decode>[0]> &
-  Parameters<typeof decodeRedis>[0] & { readonly capacity?: number | undefined }
-
 /** Presence and its channels, on one pair of connections. */
-export const make = (options: Options) =>
+export const make = (options: PresenceRedisOptions) =>
   Effect.gen(function* () {
     const settings = decode(options)
-    const redis = yield* decodeRedis(options)
+    const asked = yield* decodeRedis(options)
     const replica = randomId()
-    const opened = yield* openPort(redis)
+    const opened = yield* openPort(asked)
     const { port } = opened
+    const redis = { ...asked, prefix: prefixIn(port.database, asked.prefix) }
     const isUsable = (topic: string): boolean => checkTopic(topic, settings.limits) === undefined
 
-    // The others
+    // Each part is made of those before it; who tells whom is said at the end.
 
-    const membership: Membership = yield* makeMembership(opened, redis, replica, {
-      onEvicted: (cells) =>
-        Effect.runSync(
-          tracker.step((registry) => {
-            for (const { owner, seq } of cells) if (owner?.joined === seq) registry.leave(owner, "evicted")
-          })
-        ),
-      onWritten: (epoch, versions) => copyFeeds.copies.onWritten(epoch, versions),
-      onEpochChanged: (partition) => copyFeeds.look("epoch", partition)
-    })
-
+    const membership: Membership = yield* makeMembership(opened, redis, replica)
     const copyFeeds: CopyFeeds = yield* makeCopyFeeds({
       port,
       membership,
       redis,
       bufferSize: settings.bufferSize,
       isUsable,
-      snapshotOf,
-      mirror: (topic, text) => channels.service.unsafePublish(MIRROR + topic, text)
+      snapshotOf
     })
     const { copies, acquire, acquireLater, reached, openFeed, isClosed } = copyFeeds
-
     const channels = yield* makeChannels({
       port,
       prefix: redis.prefix,
@@ -75,26 +61,37 @@ export const make = (options: Options) =>
       // A channel has no way to fail for this: it has nothing to say until Redis answers.
       mirror: (topic) => (isUsable(topic) ? acquireLater(topic) : Effect.void)
     })
-
-    opened.listen({
-      onReady: () => copyFeeds.look("reconnect"),
-      onDown: () => {},
-      onSubscriberDown: () => copies.onSubscriberDown(),
-      onSubscriberReady: () => {
-        for (const subscribing of [copies.onSubscriberReady(), channels.onSubscriberReady()]) {
-          subscribing.catch((cause) => membership.onFailure("subscribing", cause))
-        }
-      },
-      onMessage: (channel, text) => copies.onMessage(channel, text) || channels.onMessage(channel, text)
-    })
-
     const layerScope = yield* Effect.scope
-    const queries = makeQueries({ port, membership, copies: copies, acquire: acquire, isUsable, isClosed, layerScope })
+    const queries = makeQueries({ port, membership, copies, acquire, isUsable, isClosed, layerScope })
+    const confirmation = makeConfirmation(membership, reached, redis)
 
     // What is held here
 
-    const confirmation = makeConfirmation(membership, reached, redis)
     let handsOver = false
+
+    /** Others need not wait for the lease of one that says good-bye. If Redis does not hear it, the lease runs out. */
+    const giveBack = Effect.suspend(() =>
+      membership.health().status === "unavailable"
+        ? Effect.void
+        : within<unknown>(ENDING, (done) => {
+            void Promise.allSettled(membership.partitions.map((partition) => partition.giveBack())).then(done)
+            return noStop
+          })
+    )
+
+    const shutdown = (close: Effect.Effect<void>): Effect.Effect<void> =>
+      Effect.suspend(() => {
+        handsOver = redis.handover
+        return confirmation.end(close, redis.timeout)
+      }).pipe(
+        Effect.zipRight(Effect.suspend(() => (handsOver ? Effect.void : giveBack))),
+        Effect.zipRight(
+          Effect.sync(() => {
+            for (const partition of membership.partitions) partition.stop()
+            copyFeeds.close()
+          })
+        )
+      )
 
     const tracker: Tracker = yield* makeTracker(settings, {
       replica,
@@ -115,14 +112,8 @@ export const make = (options: Options) =>
       },
       onStepEnd: () => {},
       onSweep: copyFeeds.age,
-      own: (owner) =>
-        confirmation.own(owner, (lease) =>
-          tracker.step((registry) =>
-            // One whose scope has closed meanwhile has nobody to try again for.
-            registry.leave(lease, lease.status === "lingering" ? "released" : "expired")
-          )
-        ),
-      closing: (close) => shutdown(close)
+      own: confirmation.own,
+      closing: shutdown
     })
 
     const track = (
@@ -148,41 +139,36 @@ export const make = (options: Options) =>
         )
       }).pipe(Effect.zipLeft(reached(topic)))
 
-    const shutdown = (close: Effect.Effect<void>): Effect.Effect<void> =>
-      Effect.suspend(() => {
-        handsOver = redis.handover
-        return confirmation.end(close, redis.timeout)
-      }).pipe(
-        Effect.zipRight(Effect.suspend(() => (handsOver ? Effect.void : giveBack))),
-        Effect.zipRight(
-          Effect.sync(() => {
-            for (const partition of membership.partitions) partition.stop()
-            copyFeeds.close()
-          })
-        )
-      )
-
-    /** Others need not wait for the lease of one that says good-bye. If Redis does not hear it, the lease runs out. */
-    const giveBack = Effect.suspend(() =>
-      membership.health().status === "unavailable"
-        ? Effect.void
-        : within<unknown>(ENDING, (done) => {
-            void Promise.allSettled(membership.partitions.map((partition) => partition.giveBack())).then(done)
-            return noStop
-          })
-    )
-
-    const subscribe = (topic: string) =>
-      Effect.map(
-        openFeed(topic, (delta) => delta.events),
-        ({ subscription }) => subscription
-      )
-
     const health: Effect.Effect<PresenceHealth> = tracker.step(({ connections, topics }) => ({
       ...membership.health(),
       connections,
       topics
     }))
+
+    // Who tells whom
+
+    membership.listen({
+      onEvicted: (cells) =>
+        Effect.runSync(
+          tracker.step((registry) => {
+            for (const { owner, seq } of cells) if (owner?.joined === seq) registry.leave(owner, "evicted")
+          })
+        ),
+      onWritten: (epoch, versions) => copies.onWritten(epoch, versions),
+      onEpochChanged: (partition) => copyFeeds.look("epoch", partition)
+    })
+    copyFeeds.mirrorTo((topic, text) => channels.service.unsafePublish(MIRROR + topic, text))
+    opened.listen({
+      onReady: () => copyFeeds.look("reconnect"),
+      onDown: () => {},
+      onSubscriberDown: () => copies.onSubscriberDown(),
+      onSubscriberReady: () => {
+        for (const subscribing of [copies.onSubscriberReady(), channels.onSubscriberReady()]) {
+          subscribing.catch((cause) => membership.onFailure("subscribing", cause))
+        }
+      },
+      onMessage: (channel, text) => copies.onMessage(channel, text) || channels.onMessage(channel, text)
+    })
 
     const service = {
       limits: settings.limits,
@@ -191,18 +177,16 @@ export const make = (options: Options) =>
       count: queries.count,
       topics: queries.topics,
       snapshot: queries.snapshot,
-      subscribe,
-      events: (topic: string) => Stream.unwrapScoped(Effect.map(subscribe(topic), ({ stream }) => stream)),
-      changes: (topic: string, options?: { readonly since?: Position | undefined }) =>
-        Stream.map(deltasFrom(openFeed, topic, options?.since), (change) =>
-          change instanceof Delta ? change.diff : change
-        ),
+      ...following(openFeed, plainly),
       evict,
       sweepExpired: confirmation.end(tracker.sweepExpired),
       health
     }
     return {
-      presence: { ...service, track, forSchema: typed({ ...service, track, openFeed: openFeed }) },
+      presence: withFollow(
+        { ...service, track, forSchema: typed({ ...service, track, openFeed }) },
+        copyFeeds.followDirectly
+      ),
       channels: channels.service
     }
   })

@@ -8,6 +8,7 @@
  */
 import { createServer, type Server as NodeServer } from "node:http"
 import * as HttpLayerRouter from "@effect/platform/HttpLayerRouter"
+import * as HttpMiddleware from "@effect/platform/HttpMiddleware"
 import * as HttpServer from "@effect/platform/HttpServer"
 import type * as HttpServerError from "@effect/platform/HttpServerError"
 import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
@@ -53,7 +54,12 @@ export const layer = (
     const atTheEnd = (effect: Effect.Effect<void>) => Layer.scopedDiscard(Effect.addFinalizer(() => effect))
     // What is built last ends first.
     return atTheEnd(Effect.sync(() => server.close())).pipe(
-      Layer.provideMerge(HttpLayerRouter.serve(routes, { disableLogger: true, disableListenLog: true })),
+      Layer.provideMerge(
+        HttpLayerRouter.serve(routes, { disableLogger: true, disableListenLog: true }).pipe(
+          // Nobody is told of them, and each socket would keep the one of its request.
+          HttpMiddleware.withTracerDisabledWhen(() => true)
+        )
+      ),
       Layer.provide(presence(settings)),
       Layer.provideMerge(atTheEnd(close(server))),
       Layer.provideMerge(NodeHttpServer.layerServer(() => server, { host: settings.host, port: settings.port }))

@@ -18,6 +18,26 @@ export interface Limits {
   readonly frameBytes?: number | undefined
   /** Channels that a socket may have joined. Default 100. */
   readonly channels?: number | undefined
+  /**
+   * Topics that all sockets of the route may be on together. Default 20,000; a join of one more is answered with that
+   * reason.
+   *
+   * @since 0.2.0
+   */
+  readonly topics?: number | undefined
+  /**
+   * Sockets that a route holds at once, over whatever carries them. Default 20,000; one more is answered 503.
+   *
+   * @since 0.2.0
+   */
+  readonly sockets?: number | undefined
+  /**
+   * Sockets from one address. Default 10,000, as all may come through one proxy; one more is answered 429. The address is
+   * `remoteAddress` of the request: what a middleware of yours makes of `X-Forwarded-For`, else that of the connection.
+   *
+   * @since 0.2.0
+   */
+  readonly socketsPerAddress?: number | undefined
   /** Messages that a socket may send in the long run. Default 1,000; it is read no faster. */
   readonly messagesPerSecond?: number | undefined
   /** And at once. Default 2,000. */
@@ -36,6 +56,13 @@ export interface Limits {
   readonly unsentFor?: Duration.DurationInput | undefined
   /** How long a socket may be silent. Default 60 seconds; then it is closed with 1001, so that it comes back. */
   readonly idleTimeout?: Duration.DurationInput | undefined
+  /**
+   * Clients by long polling that a route holds at once, whether their polls go on or not yet silent for too long.
+   * Default 10,000; who comes beyond is answered 503.
+   *
+   * @since 0.2.0
+   */
+  readonly longPolls?: number | undefined
 }
 
 /**
@@ -50,6 +77,9 @@ export const decode = (limits: Limits) => {
   return {
     frameBytes: count("frameBytes", 1_048_576),
     channels: count("channels", 100),
+    topics: count("topics", 20_000),
+    sockets: count("sockets", 20_000),
+    socketsPerAddress: count("socketsPerAddress", 10_000),
     topicBytes: count("topicBytes", 255),
     keyBytes: count("keyBytes", 255),
     metaDepth: Math.min(count("metaDepth", 64), MAX_DEPTH),
@@ -59,6 +89,7 @@ export const decode = (limits: Limits) => {
       unsentBytesMax: count("unsentBytesMax", 4_194_304),
       unsentFor: millis("unsentFor", "30 seconds")
     },
-    idleTimeout: millis("idleTimeout", "60 seconds")
+    idleTimeout: millis("idleTimeout", "60 seconds"),
+    longPolls: count("longPolls", 10_000)
   }
 }

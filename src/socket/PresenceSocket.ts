@@ -3,8 +3,8 @@
  *
  * | protocol | route | clients |
  * |---|---|---|
- * | `"phoenix"` | `/socket/websocket` | `phoenix` (npm) and its ports |
- * | `"supabase"` | `/realtime/v1/websocket` | `@supabase/realtime-js` |
+ * | `"phoenix"` | `/socket/websocket`, `/socket/longpoll` | `phoenix` (npm) and its ports |
+ * | `"supabase"` | `/realtime/v1/websocket`, `/realtime/v1/longpoll` | `@supabase/realtime-js` |
  *
  * Who joins a channel is tracked, with the key that `authorize` grants, as long as they stay; everybody on the topic is
  * sent `presence_state` and `presence_diff`. Other events go to the application (`onMessage`) or else to the topic's
@@ -12,6 +12,11 @@
  *
  * - **A client that goes away**, however it does, ends its leases: at once, or after `leaveDelay`.
  * - **A hostile one** costs others nothing: what it may send, keep unread, and how fast, is bounded (`limits`).
+ * - **No WebSocket comes through**: `longpoll` beside it serves the fallback of `phoenix` (`longPollFallbackMs`) with the same
+ *   rules and limits; only frames of bytes are not sent to such a client, which cannot read them. Polls are answered after
+ *   10 seconds, or half of `idleTimeout`. Who ends a poll is gone at once, who stops polling after `idleTimeout`. A session
+ *   lives in one process: behind several, polls want stickiness (a cookie, or the client's address), and one that
+ *   reaches another process makes its client begin anew.
  * - **The backend is away**: joins are refused and channels fail; clients try again by themselves.
  * - **Refused at connect**: a browser does not tell its page why an upgrade failed. So when `authorize` refuses one, with
  *   a bad or expired token say, the socket opens all the same: each join is answered with the error `{ reason }`, and
@@ -34,7 +39,7 @@ import { IncomingMessage } from "node:http"
 import * as HttpLayerRouter from "@effect/platform/HttpLayerRouter"
 import type * as HttpServerRequest from "@effect/platform/HttpServerRequest"
 import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
-import { Cause, Duration, Effect, Exit, Fiber, FiberSet, Layer, Option, Runtime, Scope } from "effect"
+import { Duration, Effect, FiberSet, Layer, Option, Runtime } from "effect"
 import { Channels } from "../Channels.js"
 import { readDuration, TIMER_OR_NONE } from "../internal/input/options.js"
 import type { Json } from "../Json.js"
@@ -42,14 +47,18 @@ import { Presence } from "../Presence.js"
 import type { Unauthorized } from "../PresenceError.js"
 import type { Authorize } from "../web/Authorize.js"
 import * as origins from "../web/origins.js"
-import { guardRouter, wantsUpgrade } from "../web/upgrades.js"
-import { type Order, SocketConnection, type SocketHost } from "./connection/connection.js"
-import { FlowControl } from "./connection/flowControl.js"
-import { type Open, OpenSockets } from "./connection/openSockets.js"
+import { guardRouter, keep, wantsUpgrade } from "../web/upgrades.js"
+import { SocketConnection, type SocketHost } from "./connection/connection.js"
+import { FairTurns } from "./connection/fairTurns.js"
+import type { Draining, Transport } from "./connection/flowControl.js"
+import { OpenSockets } from "./connection/openSockets.js"
 import { makeUpgrade } from "./connection/upgrade.js"
 import { decode, type Limits } from "./Limits.js"
+import * as LongPoll from "./longpoll/longPoll.js"
 import { parseVersion, type Version } from "./protocol/codec.js"
 import type { Channel } from "./protocol/sessionStep.js"
+import { Flushes } from "./topic/flushes.js"
+import { followerOf, hearerOf } from "./topic/following.js"
 import { Topics } from "./topic/topics.js"
 
 /**
@@ -81,11 +90,15 @@ export interface Reply {
 }
 
 /**
+ * What a client may do.
+ *
  * @since 0.1.0
  */
 export type { Limits } from "./Limits.js"
 
 /**
+ * What the route is told; only `authorize` must be.
+ *
  * @since 0.1.0
  * @category models
  */
@@ -112,8 +125,10 @@ export interface Options<R = never, R2 = never> {
   /**
    * How long one who was tracked stays after the socket has ended, so that a reconnect is no leave. Default 0, which it
    * always is under a key that the server made up for a Supabase client that named none: nobody can come back under it.
+   * Whoever's grant has expired is listed that much longer too.
    */
   readonly leaveDelay?: Duration.DurationInput | undefined
+  /** What a client may do. */
   readonly limits?: Limits | undefined
   /** The time over which open sockets are told to come back when the layer closes. Default 3 seconds. */
   readonly drain?: Duration.DurationInput | undefined
@@ -168,6 +183,7 @@ export const layerRouter = <R = never, R2 = never>(
       const limits = decode(options.limits ?? {})
       const upgrade = makeUpgrade(limits.frameBytes)
       const refused = { upgrade: makeUpgrade(Math.min(limits.frameBytes, REFUSED_BYTES)), open: 0 }
+      const longPoll = new LongPoll.LongPoll(limits)
       const leaveDelay = readDuration("leaveDelay", options.leaveDelay ?? 0, TIMER_OR_NONE)
       const drain = readDuration("drain", options.drain ?? "3 seconds", TIMER_OR_NONE)
       const terms = { ttl: Duration.infinity, leaveDelay }
@@ -179,17 +195,24 @@ export const layerRouter = <R = never, R2 = never>(
       /** Milliseconds since the start. They never go back, and no clock that is set makes them jump. */
       const now = () => Number(clock.unsafeCurrentTimeNanos() - start) / 1e6
 
+      const run = yield* FiberSet.makeRuntime<never, void, never>()
+
       const shared = {
         rules: { ...limits, protocol, makeKey: () => crypto.randomUUID() },
-        load: { busy: 0 },
+        turns: new FairTurns(),
         date,
+        now,
         topics: new Topics({
           protocol,
-          presence,
-          channels,
-          diffInterval: readDuration("diffInterval", options.diffInterval ?? "50 millis", TIMER_OR_NONE),
-          stopping: () => sockets.stopping,
-          run: yield* FiberSet.makeRuntime<never, void, never>()
+          flushes: new Flushes(
+            readDuration("diffInterval", options.diffInterval ?? "50 millis", TIMER_OR_NONE),
+            now,
+            run
+          ),
+          follow: followerOf(presence, run),
+          hear: hearerOf(channels, run),
+          publish: channels.publish,
+          stopping: () => sockets.stopping
         }),
         track: ({ topic, madeUp }: Channel, key: string, meta: unknown) =>
           presence.track(topic, key, meta, madeUp ? passing : terms)
@@ -206,19 +229,27 @@ export const layerRouter = <R = never, R2 = never>(
         Effect.forkScoped
       )
 
-      const hostOf = (request: Request, refusal: Unauthorized | undefined): SocketHost<R | R2> => ({
+      const hostOf = (
+        request: Request,
+        refusal: Unauthorized | undefined,
+        run: SocketHost<R | R2>["run"]
+      ): SocketHost<R | R2> => ({
         ...shared,
+        sockets,
+        run,
+        address: addressOf(request),
         authorize: (topic, payload) => {
           if (refusal !== undefined) return Effect.succeed({ _tag: "Refused" as const, reason: refusal.reason })
           return options
             .authorize({ route: "socket", on: "join", request, topic, payload: payload as JsonObject })
             .pipe(
-              Effect.map((grant) =>
+              Effect.map((grant) => {
                 // Whoever was let in with it would be put out at once, and join again at once, for ever.
-                grant.expires !== undefined && grant.expires <= date()
-                  ? { _tag: "Refused" as const, reason: "unauthorized" }
-                  : { _tag: "Granted" as const, ...grant }
-              ),
+                if (grant.expires !== undefined && grant.expires <= date()) return refusedFor("unauthorized")
+                return shared.topics.size < limits.topics || shared.topics.has(topic)
+                  ? { _tag: "Granted" as const, ...grant }
+                  : refusedFor(`${limits.topics} topics are followed here, no more are`)
+              }),
               Effect.catchAll(({ reason }) => Effect.succeed({ _tag: "Refused" as const, reason }))
             )
         },
@@ -237,93 +268,76 @@ export const layerRouter = <R = never, R2 = never>(
             ))
       })
 
-      /**
-       * From here on the request is a socket. The route's effect lives as long as it does. With a refusal it is there
-       * to say why.
-       */
-      const serve = (request: Request, incoming: IncomingMessage, version: Version, refusal?: Unauthorized) =>
-        Effect.uninterruptibleMask((restore) =>
-          Effect.gen(function* () {
-            const scope = yield* Scope.make()
-            // Asked again: authorize may have taken its time.
-            if (sockets.stopping) return stopping
-            const ws = refusal === undefined ? upgrade(incoming) : refused.upgrade(incoming)
-            if (typeof ws === "string") return refuse(400, ws)
-            const flow: FlowControl<Order> = new FlowControl(
-              ws,
-              incoming.socket,
-              refusal === undefined ? limits : { ...limits, rate: REFUSED_RATE },
-              now,
-              () => connection.catchUp()
-            )
-            const connection: SocketConnection<R | R2> = new SocketConnection(
-              flow,
-              version,
-              scope,
-              hostOf(request, refusal)
-            )
-            const socket: Open = {
-              close: (code, reason) => flow.close(code, reason),
-              tick: () => {
-                flow.tick()
-                connection.expire()
-              }
-            }
-            sockets.add(socket)
-            const worker = yield* restore(connection.work).pipe(
-              Effect.catchAllCause((cause) =>
-                Cause.isInterruptedOnly(cause)
-                  ? Effect.void
-                  : Effect.logError("a defect ended a socket", cause).pipe(
-                      Effect.zipRight(Effect.sync(() => flow.close(1011, "internal error")))
-                    )
-              ),
-              Effect.annotateLogs({ package: "effect-presence", fiber: "socket" }),
-              Effect.fork
-            )
-            const over =
-              refusal === undefined
-                ? flow.ending.await
-                : Effect.sleep(REFUSED_FOR).pipe(
-                    Effect.zipRight(Effect.sync(() => flow.close(4_000 + refusal.status, refusal.reason))),
-                    Effect.raceFirst(flow.ending.await)
-                  )
-            yield* Effect.exit(restore(over))
-            // Interrupted, though the client is still there: the server stops.
-            if (!flow.isEnding && !incoming.socket.destroyed) sockets.stop()
-            yield* flow.ending.await
-            yield* Fiber.interrupt(worker)
-            connection.leave()
-            yield* Scope.close(scope, Exit.void)
-            yield* flow.closed.await
-            sockets.delete(socket)
-            return HttpServerResponse.empty()
-          })
-        )
-
-      const explain = (request: Request, incoming: IncomingMessage, version: Version, refusal: Unauthorized) =>
-        Effect.suspend(() =>
-          refused.open >= REFUSED_MOST
-            ? Effect.succeed(refuse(refusal.status, refusal.reason))
-            : Effect.acquireUseRelease(
-                Effect.sync(() => refused.open++),
-                () => serve(request, incoming, version, refusal),
-                () => Effect.sync(() => refused.open--)
+      /** A socket from its first byte on, over whatever carries it. With a refusal it is there to say why. */
+      const converse = (transport: Transport, raw: Draining, { request, version, refusal }: Caller) =>
+        Effect.map(Effect.runtime<R | R2>(), (runtime) => {
+          const own = refusal === undefined ? limits : { ...limits, rate: REFUSED_RATE }
+          const runFork = Runtime.runFork(runtime)
+          const socket = new SocketConnection(transport, raw, own, version, hostOf(request, refusal, runFork))
+          if (refusal === undefined) return
+          refused.open++
+          run(
+            Effect.sleep(REFUSED_FOR).pipe(
+              Effect.zipRight(
+                Effect.sync(() => {
+                  refused.open--
+                  socket.close(4_000 + refusal.status, refusal.reason)
+                })
               )
-        )
+            )
+          )
+        })
 
-      const answer = (request: Request, incoming: IncomingMessage) =>
+      /** From here on the request is a socket, and answered. */
+      const upgraded = (incoming: IncomingMessage) => (caller: Caller) =>
+        Effect.suspend(() => {
+          const ws = caller.refusal === undefined ? upgrade(incoming) : refused.upgrade(incoming)
+          if (typeof ws === "string") return Effect.succeed(refuse(400, ws))
+          keep(caller.request, incoming.socket)
+          return Effect.as(converse(ws, incoming.socket, caller), HttpServerResponse.empty())
+        })
+
+      /** The first of many requests: what carries the socket lives on behind it. */
+      const polled = (caller: Caller) =>
+        Effect.suspend(() => {
+          const begun = longPoll.begin()
+          if (begun === undefined) {
+            return Effect.succeed(
+              LongPoll.refuse(503, `${limits.longPolls} clients are here by long polling, no more are let in`)
+            )
+          }
+          return Effect.as(converse(begun.polls, begun.polls, caller), begun.response)
+        })
+
+      const answer = <R3>(
+        request: Request,
+        deny: (status: number, error: string) => HttpServerResponse.HttpServerResponse,
+        begin: (caller: Caller) => Effect.Effect<HttpServerResponse.HttpServerResponse, never, R3>
+      ) =>
         Effect.suspend(() => {
           const payload = query(request.url)
           const version = parseVersion(payload.vsn)
-          if (sockets.stopping) return Effect.succeed(stopping)
-          if (!isAllowed(request)) {
-            return Effect.succeed(refuse(403, origins.whyNot(request)))
-          }
-          if (version === undefined) return Effect.succeed(refuse(403, "vsn must be 1.0.0 or 2.x"))
+          const stopping = Effect.sync(() => deny(503, "the server is stopping"))
+          if (sockets.stopping) return stopping
+          if (!isAllowed(request)) return Effect.succeed(deny(403, origins.whyNot(request)))
+          if (version === undefined) return Effect.succeed(deny(403, "vsn must be 1.0.0 or 2.x"))
           return options.authorize({ route: "socket", on: "connect", request, topic: undefined, payload }).pipe(
-            Effect.flatMap(() => serve(request, incoming, version)),
-            Effect.catchTag("Unauthorized", (refusal) => explain(request, incoming, version, refusal))
+            Effect.as(undefined),
+            Effect.catchTag("Unauthorized", Effect.succeed),
+            Effect.flatMap((refusal) => {
+              // Asked again: authorize may have taken its time.
+              if (sockets.stopping) return stopping
+              if (sockets.size >= limits.sockets) {
+                return Effect.succeed(deny(503, `${limits.sockets} sockets are here, no more are let in`))
+              }
+              if (sockets.from(addressOf(request)) >= limits.socketsPerAddress) {
+                return Effect.succeed(deny(429, `${limits.socketsPerAddress} sockets are here from one address`))
+              }
+              if (refusal !== undefined && refused.open >= REFUSED_MOST) {
+                return Effect.succeed(deny(refusal.status, refusal.reason))
+              }
+              return begin({ request, version, refusal })
+            })
           )
         })
 
@@ -335,7 +349,31 @@ export const layerRouter = <R = never, R2 = never>(
         if (request.method === "HEAD" || !(incoming instanceof IncomingMessage) || !wantsUpgrade(incoming)) {
           return Effect.succeed(refuse(426, "here is a WebSocket", { connection: "upgrade", upgrade: "websocket" }))
         }
-        return answer(request, incoming)
+        return answer(request, refuse, upgraded(incoming))
+      })
+      yield* router.add("*", `${base}/longpoll` as HttpLayerRouter.PathInput, (request) => {
+        const incoming = request.source
+        const { origin } = request.headers
+        if (!isAllowed(request)) return Effect.succeed(LongPoll.refuse(403, origins.whyNot(request)))
+        if (!(incoming instanceof IncomingMessage)) {
+          return Effect.succeed(LongPoll.refuse(500, "long polling needs the server of Node"))
+        }
+        const served =
+          request.method === "OPTIONS"
+            ? Effect.succeed(LongPoll.preflight(request))
+            : longPoll.serve(
+                request,
+                incoming,
+                query(request.url).token,
+                answer(request, LongPoll.refuse, polled),
+                () => sockets.stop()
+              )
+        return Effect.map(
+          served,
+          HttpServerResponse.setHeaders(
+            origin === undefined ? { vary: "origin" } : { vary: "origin", "access-control-allow-origin": origin }
+          )
+        )
       })
       yield* guardRouter(router)
     })
@@ -350,12 +388,22 @@ const REFUSED_BYTES = 65_536
 const REFUSED_RATE = { perSecond: 100, burst: 100 }
 
 type Request = HttpServerRequest.HttpServerRequest
+/** Who asks for a socket; with a refusal they are only to learn why they have none. */
+interface Caller {
+  readonly request: Request
+  readonly version: Version
+  readonly refusal: Unauthorized | undefined
+}
+
 type JsonObject = { readonly [name: string]: Json }
+
+const refusedFor = (reason: string) => ({ _tag: "Refused" as const, reason })
+
+/** One of a client whose address is not known is that of all such. */
+const addressOf = ({ remoteAddress }: Request): string => Option.getOrElse(remoteAddress, () => "")
 
 const refuse = (status: number, error: string, headers: Record<string, string> = {}) =>
   HttpServerResponse.unsafeJson({ error }, { status, headers })
-
-const stopping = refuse(503, "the server is stopping")
 
 /** The parameters of the URL. Of two with one name the last counts. */
 const query = (url: string): { readonly [name: string]: string } => {

@@ -68,10 +68,14 @@ export class PresenceTest extends Context.Tag("effect-presence/testing/PresenceT
 }
 
 /**
+ * The types of the recorder.
+ *
  * @since 0.1.0
  */
 export declare namespace PresenceTest {
   /**
+   * The options of presence, and how patient assertions are.
+   *
    * @since 0.1.0
    * @category models
    */
@@ -92,6 +96,8 @@ export declare namespace PresenceTest {
   export type Recorded = PresenceEvent & { readonly topic: string }
 
   /**
+   * The assertions.
+   *
    * @since 0.1.0
    * @category models
    */

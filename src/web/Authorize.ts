@@ -26,6 +26,9 @@ export type Attempt =
   | (Asked & { readonly on: "connect"; readonly topic: undefined })
   | (Asked & { readonly on: "join" | "read"; readonly topic: string })
 
+/**
+ * @inline
+ */
 interface Asked {
   /** What they ask by. Some clients send their token elsewhere over a socket than over HTTP. */
   readonly route: "http" | "socket"
@@ -91,10 +94,14 @@ export const allowAll: Authorize = ({ payload: { key, meta } }) => {
 }
 
 /**
+ * How tokens may be signed.
+ *
  * @since 0.2.0
  */
 export type { Algorithm } from "./tokenKeys.js"
 /**
+ * How tokens are checked.
+ *
  * @since 0.2.0
  */
 export type { JwtOptions } from "./tokens.js"

@@ -145,6 +145,8 @@ const socketToken = ({ on, request, payload }: Attempt): unknown => {
   return first(
     ...(on === "join" ? [payload.access_token, payload.token] : []),
     offered(request.headers["sec-websocket-protocol"]),
+    // The same where it polls.
+    request.headers["x-phoenix-authtoken"],
     access_token,
     token,
     // Others are no tokens: Supabase's clients always name a key.

@@ -32,6 +32,20 @@ export const guard = (socket: Socket): void => {
 /** The socket itself closes after an error; who serves it hears of that. */
 const ignore = (): void => {}
 
+/** Sockets that are somebody's, though their request is answered. */
+const kept = new WeakSet<Socket>()
+
+/**
+ * Ends an upgraded request without an answer: its socket has become something else and stays.
+ */
+export const keep = (request: HttpServerRequest.HttpServerRequest, socket: Socket): void => {
+  kept.add(socket)
+  const response = toServerResponse(request)
+  response.detachSocket(socket)
+  // The platform writes no answer that is ended. Ending it would make the headers of one, which would stay with the socket.
+  response.finished = true
+}
+
 /** Guards every request of a router. One function, so that a router which several layers guard has it once. */
 export const guardRouter = (router: HttpRouter): Effect.Effect<void> => router.addGlobalMiddleware(guarded)
 
@@ -45,6 +59,7 @@ const guarded = <E, R>(app: Effect.Effect<HttpServerResponse, E, R>) =>
 
 /** A request is over that has not become a WebSocket, or whose WebSocket is closed. Its answer is not written yet. */
 const hangUp = (socket: Socket, response: ServerResponse, exit: Exit.Exit<HttpServerResponse, unknown>): void => {
+  if (kept.has(socket)) return
   if (socket.destroyed) {
     // Nobody reads the answer; one that is ended already is not written.
     response.detachSocket(socket)

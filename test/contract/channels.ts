@@ -323,21 +323,30 @@ export const channelsContract = (name: string, layer: MakeChannels, time: Time =
       })
     )
 
-    check("unsafePublish delivers at once, and makes a text only when somebody reads it", (channels) =>
+    check("unsafePublish delivers at once, and makes a text once for all who read it", (channels) =>
       Effect.gen(function* () {
         let made = 0
         const text = () => {
           made++
           return "made"
         }
-        expect(channels.unsafePublish("room", text)).toBe(0)
-        expect(made).toBe(0)
         const first = yield* channels.subscribe("room")
         const second = yield* channels.subscribe("room")
         expect(channels.unsafePublish("room", text)).toBe(2)
         expect(yield* first.take).toEqual(["made"])
         expect(yield* second.take).toEqual(["made"])
         expect(made).toBe(1)
+      })
+    )
+
+    check("what is published with and without an effect comes in the order of the calls", (channels) =>
+      Effect.gen(function* () {
+        const subscription = yield* channels.subscribe("room")
+        expect(channels.unsafePublish("room", "1")).toBe(1)
+        expect(yield* channels.publish("room", "2")).toBe(1)
+        expect(channels.unsafePublish("room", () => "3")).toBe(1)
+        expect(yield* takeN(subscription, 3)).toEqual(["1", "2", "3"])
+        expect(channels.unsafePublish("nobody", "x")).toBe(0)
       })
     )
 

@@ -549,9 +549,8 @@ describe("shutdown", () => {
       // More than any socket buffers.
       const lease = yield* presence.track("loud", "carol")
       for (let n = 0; n < 100; n++) yield* lease.update(`${n}${"x".repeat(100_000)}`)
-      const started = performance.now()
-      yield* Scope.close(server, Exit.void)
-      expect(performance.now() - started).toBeLessThan(3_000)
+      // Long before the one that does not read would be cut off; this timer and the server's are late together.
+      yield* Effect.timeout(Scope.close(server, Exit.void), "20 seconds")
       expect(yield* over(reader)).toBe("end")
       yield* keysAre(presence, "quiet", [])
       yield* keysAre(presence, "loud", ["carol"])

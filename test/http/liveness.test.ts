@@ -57,7 +57,7 @@ const empty = (presence: Presence.Service, topic: string) =>
     Stream.mapEffect(() => presence.count(topic)),
     Stream.takeUntil(({ keys }) => keys === 0),
     Stream.runDrain,
-    Effect.timeout("30 seconds")
+    Effect.timeout("60 seconds")
   )
 
 /** All that a follower in the process hears, while the scope is open. */

@@ -1,58 +1,9 @@
 /** A change made while a change is told: by followers that resume inside whoever wakes them, and by channels. */
 import { describe, expect, it } from "@effect/vitest"
-import { Context, Effect, Layer, type Scheduler, Scope, Stream } from "effect"
-import { Channels, Presence, type PresenceChange, type PresenceEvent } from "../../src/index.js"
-
-/** Resumes a fiber at once, where it is woken. */
-const atOnce: Scheduler.Scheduler = { shouldYield: () => false, scheduleTask: (task) => task() }
-
-/** The keys that a follower has come to know by folding what it was told, checked on the way. */
-const fold = (changes: Iterable<PresenceChange>): ReadonlyArray<string> => {
-  const refs = new Map<string, string>()
-  let version: number | undefined
-  for (const change of changes) {
-    if (change._tag === "Snapshot") {
-      refs.clear()
-      for (const { ref, key } of change.connections) refs.set(ref, key)
-    } else {
-      expect(change.from).toBe(version)
-      for (const { ref } of change.leaves) expect(refs.delete(ref)).toBe(true)
-      for (const { ref, key } of change.joins) {
-        expect(refs.has(ref)).toBe(false)
-        refs.set(ref, key)
-      }
-    }
-    version = change.version
-  }
-  return [...refs.values()].sort()
-}
-
-/** Collects what a topic's followers are told, by a fiber of its own. */
-const collecting = (presence: Presence.Service, topic: string) =>
-  Effect.gen(function* () {
-    const changes: Array<PresenceChange> = []
-    yield* Effect.forkScoped(
-      Effect.withScheduler(
-        Stream.runForEach(presence.changes(topic), (change) => Effect.sync(() => changes.push(change))),
-        atOnce
-      )
-    )
-    while (changes.length === 0) yield* Effect.yieldNow()
-    return { changes }
-  })
-
-/** Does something with each event of a topic, inside whoever makes it. */
-const reacting = (presence: Presence.Service, topic: string, react: (event: PresenceEvent) => Effect.Effect<unknown>) =>
-  Effect.gen(function* () {
-    const { take } = yield* presence.subscribe(topic)
-    yield* Effect.fork(
-      Effect.withScheduler(
-        Effect.forever(Effect.flatMap(Effect.orDie(take), (events) => Effect.forEach(events, react))),
-        atOnce
-      )
-    )
-    yield* Effect.yieldNow()
-  })
+import { Context, Effect, Layer, Scope, Stream } from "effect"
+import { Channels, Presence, type PresenceChange } from "../../src/index.js"
+import { hearOf } from "../../src/internal/feed/direct.js"
+import { atOnce, collecting, fold, reacting, turn } from "../support/atOnce.js"
 
 const keys = (presence: Presence.Service, topic: string) =>
   Effect.map(presence.list(topic), (list) => list.map(({ key }) => key))
@@ -111,9 +62,35 @@ describe("a change that is made while another is told", () => {
             )
       )
       yield* presence.track("room", "a")
-      while (begun.length === 0) yield* Effect.yieldNow()
+      while (begun.length === 0) yield* turn
       yield* presence.track("room", "c")
       expect(begun.map(fold)).toEqual([["a", "b", "c"]])
+    }).pipe(Effect.provide(Presence.layer()))
+  )
+
+  it.scoped("is not told again to one who went on from a state that shows it", () =>
+    Effect.gen(function* () {
+      const presence = yield* Presence
+      const { take } = yield* (yield* Channels).subscribe("presence:room")
+      const changes: Array<PresenceChange> = []
+      yield* Effect.forkScoped(
+        Effect.gen(function* () {
+          // The text of a change comes before its followers are told.
+          yield* take
+          const at = yield* presence.snapshot("room")
+          changes.push(at)
+          yield* Stream.runForEach(presence.changes("room", { since: at }), (change) =>
+            Effect.sync(() => changes.push(change))
+          )
+        }).pipe(Effect.withScheduler(atOnce))
+      )
+      yield* Effect.yieldNow()
+      // Versions go on from where somebody follows.
+      yield* presence.subscribe("room")
+      yield* presence.track("room", "a")
+      yield* presence.track("room", "b")
+      while (fold(changes).length < 2) yield* turn
+      expect(fold(changes)).toEqual(["a", "b"])
     }).pipe(Effect.provide(Presence.layer()))
   )
 
@@ -142,8 +119,31 @@ describe("a change that is made while another is told", () => {
       const { changes } = yield* collecting(presence, "room")
       yield* presence.track("room", "a")
       expect(texts.map((text) => JSON.parse(text).key)).toEqual(["a", "a+", "a++"])
-      while (fold(changes).length < 3) yield* Effect.yieldNow()
+      while (fold(changes).length < 3) yield* turn
       expect(fold(changes)).toEqual(["a", "a+", "a++"])
     })
+  )
+
+  it.scoped("as the text that answers another, is heard after it however it is heard", () =>
+    Effect.gen(function* () {
+      const channels = yield* Channels
+      const heard: Array<string> = []
+      yield* Effect.acquireRelease(
+        Effect.sync(() => hearOf(channels)?.("room", (text) => heard.push(text))),
+        (stop) => Effect.sync(() => stop?.())
+      )
+      const { take } = yield* channels.subscribe("room")
+      yield* Effect.forkScoped(
+        Effect.withScheduler(
+          Effect.forever(
+            Effect.map(take, ([text = ""]) => text.length < 3 && channels.unsafePublish("room", `${text}+`))
+          ),
+          atOnce
+        )
+      )
+      yield* Effect.yieldNow()
+      yield* channels.publish("room", "a")
+      expect(heard).toEqual(["a", "a+", "a++"])
+    }).pipe(Effect.provide(Channels.layer()))
   )
 })

@@ -1,7 +1,9 @@
 import { afterAll, beforeAll, describe, expect, it } from "@effect/vitest"
 import { Context, Effect, Layer, Metric, MetricState, type Scope } from "effect"
 import { Channels, Presence } from "../../src/index.js"
+import { hearOf } from "../../src/internal/feed/direct.js"
 import { ChannelsRedis, PresenceRedis } from "../../src/redis/index.js"
+import { atOnce } from "../support/atOnce.js"
 import { type Proxy, startProxy } from "../support/proxy.js"
 import { type RedisServer, redisIsOff, startRedis } from "../support/redis.js"
 
@@ -48,6 +50,61 @@ describe.skipIf(redisIsOff())("channels over several replicas", () => {
       yield* a.publish("room", "last")
       expect(yield* take(here, 1)).toEqual(["last"])
       expect(yield* take(there, 1)).toEqual(["last"])
+    })
+  )
+
+  it.scopedLive("a text that is published without an effect reaches the same", () =>
+    Effect.gen(function* () {
+      const prefix = `world ${++worlds}`
+      const a = yield* build(redis.url, prefix)
+      const b = yield* build(redis.url, prefix)
+      const there = yield* b.subscribe("room")
+      const mirror = yield* b.subscribe("presence:room")
+      // Nobody reads it here; who reads elsewhere is not known here.
+      expect(a.unsafePublish("room", "1")).toBe(0)
+      expect(a.unsafePublish("room", () => "2")).toBe(0)
+      // Each replica makes the texts of presence by itself.
+      a.unsafePublish("presence:room", "forged")
+      expect(a.unsafePublish("", "to nobody")).toBe(0)
+      yield* a.publish("room", "3")
+      const texts: Array<string> = []
+      while (texts.length < 3) texts.push(...(yield* there.take))
+      expect(texts).toEqual(["1", "2", "3"])
+      b.unsafePublish("presence:room", "own")
+      expect(yield* mirror.take).toEqual(["own"])
+    })
+  )
+
+  it.scopedLive("a text that answers another is heard after it, here and elsewhere, however it is heard", () =>
+    Effect.gen(function* () {
+      const prefix = `world ${++worlds}`
+      const a = yield* build(redis.url, prefix)
+      const b = yield* build(redis.url, prefix)
+      const there = yield* b.subscribe("room")
+      const heard: Array<string> = []
+      yield* Effect.acquireRelease(
+        Effect.sync(() => hearOf(a)?.("room", (text) => heard.push(text))),
+        (stop) => Effect.sync(() => stop?.())
+      )
+      const { take } = yield* a.subscribe("room")
+      yield* Effect.forkScoped(
+        Effect.withScheduler(
+          Effect.forever(
+            Effect.map(take, (texts) => {
+              for (const text of texts) if (text.length < 4) a.unsafePublish("room", `${text}+`)
+            })
+          ),
+          atOnce
+        )
+      )
+      yield* Effect.yieldNow()
+      const all = ["a", "a+", "a++", "a+++", "b", "b+", "b++", "b+++"]
+      yield* a.publish("room", "a")
+      a.unsafePublish("room", "b")
+      const texts: Array<string> = []
+      while (texts.length < all.length) texts.push(...(yield* there.take))
+      expect(heard).toEqual(all)
+      expect(texts).toEqual(all)
     })
   )
 

@@ -7,7 +7,7 @@ import { PresenceRedis } from "../../src/redis/index.js"
 import { type RedisServer, redisIsOff, startRedis } from "../support/redis.js"
 
 // Lists are polled every ten seconds.
-vi.setConfig({ testTimeout: 90_000 })
+vi.setConfig({ testTimeout: 180_000 })
 
 describe.skipIf(redisIsOff())("a replica without a subscriber", () => {
   let redis: RedisServer

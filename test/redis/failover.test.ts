@@ -1,6 +1,9 @@
 /**
  * Replicas while what is under them changes: a fail-over that loses writes, slots that move, versions that roll.
  */
+import { mkdtempSync, rmSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
 import { afterEach, describe, expect, it } from "@effect/vitest"
 import { partitionOf } from "../../src/redis/protocol/keys.js"
 import { startCluster } from "../support/cluster.js"
@@ -12,7 +15,7 @@ const GONE = LEASE + HEARTBEAT
 
 const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms))
 
-describe.skipIf(redisIsOff())("replicas", { timeout: 90_000 }, () => {
+describe.skipIf(redisIsOff())("replicas", { timeout: 180_000 }, () => {
   const replicas: Array<ReplicaProcess> = []
   const stops: Array<() => Promise<void>> = []
   afterEach(async () => {
@@ -88,6 +91,85 @@ describe.skipIf(redisIsOff())("replicas", { timeout: 90_000 }, () => {
     await a.track("3", "room", "carol")
     await eventually(GONE + 5_000, () => expectAgreement("room", [a, b]))
     for (const replica of [a, b]) expect((await replica.report("room")).leaves).toEqual({})
+  })
+
+  /** A Redis that is killed, and comes back with what it saved last. */
+  const startSaving = async () => {
+    const directory = mkdtempSync(join(tmpdir(), "presence-saved-"))
+    stops.push(async () => rmSync(directory, { recursive: true, force: true }))
+    const args = ["--dir", directory]
+    let redis = await startRedis({ args })
+    stops.push(() => redis.stop())
+    return {
+      url: redis.url,
+      command: (...words: ReadonlyArray<string>) => redis.command(...words),
+      restart: async () => {
+        await redis.stop()
+        redis = await startRedis({ args, port: redis.port })
+      }
+    }
+  }
+
+  it("believe nobody who stopped in order before Redis came back with an old data set", async () => {
+    const redis = await startSaving()
+    const [a, b, gone] = await Promise.all(
+      [1, 2, 3].map(() => start(redis.url, "room")) as never as [
+        Promise<ReplicaProcess>,
+        Promise<ReplicaProcess>,
+        Promise<ReplicaProcess>
+      ]
+    )
+    await a.track("1", "room", "alice")
+    await a.track("2", "room", "left")
+    await b.track("3", "room", "bob")
+    await gone.track("4", "room", "gone")
+    await eventually(5_000, () => expectAgreement("room", [a, b, gone]))
+    expect(await redis.command("SAVE")).toContain("OK")
+    await gone.stop()
+    await a.close("2")
+    await b.track("5", "room", "late")
+    await eventually(5_000, () => expectAgreement("room", [a, b]))
+    const joins = await Promise.all([a, b].map(async (replica) => (await replica.report("room")).joins))
+    await redis.restart()
+    // It has them again; one who comes now is not told of them either.
+    expect(await redis.command("HVALS", "world:{0}:m:room")).toContain("gone")
+    const c = await start(redis.url, "room")
+    await eventually(GONE + 20_000, async () => {
+      await expectAgreement("room", [a, b, c])
+      expect(await redis.command("ZCARD", "world:{0}:l")).toContain(":3")
+      expect(await redis.command("HLEN", "world:{0}:m:room")).toContain(":3")
+    })
+    for (const [i, replica] of [a, b].entries()) {
+      const report = await replica.report("room")
+      expect(report.leaves).toEqual({ gone: ["released"], left: ["released"] })
+      expect(report.leaveEvents).toEqual({ gone: 1, left: 1 })
+      expect(report.joins).toBe(joins[i])
+    }
+    expect((await c.report("room")).leaves).toEqual({})
+    expect((await c.report("room")).joins).toBeLessThanOrEqual(3)
+  })
+
+  it("tell neither a join nor a leave when Redis restarts with all that it had", async () => {
+    const redis = await startSaving()
+    const [a, b] = await Promise.all([start(redis.url, "room"), start(redis.url, "room")])
+    await a.track("1", "room", "alice")
+    await b.track("2", "room", "bob")
+    await eventually(5_000, () => expectAgreement("room", [a, b]))
+    const joins = await Promise.all([a, b].map(async (replica) => (await replica.report("room")).joins))
+    expect(await redis.command("SAVE")).toContain("OK")
+    await redis.restart()
+    await eventually(20_000, async () => {
+      expect(await a.call({ do: "health" })).toMatchObject({ status: "ok" })
+      expect(await b.call({ do: "health" })).toMatchObject({ status: "ok" })
+    })
+    await a.track("3", "room", "carol")
+    await eventually(20_000, () => expectAgreement("room", [a, b]))
+    await sleep(GONE + HEARTBEAT)
+    await expectAgreement("room", [a, b])
+    for (const [i, replica] of [a, b].entries()) {
+      const report = await replica.report("room")
+      expect([report.leaves, report.joins]).toEqual([{}, (joins[i] ?? 0) + 1])
+    }
   })
 
   it("find the master by its sentinels, and the next one when it is gone", async () => {

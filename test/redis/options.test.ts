@@ -1,10 +1,12 @@
 import { describe, expect, it } from "@effect/vitest"
 import { Duration, Effect } from "effect"
-import { decodeRedis } from "../../src/redis/options.js"
+import { Redis } from "ioredis"
+import type { Where } from "../../src/redis/client/connection.js"
+import { decodeRedis, prefixIn, type RedisOptions } from "../../src/redis/options.js"
 
 const url = "redis://127.0.0.1:6379"
 
-const refused = (options: Omit<Parameters<typeof decodeRedis>[0], "url">): Effect.Effect<string> =>
+const refused = (options: RedisOptions & { readonly connect?: never }): Effect.Effect<string> =>
   decodeRedis({ url, ...options }).pipe(
     Effect.flip,
     Effect.map(({ reason }) => reason),
@@ -15,7 +17,7 @@ describe("the options of Redis", () => {
   it.effect("have defaults, in milliseconds", () =>
     Effect.gen(function* () {
       expect(yield* decodeRedis({ url })).toEqual({
-        url,
+        where: { url },
         prefix: "presence",
         lease: 15_000,
         heartbeat: 5_000,
@@ -26,11 +28,21 @@ describe("the options of Redis", () => {
     })
   )
 
-  it.effect("name a database other than 0 in the prefix, as channels know of none", () =>
+  it("name a database other than 0 in the prefix, as channels know of none", () => {
+    expect([prefixIn(0, "presence"), prefixIn(3, "chat")]).toEqual(["presence", "chat@3"])
+  })
+
+  it.effect("refuse a url beside connections of one's own, and what makes none", () =>
     Effect.gen(function* () {
-      expect((yield* decodeRedis({ url: `${url}/0` })).prefix).toBe("presence")
-      expect((yield* decodeRedis({ url: `${url}/3`, prefix: "chat" })).prefix).toBe("chat@3")
-      expect((yield* decodeRedis({ url: `${url}/mymaster` })).prefix).toBe("presence")
+      expect(yield* refused({ connect: () => {} } as never)).toBe("of url and connect one is to be given, not both")
+      const none = yield* Effect.flip(decodeRedis({ connect: "redis://cache" } as never))
+      expect(none.reason).toBe("connect is no function that makes connections")
+      // @ts-expect-error one of both is needed
+      const neither = yield* Effect.flip(decodeRedis({ prefix: "chat" }))
+      expect(neither.reason).toBe("neither url nor connect is given: one of them says where Redis is")
+      // @ts-expect-error one of both is enough
+      const both: Where = { url, connect: () => new Redis() }
+      expect((yield* Effect.flip(decodeRedis(both))).reason).toContain("not both")
     })
   )
 
@@ -53,8 +65,11 @@ describe("the options of Redis", () => {
 
   it.effect("refuse a timeout that never comes", () =>
     Effect.gen(function* () {
-      const reason = "a timeout of Infinity ms is refused: at most 2147483647 ms"
-      expect(yield* refused({ timeout: Duration.infinity })).toContain(reason)
+      expect(yield* refused({ timeout: Duration.infinity })).toMatch(
+        /the option timeout is Infinity, .* at most 24 days/
+      )
+      expect(yield* refused({ heartbeat: "-5 seconds" })).toMatch(/the option heartbeat is "-5 seconds", but must be/)
+      expect(yield* refused({ lease: 0 })).toMatch(/the option lease is 0, but must be a duration of more than none/)
       expect((yield* decodeRedis({ url, timeout: "24 days" })).timeout).toBe(2_073_600_000)
     })
   )

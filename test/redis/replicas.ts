@@ -99,7 +99,7 @@ export class ReplicaProcess {
     return ref
   }
 
-  async close(id: string): Promise<number> {
+  async close(id: string): Promise<void> {
     this.holds.delete(id)
     return this.call({ do: "close", id })
   }
@@ -112,15 +112,19 @@ export class ReplicaProcess {
     return this.call({ do: "report", topic })
   }
 
-  /** Closes its layer and lets the process end: how long the closing took. */
-  async stop(): Promise<number> {
+  /** Closes its layer. */
+  async dispose(): Promise<void> {
     const id = ++this.calls
-    const answer = this.answered<number>(id)
+    const answer = this.answered<null>(id)
     this.child.send({ id, command: { do: "stop" } })
-    const ms = await answer
+    await answer
     this.holds.clear()
+  }
+
+  /** Closes its layer and lets the process end. */
+  async stop(): Promise<void> {
+    await this.dispose()
     expect(await this.exited).toBe(0)
-    return ms
   }
 
   async kill(): Promise<void> {
@@ -139,9 +143,15 @@ export class ReplicaProcess {
   }
 }
 
-/** Waits for something that is to become so, and says what is so instead when it does not. */
+/** What a slow machine may take beside the time that replicas wait for. It guards against hanging, and proves nothing. */
+const SLOW = 60_000
+
+/**
+ * Waits for something that is to become so, and says what is so instead when it does not. `ms` is what replicas wait for
+ * themselves: leases that run out, calls that time out.
+ */
 export const eventually = async <A>(ms: number, look: () => Promise<A> | A): Promise<A> => {
-  const until = Date.now() + ms
+  const until = Date.now() + ms + SLOW
   for (;;) {
     try {
       return await look()

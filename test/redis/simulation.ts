@@ -4,7 +4,7 @@
  * The decisions are the real ones; Redis is the partition in memory that is compared with the scripts elsewhere.
  */
 import type { Delta } from "../../src/internal/feed/delta.js"
-import type { ApplyAnswer, ApplyCall, End, Standing, TopicMessage } from "../../src/redis/protocol/calls.js"
+import type { ApplyAnswer, ApplyCall, End, Settings, Standing, TopicMessage } from "../../src/redis/protocol/calls.js"
 import { ownerOf, placeOf } from "../../src/redis/protocol/keys.js"
 import { TopicCopy } from "../../src/redis/read/topicCopy.js"
 import { ReplicaLease, type Todo } from "../../src/redis/write/lease.js"
@@ -40,6 +40,8 @@ export const randomFrom = (seed: number) => (): number => {
 
 export class World {
   readonly clock = { now: 1_000_000 }
+  /** How far the clock of Redis is from the true one. */
+  skew = 0
   network = calm
   readonly replicas: Array<SimulatedReplica> = []
   readonly redis: FakePartition
@@ -52,13 +54,24 @@ export class World {
     readonly random: () => number,
     readonly topics: ReadonlyArray<string>
   ) {
-    this.redis = new FakePartition(this.clock, LEASE, HEARTBEAT, (topic, message) => {
-      for (const replica of this.replicas) replica.deliver(topic, message)
-    })
+    const { clock } = this
+    const skew = (): number => this.skew
+    const redisClock = {
+      get now() {
+        return clock.now + skew()
+      }
+    }
+    this.redis = new FakePartition(
+      redisClock,
+      (topic, message) => {
+        for (const replica of this.replicas) replica.deliver(topic, message)
+      },
+      (nudged) => this.replicas.find(({ id }) => id === nudged)?.nudge()
+    )
   }
 
-  start(): SimulatedReplica {
-    const replica = new SimulatedReplica(this, `r${this.replicas.length}`)
+  start(lease = LEASE, heartbeat = HEARTBEAT): SimulatedReplica {
+    const replica = new SimulatedReplica(this, `r${this.replicas.length}`, { lease, heartbeat, partitions: 1 })
     this.replicas.push(replica)
     replica.begin()
     return replica
@@ -118,8 +131,13 @@ export class SimulatedReplica {
   readonly cells = new Map<number, Cell>()
   readonly problems: Array<string> = []
   isDead = false
+  isStopping = false
   /** Leaves that were told, for who wants to know whether they were true. */
   onLeave: (connectionRef: string) => void = () => {}
+  onJoin: (connectionRef: string) => void = () => {}
+  /** The shortest of all, as Redis says. */
+  private heartbeat: number
+  private paces = 0
   private pausedUntil = 0
   private seq = 0
   private arrival = 0
@@ -128,11 +146,13 @@ export class SimulatedReplica {
 
   constructor(
     readonly world: World,
-    readonly id: string
+    readonly id: string,
+    private readonly settings: Settings
   ) {
     this.replica = new ReplicaLease(id)
+    this.heartbeat = settings.heartbeat
     for (const topic of world.topics) {
-      this.models.set(topic, new TopicCopy(topic, HOLD))
+      this.models.set(topic, new TopicCopy(topic, settings.lease + settings.heartbeat))
       this.folded.set(topic, new Map())
     }
   }
@@ -140,15 +160,11 @@ export class SimulatedReplica {
   // What its process does
 
   begin(): void {
-    const beats = (): void => {
-      this.beat()
-      this.later(HEARTBEAT, beats)
-    }
     const digests = (): void => {
       this.digest()
       this.later(DIGEST, digests)
     }
-    beats()
+    this.beats()
     for (const model of this.models.values()) this.resync(model)
     this.later(DIGEST, digests)
   }
@@ -195,6 +211,20 @@ export class SimulatedReplica {
     this.pausedUntil = Math.max(this.pausedUntil, this.world.clock.now + ms)
   }
 
+  /** Ends in order: everything leaves, and the lease is given back if Redis has heard that. */
+  stop(): void {
+    this.isStopping = true
+    for (const cell of [...this.cells.values()]) this.leave(cell)
+    this.later(2_000, () => {
+      const call = this.replica.leave()
+      this.world.call(
+        true,
+        () => this.world.redis.beat(call, this.settings),
+        () => this.kill()
+      )
+    })
+  }
+
   kill(): void {
     this.isDead = true
   }
@@ -226,12 +256,36 @@ export class SimulatedReplica {
     this.world.after(ms, () => this.alive(run))
   }
 
+  /** Somebody beats more often. */
+  nudge(): void {
+    this.later(this.world.random() * 30, () => this.beat())
+  }
+
+  /** From now on as often as is known to be needed. */
+  private beats(): void {
+    const pace = ++this.paces
+    const beat = (): void => {
+      if (pace !== this.paces) return
+      this.beat()
+      this.later(this.heartbeat, beat)
+    }
+    beat()
+  }
+
   private beat(): void {
     const call = this.replica.beat()
     this.world.call(
       true,
-      () => this.world.redis.beat(call, "partitions 1"),
-      (answer) => this.alive(() => this.do(this.replica.beatAnswered(call, answer)))
+      () => this.world.redis.beat(call, this.settings),
+      (answer) =>
+        this.alive(() => {
+          if (answer?.status === "OK") {
+            const isShorter = answer.heartbeat < this.heartbeat
+            this.heartbeat = answer.heartbeat
+            if (isShorter) this.beats()
+          }
+          this.do(this.replica.beatAnswered(call, answer))
+        })
     )
   }
 
@@ -265,7 +319,7 @@ export class SimulatedReplica {
         this.alive(() => {
           if (places === undefined) return this.recover()
           this.replica.outbox.disown(places)
-          this.flush()
+          this.do(this.replica.recovered())
         })
     )
   }
@@ -412,6 +466,7 @@ export class SimulatedReplica {
       if (type === "join" && folded.has(ref)) problem(`second join of ${ref}`)
       if (type === "leave" && !folded.delete(ref)) problem(`second leave of ${ref}`)
       if (type === "update" && !folded.delete(previousRef)) problem(`update of unknown ${previousRef}`)
+      if (type === "join") this.onJoin(ref)
       if (type === "leave") this.onLeave(ref)
       else folded.set(ref, key)
     }

@@ -9,7 +9,7 @@ import { Effect } from "effect"
 import WebSocket from "ws"
 import { connect, phoenixUrl } from "../socket/support/client.js"
 import { build, clean, type Started, serve } from "../support/bin.js"
-import { launch, withoutBrowser } from "../support/chromium.js"
+import { browserIsOff, launch } from "../support/chromium.js"
 import { ask } from "../support/http.js"
 import { SECRET, token } from "./support/server.js"
 
@@ -86,7 +86,7 @@ const innocent = (port: number, params = {}) =>
       const ref = `beat ${beats++}`
       client.say(null, ref, "phoenix", "heartbeat", {})
       yield* Effect.promise(() =>
-        vi.waitFor(() => expect(client.frames.some(([, own]) => own === ref)).toBe(true), 30_000)
+        vi.waitFor(() => expect(client.frames.some(([, own]) => own === ref)).toBe(true), 60_000)
       )
       expect(client.ws.readyState).toBe(WebSocket.OPEN)
     })
@@ -117,7 +117,7 @@ describe.each([
       yield* isWell
       expect(server.said()).not.toMatch(/error/i)
       // The sockets that were let in are ended by their clients' resets.
-      yield* Effect.promise(() => vi.waitFor(() => expect(descriptors(server)).toBeLessThanOrEqual(before), 30_000))
+      yield* Effect.promise(() => vi.waitFor(() => expect(descriptors(server)).toBeLessThanOrEqual(before), 60_000))
       const { json } = yield* ask(server.port, "/health")
       expect(json).toMatchObject({ status: "ok", connections: 1 })
       // Nothing of them holds up the end.
@@ -196,7 +196,7 @@ it.scopedLive("ws clients that terminate while an expired token is refused, or r
   })
 )
 
-it.skipIf(withoutBrowser !== undefined)("a page of another site cannot end a server on loopback", async () => {
+it.skipIf(browserIsOff())("a page of another site cannot end a server on loopback", async () => {
   await Effect.runPromise(
     Effect.scoped(
       Effect.gen(function* () {

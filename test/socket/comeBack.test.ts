@@ -9,7 +9,7 @@ import { WebSocket, WebSocketServer } from "ws"
 import { makeServer } from "./support/server.js"
 
 // Real sockets, on machines that may be busy, and clients with back-offs of their own.
-vi.setConfig({ testTimeout: 60_000 })
+vi.setConfig({ testTimeout: 120_000 })
 
 const clients = [
   ["1.6", Socket16],
@@ -100,7 +100,7 @@ describe("why it is never 1000", () => {
             () => Deferred.unsafeDone(closed, Effect.void)
           )
           yield* Deferred.await(closed)
-          if (returns) yield* Effect.promise(() => vi.waitFor(() => expect(server.opened()).toBeGreaterThan(1), 30_000))
+          if (returns) yield* Effect.promise(() => vi.waitFor(() => expect(server.opened()).toBeGreaterThan(1), 60_000))
           else {
             // Its first try would come after 10 ms.
             yield* Effect.sleep(500)

@@ -7,7 +7,7 @@ import { connect, phoenixUrl } from "./support/client.js"
 import { makeServer, type TestServer } from "./support/server.js"
 
 // Real sockets, on machines that may be busy.
-vi.setConfig({ testTimeout: 20_000 })
+vi.setConfig({ testTimeout: 120_000 })
 
 const isGone = ({ presence }: TestServer, topic = "room") =>
   Effect.gen(function* () {

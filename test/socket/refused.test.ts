@@ -12,7 +12,7 @@ import { connect, phoenixUrl, supabaseUrl } from "./support/client.js"
 import { makeServer } from "./support/server.js"
 
 // Real sockets, on machines that may be busy, and clients with back-offs of their own.
-vi.setConfig({ testTimeout: 60_000 })
+vi.setConfig({ testTimeout: 120_000 })
 
 const authorize: Authorize = ({ on, payload }) =>
   on === "connect" && payload.token !== "good"

@@ -16,7 +16,7 @@ import { join, phoenixSocket } from "./support/phoenix.js"
 import { makeServer, type TestServer } from "./support/server.js"
 
 // Real sockets, on machines that may be busy.
-vi.setConfig({ testTimeout: 20_000 })
+vi.setConfig({ testTimeout: 120_000 })
 
 const makeClient = (
   url: string,

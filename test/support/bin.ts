@@ -9,7 +9,7 @@ import { Effect, type Scope } from "effect"
 const root = fileURLToPath(new URL("../..", import.meta.url))
 /** A folder that holds it as `dist`. Below the root, so that it finds the dependencies. */
 export const home = `${root}node_modules/.cache/effect-presence/${process.pid}`
-const built = `${home}/dist`
+export const built = `${home}/dist`
 
 /** Compiles what is in `src` now. */
 export const build = (): void => {

@@ -1,14 +1,14 @@
 /**
  * A headless browser for the suites that look at pages: the one that `CHROMIUM` names, else `chromium` on the path,
- * else, for root on Debian, the package of the system. `BROWSER=off` goes without, and says so.
+ * else, for root on Debian, the package of the system. With `BROWSER=off` it is done without, as where none is within
+ * reach.
  */
 import { existsSync } from "node:fs"
 import { type Browser, chromium } from "playwright-core"
 import { program } from "./debian.js"
 
-/** Why there is no browser, when that was asked for. */
-export const withoutBrowser: string | undefined =
-  process.env.BROWSER === "off" ? "SKIPPED: BROWSER=off, so no page is looked at" : undefined
+/** Whether what looks at pages runs at all. For `describe.skipIf(browserIsOff())`. */
+export const browserIsOff = (): boolean => process.env.BROWSER === "off"
 
 export const launch = (): Promise<Browser> =>
   chromium.launch({

@@ -8,15 +8,20 @@ import { delimiter, join } from "node:path"
 /** Where a program is. When it is not here, Debian's package of that name is installed. */
 export const program = (name: string): string | undefined => onPath(name) ?? (install(name) ? onPath(name) : undefined)
 
+/** Whether a program is here, or can be installed when it is asked for. */
+export const isWithinReach = (name: string): boolean => onPath(name) !== undefined || mayInstall()
+
 const onPath = (name: string): string | undefined =>
   (process.env.PATH ?? "")
     .split(delimiter)
     .map((folder) => join(folder, name))
     .find((file) => existsSync(file))
 
+const mayInstall = (): boolean => process.getuid?.() === 0 && existsSync("/usr/bin/apt-get")
+
 /** Whether Debian's package is here now. */
 const install = (name: string): boolean => {
-  if (process.getuid?.() !== 0 || !existsSync("/usr/bin/apt-get")) return false
+  if (!mayInstall()) return false
   console.warn(`installing Debian's ${name}, once`)
   // Two suites may be at it at once: the second waits for the first.
   const apt = (...args: ReadonlyArray<string>) =>

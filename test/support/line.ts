@@ -1,7 +1,8 @@
 /** A Redis for a suite, and for each of its tests a line to it that can be cut. */
 import { afterAll, beforeAll, beforeEach } from "@effect/vitest"
 import { Effect, Layer } from "effect"
-import { PresenceRedis, type PresenceRedisOptions } from "../../src/redis/index.js"
+import type { Presence } from "../../src/index.js"
+import { PresenceRedis, type RedisOptions } from "../../src/redis/index.js"
 import { type Proxy, startProxy } from "./proxy.js"
 import { type RedisServer, startRedis } from "./redis.js"
 
@@ -41,7 +42,7 @@ export const redisOnALine = (): Line => {
 }
 
 /** Presence over the line, built in the test's scope. Its calls give up after a second and a half. */
-export const buildOver = (line: Line, options: Partial<PresenceRedisOptions> = {}) =>
+export const buildOver = (line: Line, options: RedisOptions & Presence.Options = {}) =>
   Effect.suspend(() =>
     Layer.build(PresenceRedis.layer({ url: line.proxy.url, prefix: line.prefix, timeout: 1_500, ...options }))
   )

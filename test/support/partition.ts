@@ -9,6 +9,7 @@ import type {
   BeatCall,
   MessageOperation,
   ReadAnswer,
+  Settings,
   Standing,
   StoredMember,
   TopicMessage
@@ -18,10 +19,18 @@ import { fieldOf } from "../../src/redis/protocol/keys.js"
 /** A connection's name in Redis, as the scripts make it. */
 export const connectionOf = (replica: string, seq: number): string => `${replica}.${seq}`
 
+const LATE = Number.NEGATIVE_INFINITY
+
 interface Topic {
   version: number
   tag: string
   readonly members: Map<string, StoredMember>
+}
+
+interface Lived {
+  readonly lease: number
+  readonly heartbeat: number
+  readonly settled: string
 }
 
 export interface Clock {
@@ -34,8 +43,12 @@ export class FakePartition {
   shared: string | undefined
   /** The id of the replication history: another after each fail-over. */
   history = "0"
+  /** Deadlines; -Infinity of one that was found late. */
   readonly leases = new Map<string, number>()
-  readonly terms = new Map<string, { readonly lease: number; readonly heartbeat: number }>()
+  /** How each replica lives; one of version 0.1 has no numbers of its own. */
+  readonly settings = new Map<string, Lived>()
+  /** Who was doubted at the last beat, and in which history that was. */
+  private doubts: { readonly history: string; readonly replicas: ReadonlySet<string> } | undefined
   readonly topics = new Map<string, Topic>()
   readonly indexes = new Map<string, Set<string>>()
   readonly numbers = new Map<string, number>()
@@ -43,19 +56,18 @@ export class FakePartition {
 
   constructor(
     private readonly clock: Clock,
-    private readonly lease: number,
-    private readonly heartbeat: number,
-    private readonly publish: (topic: string, message: TopicMessage) => void
+    private readonly publish: (topic: string, message: TopicMessage) => void,
+    private readonly nudge: (replica: string) => void = () => {}
   ) {}
 
   apply(call: ApplyCall): ApplyAnswer {
     const { mode, replica, tag } = call
-    const inTime = (this.leases.get(replica) ?? 0) > this.clock.now
+    const isIn = (this.leases.get(replica) ?? LATE) > LATE
     if (mode === "own") {
-      if (!inTime) return { status: "LEASE" }
+      if (!isIn) return { status: "LEASE" }
       if (call.number <= (this.numbers.get(replica) ?? 0)) return { status: "STALE" }
       this.numbers.set(replica, call.number)
-    } else if (mode === "reap" && inTime) return { status: "ALIVE" }
+    } else if (mode === "reap" && isIn) return { status: "ALIVE" }
 
     const epoch = this.epoch ?? tag
     const index = setOf(this.indexes, replica)
@@ -133,48 +145,68 @@ export class FakePartition {
     return { status: "OK", epoch, changed, emptied, versions, forbidden }
   }
 
-  beat(call: BeatCall, shared: string, lease = this.lease, heartbeat = this.heartbeat): BeatAnswer {
+  beat(call: BeatCall, { lease, heartbeat, partitions }: Settings): BeatAnswer {
     const { mode, replica } = call
     const { now } = this.clock
     if (call.number <= (this.numbers.get(replica) ?? 0)) return { status: "STALE" }
-    let lastBeat: number | undefined
-    let slowest = heartbeat
-    const cut = new Set<string>()
-    for (const [other, deadline] of this.leases) {
-      const terms = this.terms.get(other) ?? { lease, heartbeat: 0 }
-      if (deadline > now + terms.lease) {
-        this.leases.set(other, now + terms.lease)
-        cut.add(other)
-      } else lastBeat = Math.max(lastBeat ?? Number.NEGATIVE_INFINITY, deadline - terms.lease)
-      slowest = Math.max(slowest, terms.heartbeat)
+    const elder = /^lease (\d+) ms, heartbeat (\d+) ms, partitions (\d+)$/.exec(this.shared ?? "")
+    const elders = elder === null ? undefined : { lease: Number(elder[1]), heartbeat: Number(elder[2]) }
+    const inTime = [...this.leases].filter(([, deadline]) => deadline > LATE)
+    const lives = inTime.flatMap(([other, deadline]) => {
+      const lived = this.settings.get(other) ?? elders
+      return lived === undefined ? [] : [{ beaten: deadline - lived.lease, heartbeat: lived.heartbeat }]
+    })
+    const shortest = Math.min(heartbeat, ...lives.map(({ heartbeat }) => heartbeat))
+    const first = `lease ${lease} ms, heartbeat ${heartbeat} ms, partitions ${partitions}`
+    const format = `format 2, partitions ${partitions}`
+    if (mode === "claim" && this.shared !== first && this.shared !== format) {
+      const isRefused =
+        elder !== null && Number(elder[3]) === partitions
+          ? inTime.some(([other, deadline]) => deadline > now && !this.settings.has(other))
+          : this.leases.size > 0
+      if (this.shared !== undefined && isRefused) return { status: "SHARED", theirs: this.shared }
+      this.shared = this.shared === undefined ? first : format
     }
-    const anybody = [...this.leases.values()].some((deadline) => deadline > now)
-    if (mode === "claim" && (this.shared === undefined || partitionsOf(this.shared) !== partitionsOf(shared))) {
-      if (this.shared !== undefined && anybody) return { status: "SHARED", theirs: this.shared }
-      this.shared = shared
+    if (lives.length > 0) {
+      const silence = now - Math.max(...lives.map(({ beaten }) => beaten))
+      const isNew = this.doubts !== undefined && this.doubts.history !== this.history
+      if (silence < 0 || silence > 2 * shortest || isNew) {
+        for (const [other, deadline] of this.leases) this.leases.set(other, deadline + silence)
+      }
     }
-    const silence = lastBeat === undefined ? 0 : now - lastBeat
-    if (silence > 2 * slowest) {
-      for (const [other, deadline] of this.leases) if (!cut.has(other)) this.leases.set(other, deadline + silence)
-    }
-    if (mode === "beat" && (this.leases.get(replica) ?? 0) <= now) return { status: "LEASE" }
+    if (mode === "beat" && (this.leases.get(replica) ?? LATE) === LATE) return { status: "LEASE" }
     const evicted = setOf(this.evicted, replica)
     for (const place of call.seen) evicted.delete(place)
     const connections = setOf(this.indexes, replica).size
     this.epoch ??= call.tag
     const { history } = this
+    const answer = { status: "OK", epoch: this.epoch, history, connections, heartbeat: shortest } as const
     if (mode === "leave") {
       if (connections === 0) {
         this.forget(replica)
+        this.settings.delete(replica)
         this.evicted.delete(replica)
+        if (this.leases.size === 0) this.leaveNobody()
       }
-      return { status: "OK", epoch: this.epoch, history, connections, late: [], evicted: [] }
+      return { ...answer, late: [], evicted: [] }
     }
+    const isSettled = connections === 0 || call.settled === history || this.settings.get(replica)?.settled === history
+    this.settings.set(replica, { lease, heartbeat, settled: isSettled ? history : "" })
     this.leases.set(replica, now + lease)
-    if (mode === "claim") this.terms.set(replica, { lease, heartbeat })
     this.numbers.set(replica, call.number)
-    const late = [...this.leases].filter(([, deadline]) => deadline <= now).map(([other]) => other)
-    return { status: "OK", epoch: this.epoch, history, connections, late, evicted: [...evicted] }
+    if (mode === "claim" && shortest === heartbeat) {
+      for (const [other, lived] of this.settings) if (lived.heartbeat > heartbeat) this.nudge(other)
+    }
+    const late: Array<string> = []
+    for (const [other, deadline] of this.leases) {
+      if (deadline > now) continue
+      this.leases.set(other, LATE)
+      late.push(other)
+    }
+    for (const other of [...this.settings.keys()]) if (!this.leases.has(other)) this.settings.delete(other)
+    const replicas = [...this.settings].filter(([, { settled }]) => settled !== history).map(([other]) => other)
+    this.doubts = { history, replicas: new Set(replicas) }
+    return { ...answer, late, evicted: [...evicted] }
   }
 
   read(name: string): ReadAnswer {
@@ -183,9 +215,21 @@ export class FakePartition {
       standing: this.standing(name),
       history: this.history,
       replicas: new Set(this.leases.keys()),
+      doubted: this.doubted(),
       size: members.length,
       members
     }
+  }
+
+  private doubted(): ReadonlySet<string> {
+    if (this.doubts === undefined || this.doubts.history === this.history) return this.doubts?.replicas ?? new Set()
+    // Nobody has beaten yet in this history.
+    return new Set([...this.leases.keys()].filter((replica) => this.settings.has(replica)))
+  }
+
+  private leaveNobody(): void {
+    this.settings.clear()
+    this.doubts = undefined
   }
 
   standing(name: string): Standing | undefined {
@@ -201,12 +245,14 @@ export class FakePartition {
     this.epoch = undefined
     this.floor = 0
     this.shared = undefined
-    for (const map of [this.leases, this.terms, this.topics, this.indexes, this.numbers, this.evicted]) map.clear()
+    this.leaveNobody()
+    for (const map of [this.leases, this.topics, this.indexes, this.numbers, this.evicted]) map.clear()
   }
 
   /** A copy, as a Redis replica has it; `restore` is the fail-over to it. */
   save(): () => void {
-    const { epoch, floor, shared } = this
+    const { epoch, floor, shared, doubts } = this
+    const settings = new Map(this.settings)
     const leases = new Map(this.leases)
     const numbers = new Map(this.numbers)
     const topics = new Map(
@@ -220,8 +266,10 @@ export class FakePartition {
       this.epoch = epoch
       this.floor = floor
       this.shared = shared
+      this.doubts = doubts
       for (const [from, to] of [
         [leases, this.leases],
+        [settings, this.settings],
         [numbers, this.numbers],
         [topics, this.topics],
         [indexes, this.indexes],
@@ -247,5 +295,3 @@ const setOf = (sets: Map<string, Set<string>>, name: string): Set<string> => {
   }
   return set
 }
-
-const partitionsOf = (shared: string): string | undefined => /partitions (\d+)$/.exec(shared)?.[1] ?? shared

@@ -16,6 +16,7 @@ export interface Asked {
 
 export class FakePort implements Port {
   readonly mode = "standalone"
+  readonly database = 0
   readonly warnings: ReadonlyArray<string> = []
   ready = true
   /** How often the subscriber was to be made anew. */
@@ -30,6 +31,7 @@ export class FakePort implements Port {
   readonly subscribe: Port["subscribe"] = async (channels) => void (await this.ask("subscribe", channels))
   readonly unsubscribe: Port["unsubscribe"] = async (channels) => void (await this.ask("unsubscribe", channels))
   readonly publish: Port["publish"] = async (channel, text) => void (await this.ask("publish", [channel, text]))
+  readonly heard: Port["heard"] = async () => void (await this.ask("heard", []))
   readonly isReady: Port["isReady"] = () => this.ready
   readonly isSubscriberReady: Port["isSubscriberReady"] = () => this.ready
   readonly renewSubscriber: Port["renewSubscriber"] = () => void this.renewals++

@@ -18,6 +18,8 @@ export interface Proxy {
   readonly moveTo: (port: number) => void
   /** Milliseconds that each chunk takes on its way to Redis. */
   readonly delay: (ms: number) => void
+  /** Milliseconds that each chunk takes on its way to a subscriber. */
+  readonly delayMessages: (ms: number) => void
   /** From now on keeps what replicas send instead of passing it on. */
   readonly hold: () => void
   /** Resolves when something is kept. */
@@ -34,6 +36,7 @@ interface Pair {
   readonly redis: Socket
   readonly kept: Array<Buffer>
   holding: boolean
+  subscribes: boolean
 }
 
 export const startProxy = async (first: number): Promise<Proxy> => {
@@ -43,6 +46,7 @@ export const startProxy = async (first: number): Promise<Proxy> => {
   let frozen = false
   let holding = false
   let lag = 0
+  let messageLag = 0
   const orphans = new Set<Pair>()
   const onKept: Array<() => void> = []
 
@@ -52,12 +56,13 @@ export const startProxy = async (first: number): Promise<Proxy> => {
       return
     }
     const redis = createConnection(target, "127.0.0.1")
-    const pair: Pair = { replica, redis, kept: [], holding }
+    const pair: Pair = { replica, redis, kept: [], holding, subscribes: false }
     pairs.add(pair)
     replica.setNoDelay(true)
     redis.setNoDelay(true)
     replica.on("data", (data) => {
       if (frozen) return
+      pair.subscribes ||= /subscribe/i.test(data.toString("latin1"))
       if (pair.holding) {
         pair.kept.push(data)
         for (const resolve of onKept.splice(0)) resolve()
@@ -65,7 +70,9 @@ export const startProxy = async (first: number): Promise<Proxy> => {
       else redis.write(data)
     })
     redis.on("data", (data) => {
-      if (!frozen) replica.write(data)
+      if (frozen) return
+      if (pair.subscribes && messageLag > 0) setTimeout(() => replica.write(data), messageLag)
+      else replica.write(data)
     })
     const end = (): void => {
       pairs.delete(pair)
@@ -113,6 +120,9 @@ export const startProxy = async (first: number): Promise<Proxy> => {
     },
     delay: (ms) => {
       lag = ms
+    },
+    delayMessages: (ms) => {
+      messageLag = ms
     },
     hold: () => {
       holding = true

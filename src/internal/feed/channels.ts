@@ -4,6 +4,7 @@
 import { Effect, type Scope } from "effect"
 import { InvalidTopic } from "../../PresenceError.js"
 import type { Subscription } from "../../Subscription.js"
+import { type HearDirectly, withHear } from "./direct.js"
 import { Hubs } from "./hub.js"
 
 export interface ChannelStats {
@@ -83,10 +84,12 @@ export const make = (options?: { readonly capacity?: number | undefined }, { ope
       return { topics, total: { subscribers, ...total } }
     })
 
-    return { publish, unsafePublish, subscribe, stats }
+    const hear: HearDirectly = (topic, onText) => hubs.listen(topic, { onValue: onText, onEnd: () => {} })
+
+    return withHear({ publish, unsafePublish, subscribe, stats }, hear)
   })
 
-const isUsable = (topic: string): boolean => typeof topic === "string" && topic.length > 0
+export const isUsable = (topic: string): boolean => typeof topic === "string" && topic.length > 0
 
 const refuse = (topic: string): Effect.Effect<never, InvalidTopic> =>
   Effect.fail(new InvalidTopic({ topic: typeof topic === "string" ? topic : typeof topic, reason: "is empty" }))

@@ -2,7 +2,8 @@
  * Following a topic: what changes it, step by step, from a state on, without a gap or a repeat.
  */
 import { Chunk, Effect, Option, type Scope, Stream } from "effect"
-import type { Snapshot } from "../../PresenceChange.js"
+import type { PresenceChange, Snapshot } from "../../PresenceChange.js"
+import type { PresenceEvent } from "../../PresenceEvent.js"
 import { type Changed, Delta } from "./delta.js"
 import { type HubSubscription, Hubs, type HubsHost } from "./hub.js"
 import { Past } from "./past.js"
@@ -93,11 +94,7 @@ interface Versioned extends Changed {
  * The state, then each delta. One who lags gets the state again; the stream ends when the layer closes, and at once
  * when it has closed before.
  */
-export const deltasFrom = <E>(
-  follow: OpenFeed<E>,
-  topic: string,
-  since?: Position
-): Stream.Stream<Snapshot | Delta, E> =>
+const deltasFrom = <E>(follow: OpenFeed<E>, topic: string, since?: Position): Stream.Stream<Snapshot | Delta, E> =>
   Stream.unwrapScoped(
     Effect.map(follow(topic, one), ({ subscription, snapshot, since: deltasSince }) => {
       let at: Position | undefined
@@ -110,9 +107,11 @@ export const deltasFrom = <E>(
       const resume =
         since === undefined
           ? state
-          : Effect.flatMap(deltasSince(since), (deltas) =>
-              deltas === undefined ? state : Effect.succeed(Chunk.fromIterable<Snapshot | Delta>(deltas))
-            )
+          : Effect.flatMap(deltasSince(since), (deltas) => {
+              if (deltas === undefined) return state
+              at = deltas[deltas.length - 1] ?? since
+              return Effect.succeed(Chunk.fromIterable<Snapshot | Delta>(deltas))
+            })
       let begun = false
       const next = Effect.suspend((): Effect.Effect<Chunk.Chunk<Snapshot | Delta>, Option.Option<never>> => {
         if (!begun && !subscription.closed) {
@@ -132,5 +131,32 @@ export const deltasFrom = <E>(
       return Stream.repeatEffectChunkOption(next)
     })
   )
+
+/** How deltas and states look to those who follow. */
+export interface View<Event, Change> {
+  readonly events: (delta: Delta) => ReadonlyArray<Event>
+  readonly diff: (delta: Delta) => Change
+  readonly snapshot: (snapshot: Snapshot) => Change
+}
+
+/** As they are. */
+export const plainly: View<PresenceEvent, PresenceChange> = {
+  events: (delta) => delta.events,
+  diff: (delta) => delta.diff,
+  snapshot: (snapshot) => snapshot
+}
+
+/** What a service offers to those who follow. */
+export const following = <E, Event, Change>(openFeed: OpenFeed<E>, { events, diff, snapshot }: View<Event, Change>) => {
+  const subscribe = (topic: string) => Effect.map(openFeed(topic, events), ({ subscription }) => subscription)
+  return {
+    subscribe,
+    events: (topic: string) => Stream.unwrapScoped(Effect.map(subscribe(topic), ({ stream }) => stream)),
+    changes: (topic: string, options?: { readonly since?: Position | undefined }) =>
+      Stream.map(deltasFrom(openFeed, topic, options?.since), (change) =>
+        change instanceof Delta ? diff(change) : snapshot(change)
+      )
+  }
+}
 
 const one = (delta: Delta): ReadonlyArray<Delta> => [delta]

@@ -25,6 +25,13 @@ export interface HubsHost<S> {
   readonly lag: (missed: number) => void
 }
 
+/** Called for each value at once, in the step that offers it. It may not wait or throw, and cannot lag. */
+export interface HubListener<A> {
+  readonly onValue: (value: A) => void
+  /** Nothing will be offered any more. */
+  readonly onEnd: () => void
+}
+
 /** All hubs of a service, by topic. */
 export class Hubs<A, S> {
   private readonly hubs = new Map<string, Hub<A>>()
@@ -65,6 +72,19 @@ export class Hubs<A, S> {
     )
   }
 
+  /** Listens until what it returns is called: without a fiber, and without a queue. */
+  listen(topic: string, listener: HubListener<A>): () => void {
+    const hub = Effect.runSync(this.backing.step((state) => this.acquire(topic, state)))
+    hub.listen(listener)
+    let listens = true
+    return () => {
+      if (!listens) return
+      listens = false
+      hub.unlisten(listener)
+      Effect.runSync(this.backing.step((state) => this.release(hub, state)))
+    }
+  }
+
   close(): void {
     this.closed = true
     for (const hub of this.hubs.values()) hub.close()
@@ -100,8 +120,10 @@ export class Hub<A> {
   position = 0
   /** Up to here nobody has half as much again waiting as they may have. */
   private quiet = Number.POSITIVE_INFINITY
-  private readonly pubsub = Effect.runSync(PubSub.unbounded<Item<A>>())
+  /** Made for the first who subscribes: who listens needs none. */
+  private pubsub: PubSub.PubSub<Item<A>> | undefined
   private readonly subscriptions = new Set<HubSubscription<A, unknown>>()
+  private readonly listeners = new Set<HubListener<A>>()
 
   constructor(
     readonly topic: string,
@@ -109,24 +131,39 @@ export class Hub<A> {
   ) {}
 
   get subscribers(): number {
-    return this.subscriptions.size
+    return this.subscriptions.size + this.listeners.size
   }
 
   /** Gives a value to all and wakes who waits. The number of subscribers. */
   offer(value: A, size = 1): number {
-    if (this.subscriptions.size === 0 || this.closed) return 0
+    if (this.subscribers === 0 || this.closed) return 0
     this.offered++
     this.position += size
-    this.pubsub.unsafeOffer({ value, size })
-    if (this.position > this.quiet) this.police()
+    if (this.subscriptions.size > 0) {
+      this.pubsub?.unsafeOffer({ value, size })
+      if (this.position > this.quiet) this.police()
+    }
+    for (const listener of this.listeners) listener.onValue(value)
+    // At last, as who is woken may offer more, which comes after this one for all.
     for (const subscription of this.subscriptions) subscription.wake()
-    return this.subscriptions.size
+    return this.subscribers
+  }
+
+  listen(listener: HubListener<A>): void {
+    this.listeners.add(listener)
+    metrics.add(metrics.subscribers, 1)
+    if (this.closed) listener.onEnd()
+  }
+
+  unlisten(listener: HubListener<A>): void {
+    if (this.listeners.delete(listener)) metrics.add(metrics.subscribers, -1)
   }
 
   subscribe<B>(
     pick: (value: A) => ReadonlyArray<B>,
     capacity: number
   ): Effect.Effect<HubSubscription<A, B>, never, Scope.Scope> {
+    this.pubsub ??= Effect.runSync(PubSub.unbounded<Item<A>>())
     return Effect.flatMap(PubSub.subscribe(this.pubsub), (dequeue) =>
       Effect.acquireRelease(
         Effect.sync(() => {
@@ -149,6 +186,7 @@ export class Hub<A> {
   close(): void {
     this.closed = true
     for (const subscription of this.subscriptions) subscription.wake()
+    for (const listener of this.listeners) listener.onEnd()
   }
 
   /** Counts what a subscriber lost. */

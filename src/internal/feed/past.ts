@@ -4,7 +4,7 @@
  * Deltas are kept for a minute, up to a number of changes for each topic and a number of bytes for all of them; the
  * oldest go first. Only the changes are kept: whatever is made of them is made again for who comes back.
  */
-import type { Value } from "../input/json.js"
+import { weigh } from "../input/json.js"
 import { type Changed, Delta } from "./delta.js"
 
 /** What the deltas of all topics may weigh, in bytes, nearly. */
@@ -73,7 +73,7 @@ export class Past {
   push({ topic, epoch, from, version, changes }: Delta): void {
     const line = this.lines.get(topic)
     if (line === undefined) return
-    const told: Told = { epoch, from, version, changes, bytes: weigh(changes), at: this.now, line }
+    const told: Told = { epoch, from, version, changes, bytes: weighAll(changes), at: this.now, line }
     line.told.push(told)
     line.changes += changes.length
     this.told.push(told)
@@ -138,17 +138,9 @@ export class Past {
 const DELTA_BYTES = 160
 const CHANGE_BYTES = 200
 
-const weigh = (changes: ReadonlyArray<Changed>): number => {
+const weighAll = (changes: ReadonlyArray<Changed>): number => {
   let bytes = DELTA_BYTES
   // What an update replaced is the meta of the change before it, or was weighed as little as it is now.
-  for (const { meta } of changes) bytes += CHANGE_BYTES + weighValue(meta)
-  return bytes
-}
-
-const weighValue = (value: Value): number => {
-  if (typeof value === "string") return 24 + value.length
-  if (typeof value !== "object" || value === null) return 8
-  let bytes = 32
-  for (const name in value) bytes += 8 + weighValue((value as { readonly [name: string]: Value })[name] as Value)
+  for (const { meta } of changes) bytes += CHANGE_BYTES + weigh(meta)
   return bytes
 }

@@ -213,3 +213,12 @@ export const equal = (a: Value, b: Value): boolean => {
 }
 
 const isArray: (value: unknown) => value is ReadonlyArray<Value> = Array.isArray
+
+/** What a value takes of the heap, in bytes, nearly. */
+export const weigh = (value: Value): number => {
+  if (typeof value === "string") return 24 + value.length
+  if (typeof value !== "object" || value === null) return 8
+  let bytes = 32
+  for (const name in value) bytes += 8 + weigh((value as { readonly [name: string]: Value })[name] as Value)
+  return bytes
+}

@@ -26,6 +26,8 @@ export interface Owner {
   readonly checkMeta: (topic: string, key: string, meta: unknown) => CheckedMeta
   readonly release: (lease: OwnedLease) => Effect.Effect<void>
   readonly ended: (lease: OwnedLease) => Effect.Effect<LeaveReason>
+  /** Ends a lease that could not be kept, so that it may come back; one whose scope has closed ends for good. */
+  readonly expire: (lease: OwnedLease) => Effect.Effect<void>
   /** Ends what is left of a closed scope's leases, the last first. */
   readonly closeScope: (leases: ScopeLeases) => Effect.Effect<void>
 }

@@ -154,6 +154,9 @@ export const makeTracker = (
 
       release: (lease) => step((registry) => release(registry, lease)),
 
+      expire: (lease) =>
+        step((registry) => registry.leave(lease, lease.status === "lingering" ? "released" : "expired")),
+
       ended: (lease) =>
         Effect.suspend(() => {
           if (lease.status === "evicted" || lease.status === "released") return Effect.succeed(lease.status)

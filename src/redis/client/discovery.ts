@@ -4,22 +4,20 @@
  * What will never work (a wrong password, a server too old) fails at once; a server that is not there is tried until
  * the timeout.
  */
-import { Redis, type RedisOptions } from "ioredis"
-import type { Port, RedisReply } from "./port.js"
-import { timed } from "./timeout.js"
+import { Redis } from "ioredis"
+import { connectionOptions, type RedisConnection } from "./connection.js"
+import type { Port } from "./port.js"
 import type { Address, Target } from "./url.js"
+import { pause, timed } from "./waiting.js"
 
 /** Why there is no port. */
 export class ConnectFailure extends Error {
   override readonly name = "ConnectFailure"
 }
 
-export interface ConnectOptions {
-  readonly url: string
-  /** Milliseconds until a call without an answer has failed. */
-  readonly timeout: number
-  /** What the server shows in `CLIENT LIST`. */
-  readonly name: string
+/** Why the user's own function gave no connection. It may the next time. */
+export class NotMade extends Error {
+  override readonly name = "NotMade"
 }
 
 /** What a server told of itself. */
@@ -37,8 +35,8 @@ export type Credentials = Pick<Target, "username" | "password">
 
 const NONE: Credentials = { username: undefined, password: undefined }
 
-// Options have the types of what is given, `satisfies` and no more: ioredis 6 does not take its own `RedisOptions` where
-// an option may be `undefined`.
+// Options have the types of what is given, and no more: ioredis 6 does not take its own `RedisOptions` where an option may
+// be `undefined`.
 export type Base = ReturnType<typeof baseOptions>
 
 /** As the client takes them: what is not there must not be named. */
@@ -47,39 +45,87 @@ export const given = ({ username, password }: Credentials) => ({
   ...(password === undefined ? {} : { password })
 })
 
-/** What every connection has, whatever its address and credentials. */
-export const baseOptions = (target: Target, options: ConnectOptions) =>
-  ({
-    ...(target.tls ? { tls: {} } : {}),
-    ...(target.family === undefined ? {} : { family: target.family }),
-    connectionName: options.name,
-    lazyConnect: true,
-    enableOfflineQueue: false,
-    // It does not come back by itself, so there is nothing that it could send or subscribe to again.
-    retryStrategy: () => null,
-    connectTimeout: options.timeout,
-    // A connection that takes bytes and gives none is dead, whatever TCP says.
-    socketTimeout: options.timeout,
-    keepAlive: 10_000
-  }) satisfies RedisOptions
+/** What every connection to a target has, whatever its address and credentials. */
+export const baseOptions = (target: Target, name: string, timeout: number) => ({
+  ...(target.tls ? { tls: {} } : {}),
+  ...(target.family === undefined ? {} : { family: target.family }),
+  ...connectionOptions(name, timeout)
+})
 
-export const discover = async (target: Target, base: Base, timeout: number): Promise<DiscoveredServer> => {
+export const discover = (target: Target, base: Base, timeout: number): Promise<DiscoveredServer> =>
+  retrying(target.shown, target.addresses.length, timeout, (attempt, left) =>
+    discoverAt(target, target.addresses[attempt % target.addresses.length] ?? target.addresses[0], base, left)
+  )
+
+/** What is shown of a server that the user connects to. */
+export const OWN = "what connect connects to"
+
+/** Asks the server that the user's own connections lead to. */
+export const discoverOwn = (
+  make: () => RedisConnection | Promise<RedisConnection>,
+  timeout: number
+): Promise<{ readonly warnings: ReadonlyArray<string>; readonly database: number }> =>
+  retrying(OWN, 1, timeout, async (_, left) => {
+    const client = await made(make)
+    return asked(client, left, async (info) => {
+      if (modeOf(info) === "sentinel" || modeOf(info) === "cluster") {
+        throw new ConnectFailure(
+          `${OWN} is a ${modeOf(info)}: connect is for a single master, a ${modeOf(info)} has a url`
+        )
+      }
+      mustBeMaster(info, OWN)
+      const self = String(await timed(client.call("CLIENT", "INFO"), left, "CLIENT"))
+      return { warnings: warningsOf(info), database: Number(/ db=(\d+)/.exec(self)?.[1] ?? 0) }
+    })
+  })
+
+/** A mistake of the user's is told as it is, and at once. */
+const made = async (make: () => RedisConnection | Promise<RedisConnection>): Promise<RedisConnection> => {
+  const client = await make()
+  if (typeof client?.call !== "function" || typeof client.on !== "function") {
+    throw new ConnectFailure("connect gave no connection: it gives a Redis of ioredis, or what behaves as one")
+  }
+  if (!HAS_BEGUN.includes(client.status)) return client
+  client.on("error", () => {})
+  client.disconnect()
+  throw new ConnectFailure(
+    "connect gave a connection that has begun to connect by itself: it begins when it is told to, with the options that connect is given: new Redis({ ...options, host, port })"
+  )
+}
+
+/** The states of a connection that nobody had told to connect. */
+const HAS_BEGUN = ["connecting", "connect", "ready", "reconnecting"]
+
+/** Tries until the timeout, unless it is for good. */
+const retrying = async <A>(
+  shown: string,
+  addresses: number,
+  timeout: number,
+  attempt: (attempt: number, left: number) => Promise<A>
+): Promise<A> => {
   const until = performance.now() + timeout
-  for (let attempt = 0; ; attempt++) {
-    const address = target.addresses[attempt % target.addresses.length] ?? target.addresses[0]
+  let reason = ""
+  for (let n = 0; ; n++) {
     try {
-      return await discoverAt(target, address, base, Math.max(1, until - performance.now()))
+      return await attempt(n, Math.max(1, until - performance.now()))
     } catch (cause) {
       if (cause instanceof ConnectFailure) throw cause
-      const reason = cause instanceof Error ? cause.message : String(cause)
+      const said = cause instanceof Error ? cause.message : String(cause)
+      // The last attempt has little time left; an earlier one may have heard more.
+      if (reason === "" || !isSilence(said)) reason = said
       // Without the cause: the client's errors carry the command that failed, and with AUTH the password.
-      if (isFinal(reason)) throw new ConnectFailure(`${target.shown}: ${reason}`)
-      if (isForeign(reason)) throw new ConnectFailure(`${target.shown} answers, but not as a Redis`)
-      if (performance.now() + 100 >= until) throw new ConnectFailure(`${target.shown} does not answer: ${reason}`)
-      if ((attempt + 1) % target.addresses.length === 0) await new Promise((resolve) => setTimeout(resolve, 100))
+      if (isFinal(reason)) throw new ConnectFailure(`${shown}: ${reason}`)
+      if (isForeign(reason)) throw new ConnectFailure(`${shown} answers, but not as a Redis`)
+      if (performance.now() + 100 >= until) {
+        throw new ConnectFailure(cause instanceof NotMade ? said : `${shown} does not answer: ${reason}`)
+      }
+      if ((n + 1) % addresses === 0) await pause(100)
     }
   }
 }
+
+/** That nothing came in time. */
+const isSilence = (reason: string): boolean => /got no answer within|^(Socket timeout|connect ETIMEDOUT)/.test(reason)
 
 /** What trying again does not help. */
 const isFinal = (reason: string): boolean =>
@@ -117,32 +163,35 @@ const discoverAs = async (
     enableReadyCheck: false,
     connectTimeout: timeout
   })
-  let reason: Error | undefined
-  client.on("error", (error: Error) => {
-    reason ??= error
-  })
-  try {
-    await client.connect()
-    const info = fields(String(await timed(client.call("INFO") as Promise<RedisReply>, timeout, "INFO")))
-    // Valkey calls it server_mode.
-    const mode = info.get("redis_mode") ?? info.get("server_mode")
+  return asked(client, timeout, async (info) => {
+    const mode = modeOf(info)
     if (mode === "sentinel") {
       return { mode, address, master: await askMaster(client, target, timeout), credentials, warnings: [] }
     }
-    const version = info.get("redis_version") ?? "unknown"
-    if (!(Number.parseInt(version, 10) >= 7)) {
-      throw new ConnectFailure(`${target.shown} is Redis ${version}, and 7 or later is needed`)
-    }
-    if (mode !== "cluster" && info.get("role") === "slave") {
-      throw new ConnectFailure(`${target.shown} is a replica of another Redis: name the master, or its sentinels`)
-    }
+    if (mode === "cluster") mustBeNew(info, target.shown)
+    else mustBeMaster(info, target.shown)
     if (mode !== "cluster" && target.master !== undefined) {
       throw new ConnectFailure(
         `${target.shown} is a single server: behind the slash it has a database's number, only sentinels a master's name`
       )
     }
-    const warnings = warningsOf(info)
-    return { mode: mode === "cluster" ? mode : "standalone", address, master: undefined, credentials, warnings }
+    return { mode, address, master: undefined, credentials, warnings: warningsOf(info) }
+  })
+}
+
+/** Connects, hands on what the server tells of itself, and disconnects. */
+const asked = async <A>(
+  client: RedisConnection,
+  timeout: number,
+  use: (info: ReadonlyMap<string, string>) => Promise<A>
+): Promise<A> => {
+  let reason: Error | undefined
+  client.on("error", (error: Error) => {
+    reason ??= error
+  })
+  try {
+    await timed(client.connect(), timeout, "connecting")
+    return await use(fields(String(await timed(client.call("INFO"), timeout, "INFO"))))
   } catch (cause) {
     // The client says "Connection is closed." and keeps what happened for its error event.
     throw cause instanceof ConnectFailure ? cause : (reason ?? cause)
@@ -151,13 +200,29 @@ const discoverAs = async (
   }
 }
 
+/** Valkey calls it server_mode. */
+const modeOf = (info: ReadonlyMap<string, string>): Port["mode"] => {
+  const mode = info.get("redis_mode") ?? info.get("server_mode")
+  return mode === "cluster" || mode === "sentinel" ? mode : "standalone"
+}
+
+const mustBeNew = (info: ReadonlyMap<string, string>, shown: string): void => {
+  const version = info.get("redis_version") ?? "unknown"
+  if (Number.parseInt(version, 10) >= 7) return
+  throw new ConnectFailure(`${shown} is Redis ${version}, and 7 or later is needed`)
+}
+
+const mustBeMaster = (info: ReadonlyMap<string, string>, shown: string): void => {
+  mustBeNew(info, shown)
+  if (info.get("role") !== "slave") return
+  throw new ConnectFailure(`${shown} is a replica of another Redis: name the master, or its sentinels`)
+}
+
 const askMaster = async (client: Redis, target: Target, timeout: number): Promise<string> => {
   if (target.master !== undefined) return target.master
-  const masters = (await timed(
-    client.call("SENTINEL", "masters") as Promise<RedisReply>,
-    timeout,
-    "SENTINEL"
-  )) as ReadonlyArray<ReadonlyArray<string>>
+  const masters = (await timed(client.call("SENTINEL", "masters"), timeout, "SENTINEL")) as ReadonlyArray<
+    ReadonlyArray<string>
+  >
   const names = masters.map((master) => master[master.indexOf("name") + 1] ?? "")
   const [only] = names
   if (only !== undefined && names.length === 1) return only

@@ -5,78 +5,155 @@
  * server too old) fails at once; a server that is not there is tried until the timeout. Afterwards connections come
  * back by themselves, with handlers told.
  */
-import { Command } from "ioredis"
 import type { Script } from "../protocol/scripts.js"
-import { baseOptions, ConnectFailure, type ConnectOptions, type DiscoveredServer, discover } from "./discovery.js"
+import {
+  type Connect,
+  type ConnectionOptions,
+  connectionOptions,
+  type RedisConnection,
+  type Where
+} from "./connection.js"
+import { baseOptions, ConnectFailure, discover, discoverOwn, NotMade, OWN } from "./discovery.js"
 import type { Port, PortEvents, RedisReply } from "./port.js"
 import { ReconnectingClient } from "./reconnecting.js"
-import { timed } from "./timeout.js"
-import { type Topology, topologyOf } from "./topology.js"
+import { single, type Topology, topologyOf } from "./topology.js"
 import { parseUrl, UrlRefusal } from "./url.js"
+import { pause, timed } from "./waiting.js"
 
-export const connect = async (options: ConnectOptions, handlers: PortEvents): Promise<Port> => {
-  const target = parseUrl(options.url)
-  if (target instanceof UrlRefusal) throw new ConnectFailure(target.reason)
-  const base = baseOptions(target, options)
-  const server = await discover(target, base, options.timeout)
-  const wires = await topologyOf(server, target, base, options.timeout, handlers)
-  const port = portOf(server, wires, options.timeout, handlers)
-  for (const until = performance.now() + options.timeout; !(port.isReady() && port.isSubscriberReady()); ) {
+export interface OpenOptions {
+  readonly where: Where
+  /** Milliseconds until a call without an answer has failed. */
+  readonly timeout: number
+  /** What the server shows in `CLIENT LIST`. */
+  readonly name: string
+}
+
+export const open = async ({ where, timeout, name }: OpenOptions, events: PortEvents): Promise<Port> => {
+  let reason = ""
+  const handlers: PortEvents = {
+    ...events,
+    onDown: (why) => {
+      reason = `: ${why}`
+      events.onDown(why)
+    }
+  }
+  const found =
+    where.connect === undefined
+      ? await openUrl(where.url, name, timeout, handlers)
+      : await openOwn(where.connect, name, timeout, handlers)
+  const port = portOf(found, timeout, handlers)
+  for (const until = performance.now() + timeout; !(port.isReady() && port.isSubscriberReady()); ) {
     if (performance.now() > until) {
       port.close()
-      throw new ConnectFailure(`${target.shown} answered once, and then took no connection`)
+      throw new ConnectFailure(`${found.shown} answered once, and then took no connection${reason}`)
     }
-    await new Promise((resolve) => setTimeout(resolve, 5))
+    await pause(5)
   }
-  if (target.database > 0) {
+  if (port.database > 0) {
     // The client goes on with database 0 when there is no other, and says nothing.
-    await port.command("SELECT", [target.database]).catch((cause: Error) => {
+    await port.command("SELECT", [port.database]).catch((cause: Error) => {
       port.close()
-      throw new ConnectFailure(`${target.shown} has no database ${target.database}: ${cause.message}`)
+      throw new ConnectFailure(`${found.shown} has no database ${port.database}: ${cause.message}`)
     })
   }
   return port
 }
 
-const portOf = (server: DiscoveredServer, wires: Topology, timeout: number, handlers: PortEvents): Port => {
+/** What was found, and how connections to it are made. */
+interface Found extends Pick<Port, "mode" | "warnings" | "database"> {
+  readonly topology: Topology
+  /** What it is called in errors. */
+  readonly shown: string
+}
+
+const openUrl = async (url: string, name: string, timeout: number, handlers: PortEvents): Promise<Found> => {
+  const target = parseUrl(url)
+  if (target instanceof UrlRefusal) throw new ConnectFailure(target.reason)
+  const base = baseOptions(target, name, timeout)
+  const server = await discover(target, base, timeout)
+  const topology = await topologyOf(server, target, base, timeout, handlers)
+  const { mode, warnings } = server
+  return { mode, warnings, database: target.database, topology, shown: target.shown }
+}
+
+const openOwn = async (connect: Connect, name: string, timeout: number, handlers: PortEvents): Promise<Found> => {
+  const options = connectionOptions(name, timeout)
+  const seen = new WeakSet<RedisConnection>()
+  const make = async (): Promise<RedisConnection> => {
+    const connection = await madeInTime(connect, options, timeout)
+    if (seen.has(connection))
+      throw new ConnectFailure("connect gave a connection twice: each call makes one of its own")
+    if (typeof connection === "object" && connection !== null) seen.add(connection)
+    return connection
+  }
+  const { warnings, database } = await discoverOwn(make, timeout)
+  return { mode: "standalone", warnings, database, topology: single(make, handlers), shown: OWN }
+}
+
+/** What comes too late is ended at once. */
+const madeInTime = async (connect: Connect, options: ConnectionOptions, timeout: number): Promise<RedisConnection> => {
+  let isLate = false
+  const making = (async () => connect(options))()
+  making
+    .then((connection) => {
+      if (isLate) connection.disconnect()
+    })
+    .catch(() => {})
+  try {
+    return await timed(making, timeout, "its promise")
+  } catch (cause) {
+    isLate = true
+    throw new NotMade(`connect gave no connection: ${cause instanceof Error ? cause.message : cause}`)
+  }
+}
+
+const portOf = ({ mode, warnings, database, topology }: Found, timeout: number, handlers: PortEvents): Port => {
   const send = (name: string, args: ReadonlyArray<string | number>): Promise<RedisReply> => {
-    // The client's type wants an array that it may change, and changes none.
-    const command = new Command(name, args as Array<string | number>, { replyEncoding: "utf8" })
-    const client = wires.client()
-    const reply = timed(client.sendCommand(command) as Promise<RedisReply>, timeout, name)
+    const client = topology.client()
+    if (client === undefined) return Promise.reject(new Error("Connection is closed."))
+    const reply = timed(client.call(name, ...args) as Promise<RedisReply>, timeout, name)
     reply.catch((cause) => {
       const reason = cause instanceof Error ? cause.message : ""
       if (!isWrongServer(reason)) return
       // The subscriber stands where this connection stood: where nobody may publish any more.
-      if (wires.redial(client, reason)) subscriber.redial(subscriber.client, reason)
+      if (topology.redial(client, reason)) subscriber.redial(subscriber.client, reason)
     })
     return reply
   }
 
   const subscriber = new ReconnectingClient(
-    wires.subscriber,
+    topology.subscriber,
     (client) => {
       client.on("message", handlers.onMessage)
       handlers.onSubscriberReady()
     },
     handlers.onSubscriberDown
   )
+  const onClient = <A>(what: string, use: (client: RedisConnection) => Promise<A>): Promise<A> => {
+    const { client } = subscriber
+    return client === undefined ? Promise.reject(new Error("Connection is closed.")) : timed(use(client), timeout, what)
+  }
+  const heard = async (): Promise<void> => {
+    await onClient("PING", (client) => client.ping())
+  }
   // Nothing else is sent on an idle subscriber, so without this a half-open connection would stay for ever.
   const ping = setInterval(() => {
-    if (subscriber.isReady()) subscriber.client.ping().catch(() => {})
+    if (subscriber.isReady()) heard().catch(() => {})
   }, timeout)
   ping.unref()
 
   const onSubscriber = async (name: "subscribe" | "unsubscribe", channels: ReadonlyArray<string>): Promise<void> => {
     for (let i = 0; i < channels.length; i += 500) {
-      await timed(subscriber.client[name](...channels.slice(i, i + 500)), timeout, name)
+      const some = channels.slice(i, i + 500)
+      await onClient(name, (client) => client[name](...some))
     }
   }
 
   return {
-    mode: server.mode,
-    partitions: wires.partitions,
-    warnings: server.warnings,
+    mode,
+    partitions: topology.partitions,
+    warnings,
+    database,
     command: send,
     run: (script, keys, args) => runScript(send, script, keys, args),
     subscribe: (channels) => onSubscriber("subscribe", channels),
@@ -84,13 +161,14 @@ const portOf = (server: DiscoveredServer, wires: Topology, timeout: number, hand
     publish: async (channel, text) => {
       await send("PUBLISH", [channel, text])
     },
-    isReady: wires.isReady,
+    heard,
+    isReady: topology.isReady,
     isSubscriberReady: () => subscriber.isReady(),
     renewSubscriber: (reason) => void subscriber.redial(subscriber.client, reason),
     close: () => {
       clearInterval(ping)
       subscriber.close()
-      wires.close()
+      topology.close()
     }
   }
 }

@@ -26,6 +26,8 @@ export interface Port {
   readonly mode: "standalone" | "sentinel" | "cluster"
   /** 1, or 16 in a cluster. */
   readonly partitions: number
+  /** Keys of databases are apart, and channels are not. */
+  readonly database: number
   /** What may need somebody's attention about the server's settings. */
   readonly warnings: ReadonlyArray<string>
   /** A command whose first argument is its key. */
@@ -40,6 +42,11 @@ export interface Port {
   readonly subscribe: (channels: ReadonlyArray<string>) => Promise<void>
   readonly unsubscribe: (channels: ReadonlyArray<string>) => Promise<void>
   readonly publish: (channel: string, text: string) => Promise<void>
+  /**
+   * Resolves when everything has come that the subscriber's server has published before: an answer on a connection
+   * overtakes no message. In a cluster another node may have published what is still on its way to that server.
+   */
+  readonly heard: () => Promise<void>
   /** Whether the connection for commands is there, as far as known. */
   readonly isReady: () => boolean
   readonly isSubscriberReady: () => boolean

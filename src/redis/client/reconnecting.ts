@@ -5,13 +5,15 @@
  * The client's own reconnecting is not used, as it sends again and subscribes again what it thinks was meant. Commands
  * that wait for an answer when a connection ends fail with it.
  */
-import type { Redis } from "ioredis"
+import type { RedisConnection } from "./connection.js"
+import { backoff, jitter } from "./waiting.js"
 
 /** A connection that lasted this long, in ms, was a good one: the next may follow soon. */
 const LASTING = 5_000
 
 export class ReconnectingClient {
-  client: Redis
+  /** `undefined` while the next one is not made yet. */
+  client: RedisConnection | undefined
   /** Why the last connection ended. */
   reason = "not connected yet"
   private failures = 0
@@ -20,20 +22,20 @@ export class ReconnectingClient {
   private timer: NodeJS.Timeout | undefined
 
   constructor(
-    private readonly make: () => Redis,
-    private readonly onReady: (client: Redis) => void,
+    private readonly make: () => RedisConnection | Promise<RedisConnection>,
+    private readonly onReady: (client: RedisConnection) => void,
     private readonly onDown: (reason: string) => void
   ) {
-    this.client = this.connect()
+    void this.dial()
   }
 
   isReady(): boolean {
-    return this.client.status === "ready"
+    return this.client?.status === "ready"
   }
 
   /** Gives up a connection that is there, if it is still this one. Whether it was. */
   redial(client: unknown, reason: string): boolean {
-    if (client !== this.client || !this.isReady()) return false
+    if (client === undefined || client !== this.client || !this.isReady()) return false
     this.reason = reason
     this.client.disconnect()
     return true
@@ -42,11 +44,23 @@ export class ReconnectingClient {
   close(): void {
     this.closed = true
     clearTimeout(this.timer)
-    this.client.disconnect()
+    this.client?.disconnect()
   }
 
-  private connect(): Redis {
-    const client = this.make()
+  private async dial(): Promise<void> {
+    try {
+      const made = this.make()
+      const client = made instanceof Promise ? await made : made
+      if (this.closed) client.disconnect()
+      else this.use(client)
+    } catch (cause) {
+      this.reason = cause instanceof Error ? cause.message : String(cause)
+      if (!this.closed) this.ended()
+    }
+  }
+
+  private use(client: RedisConnection): void {
+    this.client = client
     client.on("error", (error: Error) => {
       this.reason = error.message
     })
@@ -58,21 +72,18 @@ export class ReconnectingClient {
       this.onReady(client)
     })
     client.on("end", () => {
-      if (this.closed) return
-      this.onDown(this.reason)
-      // One that was ready for a moment only may be the wrong server's: without this it would be dialled in a storm.
-      if (performance.now() - this.readyAt > LASTING) this.failures = 0
-      this.readyAt = Number.POSITIVE_INFINITY
-      // The first retry soon, as most losses are a restart or a fail-over; jitter, so that replicas do not come as one.
-      const pause = Math.min(50 * 2 ** this.failures++, 1_000)
-      this.timer = setTimeout(
-        () => {
-          this.client = this.connect()
-        },
-        pause * (0.5 + Math.random() / 2)
-      )
+      if (!this.closed && client === this.client) this.ended()
     })
     client.connect().catch(() => {})
-    return client
+  }
+
+  private ended(): void {
+    this.client = undefined
+    this.onDown(this.reason)
+    // One that was ready for a moment only may be the wrong server's: without this it would be dialled in a storm.
+    if (performance.now() - this.readyAt > LASTING) this.failures = 0
+    this.readyAt = Number.POSITIVE_INFINITY
+    // The first retry soon, as most losses are a restart or a fail-over.
+    this.timer = setTimeout(() => void this.dial(), jitter(backoff(50, this.failures++)))
   }
 }

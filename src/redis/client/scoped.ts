@@ -4,7 +4,8 @@
 import { Cause, Effect, type Metric, Runtime, type Scope } from "effect"
 import { PresenceUnavailable } from "../../PresenceError.js"
 import * as metrics from "../metrics.js"
-import { connect } from "./ioredis.js"
+import type { Where } from "./connection.js"
+import { open } from "./ioredis.js"
 import type { Port, PortEvents } from "./port.js"
 
 /** Hears of the connections. None of these may fail. */
@@ -20,7 +21,7 @@ export interface OpenPort {
 }
 
 export const openPort = (options: {
-  readonly url: string
+  readonly where: Where
   readonly timeout: number
 }): Effect.Effect<OpenPort, PresenceUnavailable, Scope.Scope> =>
   Effect.gen(function* () {
@@ -45,7 +46,7 @@ export const openPort = (options: {
     }
     const port = yield* Effect.acquireRelease(
       Effect.tryPromise({
-        try: () => connect({ ...options, name: "effect-presence" }, handlers),
+        try: () => open({ ...options, name: "effect-presence" }, handlers),
         catch: (cause) =>
           new PresenceUnavailable({ reason: cause instanceof Error ? cause.message : String(cause), cause })
       }),

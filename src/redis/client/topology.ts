@@ -2,20 +2,22 @@
  * How connections are made to a single server, to the master behind sentinels, and to a cluster.
  */
 import { Cluster, type ClusterOptions, Redis } from "ioredis"
+import type { RedisConnection } from "./connection.js"
 import { type Base, ConnectFailure, type DiscoveredServer, given } from "./discovery.js"
 import type { PortEvents } from "./port.js"
 import { ReconnectingClient } from "./reconnecting.js"
-import { timed } from "./timeout.js"
 import type { Address, Target } from "./url.js"
+import { backoff, jitter, timed } from "./waiting.js"
 
 /** What a kind of Redis needs of its own. */
 export interface Topology {
   readonly partitions: number
-  readonly client: () => Redis | Cluster
-  readonly subscriber: () => Redis
+  /** What commands are sent with, if it is there. */
+  readonly client: () => Pick<RedisConnection, "call"> | undefined
+  readonly subscriber: () => RedisConnection | Promise<RedisConnection>
   readonly isReady: () => boolean
   /** Dials anew, if the connection is still the one that answered so. Whether it was. */
-  readonly redial: (client: Redis | Cluster, reason: string) => boolean
+  readonly redial: (client: unknown, reason: string) => boolean
   readonly close: () => void
 }
 
@@ -31,11 +33,11 @@ export const topologyOf = (
   const options: Options = { ...base, ...given(target) }
   switch (server.mode) {
     case "standalone":
-      return singleWires(() => new Redis({ ...options, ...server.address, db: target.database }), handlers)
+      return single(() => new Redis({ ...options, ...server.address, db: target.database }), handlers)
     case "sentinel":
-      return singleWires(() => masterOf(server, target, options), handlers)
+      return single(() => masterOf(server, target, options), handlers)
     case "cluster":
-      return clusterWires(server, target, options, timeout, handlers)
+      return clustered(server, target, options, timeout, handlers)
   }
 }
 
@@ -49,7 +51,7 @@ const masterOf = (
   new Redis({
     ...options,
     db: target.database,
-    sentinels: [...target.addresses],
+    sentinels: hostsOf(target.addresses),
     name: master,
     sentinelRetryStrategy: () => null,
     ...(username === undefined ? {} : { sentinelUsername: username }),
@@ -57,7 +59,10 @@ const masterOf = (
     ...(target.tls ? { enableTLSForSentinelMode: true, sentinelTLS: {} } : {})
   })
 
-const singleWires = (make: () => Redis, handlers: PortEvents): Topology => {
+/** What has a port: neither sentinels nor nodes of a cluster are told by the path of a socket. */
+const hostsOf = (addresses: ReadonlyArray<Address>) => addresses.filter((address) => "host" in address)
+
+export const single = (make: () => RedisConnection | Promise<RedisConnection>, handlers: PortEvents): Topology => {
   const link = new ReconnectingClient(make, handlers.onReady, handlers.onDown)
   return {
     partitions: 1,
@@ -71,7 +76,7 @@ const singleWires = (make: () => Redis, handlers: PortEvents): Topology => {
 
 // A cluster
 
-const clusterWires = async (
+const clustered = async (
   server: DiscoveredServer,
   target: Target,
   options: Options,
@@ -92,12 +97,12 @@ const clusterWires = async (
     retryDelayOnTryAgain: 50,
     slotsRefreshTimeout: timeout,
     slotsRefreshInterval: 5_000,
-    clusterRetryStrategy: (times) => Math.min(50 * 2 ** times, 1_000) * (0.5 + Math.random() / 2),
+    clusterRetryStrategy: (times) => jitter(backoff(50, times)),
     redisOptions,
     // Certificates name hosts, so with TLS the name goes on as it is.
     ...(target.tls ? { dnsLookup: (host, callback) => callback(null, host) } : {})
   } satisfies ClusterOptions
-  const cluster = new Cluster([server.address, ...target.addresses], clusterOptions)
+  const cluster = new Cluster(hostsOf([server.address, ...target.addresses]), clusterOptions)
   cluster.on("error", () => {})
   let closed = false
   cluster.on("+node", (node: Redis) => {
@@ -109,10 +114,8 @@ const clusterWires = async (
   let turn = Math.floor(Math.random() * 1_000)
   // Each attempt at another node, as the last one's may be the one that is gone.
   const subscriber = (): Redis => {
-    const known = cluster
-      .nodes("all")
-      .map(({ options: { host, port } }): Address => ({ host: host ?? "", port: port ?? 6379 }))
-    const nodes = known.length > 0 ? known : target.addresses
+    const known = cluster.nodes("all").map(({ options: { host, port } }) => ({ host: host ?? "", port: port ?? 6379 }))
+    const nodes: ReadonlyArray<Address> = known.length > 0 ? known : target.addresses
     return new Redis({ ...options, ...(nodes[turn++ % nodes.length] ?? server.address) })
   }
   try {

@@ -51,6 +51,8 @@ export interface BeatCall {
   readonly replica: string
   readonly number: number
   readonly tag: string
+  /** The history in which the replica has removed what Redis had of it and it did not hold; empty for none. */
+  readonly settled: string
   /** Places of connections whose eviction the owner has seen. */
   readonly seen: ReadonlyArray<string>
 }
@@ -69,6 +71,8 @@ export type BeatAnswer =
       readonly late: ReadonlyArray<string>
       /** Places of connections that were evicted. */
       readonly evicted: ReadonlyArray<string>
+      /** The shortest heartbeat of all replicas, in ms, at which everybody beats. */
+      readonly heartbeat: number
     }
 
 /** A member of a topic, as Redis holds it. */
@@ -94,13 +98,15 @@ export interface ReadAnswer {
   /** `undefined` when nobody has written anything since Redis was empty. */
   readonly standing: Standing | undefined
   readonly replicas: ReadonlySet<string>
+  /** Replicas that have not yet removed, since Redis restarted or failed over, who has left before. */
+  readonly doubted: ReadonlySet<string>
   readonly size: number
   /** `undefined` when there are more than were asked for. */
   readonly members: ReadonlyArray<StoredMember> | undefined
 }
 
 /** A topic at the end of a snapshot. */
-export interface End extends Pick<ReadAnswer, "history" | "replicas"> {
+export interface End extends Pick<ReadAnswer, "history" | "replicas" | "doubted"> {
   readonly standing: Standing
 }
 
@@ -164,17 +170,22 @@ export const apply = async (port: Port, keys: Keys, call: ApplyCall): Promise<Ap
   }
 }
 
-export interface Times {
+/** How a replica lives. Others may live by another lease and heartbeat. */
+export interface Settings {
+  /** Milliseconds. */
   readonly lease: number
   readonly heartbeat: number
-  /** All of it, as text, with the number of partitions, which all replicas must have in common. */
-  readonly shared: string
+  /** The same for all. */
+  readonly partitions: number
 }
 
-export const beat = async (port: Port, keys: Keys, times: Times, call: BeatCall): Promise<BeatAnswer> => {
+export const beat = async (port: Port, keys: Keys, settings: Settings, call: BeatCall): Promise<BeatAnswer> => {
   const { replica } = call
-  const names = [keys.leases, keys.versions, keys.index(replica), keys.evicted(replica), keys.shared, keys.terms]
-  const args = [call.mode, replica, call.number, call.tag, times.lease, times.heartbeat, times.shared, ...call.seen]
+  const { lease, heartbeat, partitions } = settings
+  const own = [keys.index(replica), keys.evicted(replica)]
+  const names = [keys.leases, keys.versions, ...own, keys.shared, keys.replicas]
+  const numbers = [lease, heartbeat, call.settled, partitions]
+  const args = [call.mode, replica, call.number, call.tag, ...numbers, keys.inboxes, ...call.seen]
   const reply = list(await port.run(scripts.beat, names, args))
   const status = String(reply[0])
   if (status === "LEASE" || status === "STALE") return { status }
@@ -185,7 +196,8 @@ export const beat = async (port: Port, keys: Keys, times: Times, call: BeatCall)
     history: String(reply[2]),
     connections: Number(reply[3]),
     late: list(reply[4]).map(String),
-    evicted: list(reply[5]).map(String)
+    evicted: list(reply[5]).map(String),
+    heartbeat: Number(reply[6])
   }
 }
 
@@ -197,33 +209,40 @@ export const read = async (
   limit: number,
   purpose: "follow" | "list" = "list"
 ): Promise<ReadAnswer> => {
-  const names = [keys.leases, keys.versions, keys.members(topic)]
+  const names = [keys.leases, keys.versions, keys.members(topic), keys.replicas]
   const reply = list(await port.run(scripts.read, names, [topic, limit, purpose]))
   return {
     standing: standingOf(reply[0] ?? null, reply[1] ?? null),
     history: String(reply[2]),
     replicas: new Set(list(reply[3]).map(String)),
     size: Number(reply[4]),
-    members: Array.isArray(reply[5]) ? membersOf(list(reply[5])) : undefined
+    members: Array.isArray(reply[5]) ? membersOf(list(reply[5])) : undefined,
+    doubted: new Set(list(reply[6]).map(String))
   }
 }
 
 /** The connections of one key, oldest first. */
 export const get = async (port: Port, keys: Keys, topic: string, key: string): Promise<ReadonlyArray<StoredMember>> => {
-  const reply = await port.run(scripts.get, [keys.keys(topic), keys.members(topic)], [key])
+  const reply = await port.run(scripts.get, [keys.keys(topic), keys.members(topic), keys.replicas], [key])
   return membersOf(list(reply)).sort(byAge)
 }
 
-/** One page of a hash: where to go on, and its fields and values by turns. */
-export const scan = async (
-  port: Port,
-  key: string,
-  cursor: string,
-  count: number
-): Promise<{ readonly cursor: string; readonly entries: ReadonlyArray<string> }> => {
-  const reply = list(await port.command("HSCAN", [key, cursor, "COUNT", count]))
-  return { cursor: String(reply[0]), entries: list(reply[1]).map(String) }
+/** A hash by pages of its fields and values by turns. A page may be empty, and what changes meanwhile on two or none. */
+export async function* pages(port: Port, key: string): AsyncGenerator<ReadonlyArray<string>, void> {
+  for (let cursor = "0"; ; ) {
+    const reply = list(await port.command("HSCAN", [key, cursor, "COUNT", PAGE]))
+    yield list(reply[1]).map(String)
+    cursor = String(reply[0])
+    if (cursor === "0") return
+  }
 }
+
+/** Fields that a page has, about. */
+const PAGE = 500
+
+/** The fields of a page. */
+export const fieldsOf = (page: ReadonlyArray<string>): ReadonlyArray<string> =>
+  page.filter((_, index) => index % 2 === 0)
 
 /** Where topics of one partition stand; a `standing` of `undefined` as in {@link ReadAnswer}. */
 export const standings = async (

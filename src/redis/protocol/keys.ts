@@ -6,6 +6,9 @@
  * replica; a single server has one partition, a cluster sixteen.
  */
 
+/** The format of what is kept, as `beat` writes it; a replica that meets a newer one does not start. */
+export const FORMAT = 2
+
 /** Why a prefix is refused, or `undefined` for a good one. */
 export const checkPrefix = (prefix: string): string | undefined => {
   if (prefix.length === 0) return "it is empty"
@@ -19,10 +22,12 @@ export class Keys {
   readonly versions: string
   /** By what the first replica lives: all must have its number of partitions. */
   readonly shared: string
-  /** By what each replica lives. */
-  readonly terms: string
+  /** How each replica lives, and who is doubted. */
+  readonly replicas: string
   /** What a topic's channel begins with. */
   readonly channel: string
+  /** What a replica's inbox begins with. */
+  readonly inboxes: string
   private readonly base: string
 
   constructor(prefix: string, partition: number) {
@@ -30,8 +35,9 @@ export class Keys {
     this.leases = `${this.base}l`
     this.versions = `${this.base}v`
     this.shared = `${this.base}c`
-    this.terms = `${this.base}d`
+    this.replicas = `${this.base}r`
     this.channel = `${this.base}t:`
+    this.inboxes = `${this.base}n:`
   }
 
   members(topic: string): string {
@@ -54,9 +60,9 @@ export class Keys {
     return this.channel + topic
   }
 
-  /** Where a replica is told to look what was evicted. */
+  /** Where a replica is told to beat: something of its was evicted, or somebody beats more often. */
   inbox(replica: string): string {
-    return `${this.base}n:${replica}`
+    return this.inboxes + replica
   }
 }
 

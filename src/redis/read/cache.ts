@@ -5,38 +5,56 @@
  * it once will list it again. Of small topics the last are remembered, so that a list is the same array until the
  * topic changes.
  */
+import { weigh } from "../../internal/input/json.js"
 import { Roster, type RosterMember } from "../../internal/state/roster.js"
 import type { Port } from "../client/port.js"
 import * as calls from "../protocol/calls.js"
-import type { Keys } from "../protocol/keys.js"
+import { type Keys, ownerOf } from "../protocol/keys.js"
 import { CopyMember } from "./topicCopy.js"
 
-/** Members that are remembered, of all topics. */
-const BUDGET = 20_000
+/** What all that is remembered may weigh, in bytes, nearly. */
+const BUDGET = 16 * 1_024 * 1_024
+
+/** What a member takes beside its meta, and its topic beside its members, in bytes: measured, and rounded up. */
+const MEMBER = 400
+const TOPIC = 1_000
 
 export interface Read {
   readonly standing: calls.Standing
   readonly roster: Roster<CopyMember>
 }
 
+interface Remembered extends Read {
+  readonly bytes: number
+}
+
 export class ReadCache {
   /** The last used is the last. */
-  private readonly recent = new Map<string, Read>()
-  private size = 0
+  private readonly recent = new Map<string, Remembered>()
+  private bytes = 0
 
-  constructor(private readonly port: Port) {}
+  constructor(
+    private readonly port: Port,
+    private readonly budget = BUDGET
+  ) {}
 
   /** A topic as it stands; `undefined` when it is too large for this. */
   async read(keys: Keys, topic: string, limit: number): Promise<Read | undefined> {
-    const { standing, members } = await calls.read(this.port, keys, topic, limit)
-    if (members === undefined) return undefined
+    const { standing, members: all, doubted } = await calls.read(this.port, keys, topic, limit)
+    if (all === undefined) return undefined
+    const members = doubted.size === 0 ? all : all.filter(({ connection }) => !doubted.has(ownerOf(connection).replica))
+    const isWhole = members.length === all.length
     const known = this.recent.get(topic)
     if (known !== undefined) {
       this.forget(topic, known)
-      if (standing !== undefined && isSame(known.standing, standing)) return this.remember(topic, known)
+      if (isWhole && standing !== undefined && isSame(known.standing, standing)) return this.remember(topic, known)
     }
     const read = { standing: standing ?? { epoch: "", version: 0, tag: "" }, roster: rosterOf(topic, members) }
-    return members.length === 0 ? read : this.remember(topic, read)
+    if (members.length === 0 || !isWhole) return read
+    return this.remember(topic, {
+      ...read,
+      bytes: members.reduce((sum, { meta }) => sum + MEMBER + weigh(meta), TOPIC)
+    })
   }
 
   async count(keys: Keys, topic: string): Promise<{ readonly keys: number; readonly connections: number }> {
@@ -55,27 +73,25 @@ export class ReadCache {
   /** The topics of a partition, a page after the other. */
   async topics(keys: Keys): Promise<ReadonlySet<string>> {
     const found = new Set<string>()
-    for (let cursor = "0"; ; ) {
-      const page = await calls.scan(this.port, keys.versions, cursor, 500)
-      for (const [index, field] of page.entries.entries()) if (index % 2 === 0 && field !== "") found.add(field)
-      cursor = page.cursor
-      if (cursor === "0") return found
+    for await (const page of calls.pages(this.port, keys.versions)) {
+      for (const field of calls.fieldsOf(page)) if (field !== "") found.add(field)
     }
+    return found
   }
 
-  private remember(topic: string, read: Read): Read {
+  private remember(topic: string, read: Remembered): Read {
     this.recent.set(topic, read)
-    this.size += read.roster.connections
+    this.bytes += read.bytes
     for (const [other, oldest] of this.recent) {
-      if (this.size <= BUDGET) break
+      if (this.bytes <= this.budget) break
       this.forget(other, oldest)
     }
     return read
   }
 
-  private forget(topic: string, read: Read): void {
+  private forget(topic: string, { bytes }: Remembered): void {
     this.recent.delete(topic)
-    this.size -= read.roster.connections
+    this.bytes -= bytes
   }
 }
 

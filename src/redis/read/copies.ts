@@ -8,14 +8,14 @@
  */
 import type { Delta } from "../../internal/feed/delta.js"
 import type { Port } from "../client/port.js"
+import { backoff, pause } from "../client/waiting.js"
+import type { Standing } from "../protocol/calls.js"
 import * as calls from "../protocol/calls.js"
 import { type Keys, partitionOf } from "../protocol/keys.js"
 import { TopicCopy } from "./topicCopy.js"
 
 /** Members that are read in one call. */
 export const SMALL = 1_000
-
-const PAGE = 500
 
 /** Topics whose versions one command reads. */
 const SLICE = 500
@@ -26,8 +26,11 @@ const DIGEST = 10_000
 /** After how many digests in a row that found what messages should have brought the subscriber counts as deaf. */
 const DEAF = 2
 
-/** How long a message may take before it counts as lost, in ms. */
+/** How long a message may take from one node of a cluster to the next before it counts as lost, in ms. */
 const GRACE = 300
+
+/** How long a topic is not read again after a reading, in ms for each member: else nothing else might be done. */
+const REST = 0.05
 
 export interface CopiesOptions {
   readonly port: Port
@@ -48,6 +51,11 @@ export class FollowedTopic {
   references = 0
   isSubscribed = false
   isReading = false
+  isConfirming = false
+  /** While its followers are told of deltas that the copy shows already. Who begins to follow waits for the end. */
+  isTelling = false
+  /** When it may be read again, in ms. */
+  readableAt = Number.NEGATIVE_INFINITY
   /** Why it is to be read again. */
   again: string | undefined
   /** Where our own writes have taken it. */
@@ -59,6 +67,11 @@ export class FollowedTopic {
     readonly partition: number,
     readonly channel: string
   ) {}
+
+  /** Whether it can be followed from the state that its copy shows. */
+  get isFollowable(): boolean {
+    return this.copy.isLive && !this.isTelling
+  }
 
   get hasReached(): boolean {
     const { expected, copy } = this
@@ -144,11 +157,36 @@ export class Copies {
       if (expected === undefined || expected.epoch !== epoch || expected.version < version) {
         followed.expected = { epoch, version }
       }
-      if (followed.hasReached || !followed.copy.isLive) continue
-      setTimeout(() => {
-        if (!followed.hasReached) this.read(followed, "late message")
-      }, GRACE)
+      if (!followed.hasReached && followed.copy.isLive) void this.confirm(followed)
     }
+  }
+
+  /** Waits for the messages of our own writes, and reads the topic when they are lost: late is not lost. */
+  private async confirm(followed: FollowedTopic): Promise<void> {
+    if (followed.isConfirming) return
+    followed.isConfirming = true
+    // Most come at once.
+    await pause(GRACE)
+    while (!followed.hasReached && followed.references > 0 && !this.closed) {
+      const { copy, expected } = followed
+      await this.settled()
+      if (expected !== undefined && !copy.hasReached(expected.epoch, expected.version)) {
+        this.read(followed, "late message")
+        break
+      }
+    }
+    followed.isConfirming = false
+  }
+
+  /** Resolves when all has come that was published before, or is not going to. */
+  private async settled(): Promise<void> {
+    const { port } = this.options
+    try {
+      await port.heard()
+    } catch {
+      // Who has no subscriber has nothing to wait for.
+    }
+    if (port.mode === "cluster") await pause(GRACE)
   }
 
   onSubscriberDown(): void {
@@ -229,20 +267,12 @@ export class Copies {
   }
 
   private async compare(keys: Keys, followed: ReadonlyArray<FollowedTopic>, reason: string): Promise<number> {
-    const { port } = this.options
-    const differing = async (some: ReadonlyArray<FollowedTopic>): Promise<ReadonlyArray<FollowedTopic>> => {
-      const found = await calls.standings(
-        port,
-        keys,
-        some.map(({ copy }) => copy.topic)
-      )
-      return some.filter(({ copy }, index) => copy.differsFrom(found[index]))
-    }
-    const first = await differing(followed)
-    if (first.length === 0) return 0
-    // Messages may be on their way.
-    await pause(GRACE)
-    const missed = await differing(first)
+    const topics = followed.map(({ copy }) => copy.topic)
+    const before = followed.map(({ copy }) => copy.standing)
+    const found = await calls.standings(this.options.port, keys, topics)
+    if (!followed.some(({ copy }, index) => copy.differsFrom(found[index]))) return 0
+    await this.settled()
+    const missed = followed.filter(({ copy }, index) => !copy.hasCaughtUp(found[index], before[index] as Standing))
     for (const followed of missed) this.read(followed, reason)
     return missed.length
   }
@@ -256,6 +286,11 @@ export class Copies {
     const run = async (): Promise<void> => {
       let attempt = 0
       while (followed.again !== undefined && followed.references > 0 && !this.closed) {
+        const rest = followed.readableAt - this.options.now()
+        if (rest >= 1) {
+          await pause(rest)
+          continue
+        }
         if (reason !== "begin") this.options.onResync(followed.again)
         followed.again = undefined
         try {
@@ -264,8 +299,9 @@ export class Copies {
           followed.again ??= "failed"
           this.options.onFailure("reading a topic", cause)
         }
+        followed.readableAt = this.options.now() + REST * followed.copy.roster.connections
         wake(followed)
-        if (followed.again !== undefined) await pause(Math.min(20 * 2 ** attempt++, 1_000))
+        if (followed.again !== undefined) await pause(backoff(20, attempt++))
       }
       followed.isReading = false
     }
@@ -288,12 +324,9 @@ export class Copies {
       copy.page(first.members)
       return this.finish(followed, { ...first, standing: first.standing })
     }
-    for (let cursor = "0"; ; ) {
-      const page = await calls.scan(port, keys.members(copy.topic), cursor, PAGE)
-      copy.page(calls.membersOf(page.entries))
-      cursor = page.cursor
+    for await (const page of calls.pages(port, keys.members(copy.topic))) {
+      copy.page(calls.membersOf(page))
       if (followed.references === 0) return true
-      if (cursor === "0") break
     }
     const last = await calls.read(port, keys, copy.topic, 0, "follow")
     const { standing } = last
@@ -303,34 +336,31 @@ export class Copies {
 
   private async finish(followed: FollowedTopic, end: calls.End): Promise<boolean> {
     const { copy } = followed
-    const until = this.options.now() + GRACE
-    for (;;) {
-      const finished = copy.finish(end, this.options.now())
-      if (finished.type === "done") {
-        if (finished.resync) followed.again ??= "gap"
-        this.tell(followed, finished.deltas)
-        return true
-      }
-      if (finished.type === "again" || this.options.now() >= until) return false
-      await new Promise<void>((resolve) => {
-        const timer = setTimeout(resolve, GRACE)
-        this.changed(followed, () => {
-          clearTimeout(timer)
-          resolve()
-        })
-      })
+    let finished = copy.finish(end, this.options.now())
+    if (finished.type === "wait") {
+      await this.settled()
+      finished = copy.finish(end, this.options.now())
     }
+    if (finished.type !== "done") return false
+    if (finished.resync) followed.again ??= "gap"
+    this.tell(followed, finished.deltas)
+    return true
   }
 
   private tell(followed: FollowedTopic, deltas: ReadonlyArray<Delta>): void {
-    // Who follows the topic anew meanwhile has a copy of their own, and hears of that one only.
-    if (followed.references > 0) for (const delta of deltas) this.options.onDelta(delta)
-    wake(followed)
+    followed.isTelling = true
+    try {
+      for (const delta of deltas) {
+        // Who follows the topic anew meanwhile, or because of it, has a copy of their own, and hears of that one only.
+        if (followed.references > 0) this.options.onDelta(delta)
+      }
+    } finally {
+      followed.isTelling = false
+      wake(followed)
+    }
   }
 }
 
 const wake = (followed: FollowedTopic): void => {
   for (const resume of followed.waiting.splice(0)) resume()
 }
-
-const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms))

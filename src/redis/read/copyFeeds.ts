@@ -1,13 +1,14 @@
 /**
  * Following over several replicas: the copies of the topics that somebody here wants to see, and who is told of them.
  */
-import { Effect, Schedule, type Scope } from "effect"
+import { Effect, Runtime, Schedule, type Scope } from "effect"
 import { type Delta, eventOf } from "../../internal/feed/delta.js"
+import type { FollowDirectly } from "../../internal/feed/direct.js"
 import { Feeds, type OpenFeed, type Position } from "../../internal/feed/feed.js"
 import type { Snapshot } from "../../PresenceChange.js"
 import type { PresenceUnavailable } from "../../PresenceError.js"
 import type { Port } from "../client/port.js"
-import { within } from "../client/within.js"
+import { within } from "../client/waiting.js"
 import * as metrics from "../metrics.js"
 import type { RedisSettings } from "../options.js"
 import type { Membership } from "../write/membership.js"
@@ -24,11 +25,11 @@ export interface CopyFeedsOptions {
   readonly bufferSize: number
   readonly isUsable: (topic: string) => boolean
   readonly snapshotOf: (topic: string, copy: TopicCopy | undefined) => Snapshot
-  /** Mirrors an event to the topic's channel. */
-  readonly mirror: (topic: string, text: () => string) => void
 }
 
 export interface CopyFeeds {
+  /** From now on the events of topics are mirrored: a text for each. */
+  readonly mirrorTo: (mirror: (topic: string, text: () => string) => void) => void
   readonly copies: Copies
   /** Follows a topic until the scope closes, once it can be read. */
   readonly acquire: (topic: string) => Effect.Effect<FollowedTopic, PresenceUnavailable, Scope.Scope>
@@ -37,6 +38,7 @@ export interface CopyFeeds {
   /** Waits until what was written from here is seen here, if the topic is followed; 2 s at the most, or less. */
   readonly reached: (topic: string, ms?: number) => Effect.Effect<void>
   readonly openFeed: OpenFeed<PresenceUnavailable>
+  readonly followDirectly: FollowDirectly
   /** Looks now what was missed. */
   readonly look: (reason: string, partition?: number) => void
   /** Forgets what was told over a minute ago. `now` in nanoseconds. */
@@ -51,13 +53,14 @@ export const makeCopyFeeds = ({
   redis,
   bufferSize,
   isUsable,
-  snapshotOf,
-  mirror
+  snapshotOf
 }: CopyFeedsOptions): Effect.Effect<CopyFeeds, never, Scope.Scope> =>
   Effect.gen(function* () {
     const clock = yield* Effect.clock
+    const run = Runtime.runFork(yield* Effect.runtime())
     const start = clock.unsafeCurrentTimeNanos()
     let closed = false
+    let mirror: (topic: string, text: () => string) => void = () => {}
 
     const feeds: Feeds<void> = new Feeds(bufferSize, {
       step: (f) => Effect.sync(f),
@@ -107,7 +110,7 @@ export const makeCopyFeeds = ({
     const end = (followed: FollowedTopic): Effect.Effect<void> => Effect.sync(() => copies.release(followed))
 
     const live = (followed: FollowedTopic): Effect.Effect<boolean> =>
-      until(followed, redis.timeout, () => followed.copy.isLive)
+      until(followed, redis.timeout, () => followed.isFollowable)
 
     const acquire: CopyFeeds["acquire"] = (topic) =>
       Effect.uninterruptibleMask((restore) =>
@@ -137,16 +140,19 @@ export const makeCopyFeeds = ({
     /** An unusable topic is never offered anything, so all of them are one, the empty name. */
     const openFeed: OpenFeed<PresenceUnavailable> = (topic, pick) =>
       Effect.gen(function* () {
-        const copy = isUsable(topic) && !closed ? (yield* acquire(topic)).copy : undefined
+        const followed = isUsable(topic) && !closed ? yield* acquire(topic) : undefined
+        const copy = followed?.copy
+        /** What is told now is in the state already, and would be told after it once more. */
+        const told = followed === undefined ? Effect.void : until(followed, redis.timeout, () => !followed.isTelling)
         const subscription = yield* feeds.hubs.subscribe(copy === undefined ? "" : topic, pick)
         return {
           subscription,
-          snapshot: Effect.sync(() => {
+          snapshot: Effect.map(told, () => {
             subscription.skip()
             return snapshotOf(topic, copy)
           }),
           since: ({ epoch, version }: Position) =>
-            Effect.sync(() => {
+            Effect.map(told, () => {
               if (copy === undefined || epoch !== copy.epoch) return undefined
               const deltas = version === copy.standing.version ? [] : feeds.past.since(topic, version)
               // The numbers of another epoch mean nothing in this one.
@@ -157,6 +163,39 @@ export const makeCopyFeeds = ({
         }
       })
 
+    const followDirectly: FollowDirectly = (topic, { onChange, onEnd }) => {
+      if (closed || !isUsable(topic)) {
+        onChange(snapshotOf(topic, undefined))
+        return () => {}
+      }
+      const followed = Effect.runSync(begin(topic))
+      let unlisten = (): void => {}
+      let follows = true
+      const start = (): void => {
+        unlisten = feeds.hubs.listen(topic, {
+          onValue: (delta) => onChange(delta.diff),
+          onEnd: () => onEnd(undefined)
+        })
+        onChange(snapshotOf(topic, followed.copy))
+      }
+      if (followed.isFollowable) start()
+      else {
+        run(
+          Effect.map(live(followed), (isLive) => {
+            if (!follows || closed) return
+            if (isLive) start()
+            else onEnd(membership.unavailable(`following ${JSON.stringify(topic)}`))
+          })
+        )
+      }
+      return () => {
+        if (!follows) return
+        follows = false
+        unlisten()
+        copies.release(followed)
+      }
+    }
+
     yield* Effect.promise(() => copies.patrol()).pipe(
       Effect.catchAllCause((cause) => Effect.logWarning("looking for what was missed failed, and runs again", cause)),
       Effect.schedule(Schedule.spaced("1 second")),
@@ -166,11 +205,15 @@ export const makeCopyFeeds = ({
     )
 
     return {
-      copies: copies,
-      acquire: acquire,
-      acquireLater: acquireLater,
+      copies,
+      mirrorTo: (to) => {
+        mirror = to
+      },
+      acquire,
+      acquireLater,
       reached,
-      openFeed: openFeed,
+      openFeed,
+      followDirectly,
       look: (reason, partition) => {
         copies.digest(reason, partition).catch((cause) => membership.onFailure("comparing versions", cause))
       },

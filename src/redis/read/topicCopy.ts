@@ -3,9 +3,10 @@
  *
  * A message that continues the copy is applied; anything else says that something was missed, and a snapshot is read.
  * Of a snapshot the net difference is told: joins and updates, then leaves. When the snapshot shows that Redis has lost
- * part of its history, members that it lacks are retained for a while, as their replicas will write them again; so are those
- * that further snapshots lack meanwhile, as late messages may tell of the history that was lost. Those whom a snapshot
- * lacks after that leave.
+ * part of its history, members that it lacks are retained for a while, as their replicas will write them again; so are
+ * those that further snapshots lack meanwhile, as late messages may tell of the history that was lost. Those whom a
+ * snapshot lacks after that leave. The other way round, what Redis shows may be old: of a replica that has not yet
+ * removed who left before, nobody is told whom the copy had not.
  *
  * Nothing here waits or knows of a clock: time is an argument, in any unit of a clock that never goes back.
  */
@@ -58,6 +59,11 @@ export class TopicCopy {
   private readonly retained = new Set<CopyMember>()
   /** Until when nobody leaves whom a snapshot lacks, and no message told to have left. */
   private retainedUntil = Number.NEGATIVE_INFINITY
+  /** Connections that Redis shows and nobody is told of: their replicas are doubted. */
+  private readonly hidden = new Set<string>()
+  /** When to look again whether they are still doubted, and how long that was put off. */
+  private hiddenUntil = 0
+  private patience = 0
   private history = ""
   private drafts = 0
   /** How often Redis went back within this epoch. */
@@ -76,16 +82,22 @@ export class TopicCopy {
 
   /**
    * The epoch as followers are told. Versions must count one history: when Redis goes back it is another, and a copy
-   * that retains members is not what Redis has at that version, until they are written again or let go.
+   * that retains or hides members is not what Redis has at that version, until they are written again or let go.
    */
   get epoch(): string {
     const { epoch } = this.standing
-    return `${epoch}${this.lapses === 0 ? "" : `~${this.lapses}`}${this.retained.size === 0 ? "" : "+"}`
+    return `${epoch}${this.lapses === 0 ? "" : `~${this.lapses}`}${this.retained.size + this.hidden.size === 0 ? "" : "+"}`
   }
 
-  /** When a snapshot is to be read that lets go of retained members whom it lacks; Infinity when there are none. */
+  /**
+   * When a snapshot is to be read that lets go of retained members whom it lacks, or shows hidden ones who are not
+   * doubted any more; Infinity when there are none.
+   */
   get retentionEnds(): number {
-    return this.retained.size === 0 ? Number.POSITIVE_INFINITY : this.retainedUntil
+    return Math.min(
+      this.retained.size === 0 ? Number.POSITIVE_INFINITY : this.retainedUntil,
+      this.hidden.size === 0 ? Number.POSITIVE_INFINITY : this.hiddenUntil
+    )
   }
 
   /** Whether the copy has reached a version, or lives in another epoch. */
@@ -99,6 +111,16 @@ export class TopicCopy {
     // The floor of an empty topic rises with others, and falls only when Redis has lost something.
     if (standing.tag === "") return !this.isEmpty || standing.version < this.standing.version
     return standing.version !== this.standing.version || standing.tag !== this.standing.tag
+  }
+
+  /**
+   * Whether the copy, which stood at `before` when Redis was asked, has come to what Redis said, or gone beyond it. Call
+   * it when all has come that was published before.
+   */
+  hasCaughtUp(found: Standing | undefined, before: Standing): boolean {
+    if (found === undefined || found.epoch !== this.standing.epoch || found.version < before.version) return false
+    if (found.version === before.version && found.tag !== "" && found.tag !== before.tag) return false
+    return this.standing.version > found.version || !this.differsFrom(found)
   }
 
   // Messages
@@ -164,17 +186,21 @@ export class TopicCopy {
   private apply(message: TopicMessage): Received {
     const { epoch, version, tag } = this.standing
     if (message.epoch !== epoch) return { type: "resync", reason: "epoch" }
+    // The same version by another way: one of the two is not what Redis has.
+    if (message.to === version && message.tag !== tag && tag !== "") return { type: "resync", reason: "gap" }
     if (message.to <= version) return { type: "nothing" }
     const continues = message.from === version && message.fromTag === tag
     // Before a birth the topic was empty, so where this copy stood does not matter if it is empty too.
     if (!continues && !(message.born && this.isEmpty)) return { type: "resync", reason: "gap" }
 
+    if (message.born) this.hidden.clear()
     const standing = { epoch, version: message.to, tag: message.tag }
     const joins: Array<StoredMember> = []
     const updates: Array<StoredMember> = []
     const leaves: Array<Leaving> = []
     for (const operation of message.operations) {
       const member = this.members.get(operation.connection)
+      this.hidden.delete(operation.connection)
       if (operation.type === "remove") {
         if (member !== undefined) leaves.push({ member, reason: operation.reason })
         continue
@@ -189,34 +215,44 @@ export class TopicCopy {
     return { type: "applied", delta: this.advance(standing, joins, updates, leaves) }
   }
 
-  /** Makes the draft the copy, and tells what that changed. */
-  private adopt(
-    draft: SnapshotDraft<CopyMember>,
-    { standing: end, history, replicas }: End,
-    now: number
-  ): Delta | undefined {
+  /**
+   * Makes the draft the copy, and tells what that changed. What Redis may have lost (`lossOf`) decides how long members
+   * are retained from now on; then it is one of these for each member:
+   *
+   * | the copy | the snapshot | |
+   * |---|---|---|
+   * | has it | has it, at the same revision | it stays |
+   * | has it | has a newer revision | it is updated |
+   * | has it | has an older revision | Redis went back: retained as it is; after the retention it is updated |
+   * | has it | lacks it, and a message said why | it leaves, for that reason |
+   * | has it | lacks it, and nobody said why | retained; after the retention it leaves |
+   * | lacks it | has it | it joins |
+   * | lacks it | has it, of a doubted replica | it is hidden: it may have left before, as was told |
+   */
+  private adopt(draft: SnapshotDraft<CopyMember>, end: End, now: number): Delta | undefined {
+    const { standing, history, replicas } = end
     const before = this.standing
     const toldEpoch = this.epoch
     const wasLive = this.isLive
-    // Where Redis is another, or went back, it has lost what was written last.
-    const wentBack =
-      end.version < before.version || (end.version === before.version && end.tag !== "" && end.tag !== before.tag)
-    const lost = wasLive && (end.epoch !== before.epoch || history !== this.history || wentBack)
+    const loss = this.lossOf(end)
+    if (loss === "emptied") this.lapses = 0
+    if (loss === "went back" || loss === "never was") this.lapses++
+    if (loss !== "nothing" && loss !== "never was") this.retainedUntil = now + this.retention
+    const retains = now < this.retainedUntil
     this.isLive = true
     this.history = history
 
     const joins: Array<StoredMember> = []
     const updates: Array<StoredMember> = []
-    for (const stored of draft.differing.values()) {
-      if (this.members.has(stored.connection)) updates.push(stored)
-      else joins.push(stored)
-    }
-    if (lost) {
-      this.retainedUntil = now + this.retention
-      if (end.epoch !== before.epoch) this.lapses = 0
-      else if (wentBack) this.lapses++
-    }
     const leaves: Array<Leaving> = []
+    this.hideWhoIsDoubted(wasLive, end, now, draft.differing)
+    for (const stored of draft.differing.values()) {
+      const member = this.members.get(stored.connection)
+      if (member === undefined) {
+        if (!this.hidden.has(stored.connection)) joins.push(stored)
+      } else if (stored.revision < member.revision && retains) this.retained.add(member)
+      else updates.push(stored)
+    }
     for (const member of this.members.values()) {
       if (draft.isSeen(member)) {
         this.retained.delete(member)
@@ -224,13 +260,50 @@ export class TopicCopy {
       }
       if (draft.differing.has(member.connection)) continue
       const reason = draft.reasons.get(member.connection)
-      if (reason === undefined && now < this.retainedUntil) this.retained.add(member)
+      if (reason === undefined && retains) this.retained.add(member)
       else leaves.push({ member, reason: reason ?? reasonOf(member, replicas) })
     }
-    const delta = this.advance(end, joins, updates, leaves)
+    const delta = this.advance(standing, joins, updates, leaves)
     this.putAllInOrder()
-    const moved = this.epoch !== toldEpoch || end.version !== before.version
+    const moved = this.epoch !== toldEpoch || standing.version !== before.version
     return wasLive && (moved || delta.changes.length > 0) ? delta : undefined
+  }
+
+  /** What Redis lost since the copy was read, as far as a snapshot shows. */
+  private lossOf({ standing: { epoch, version, tag }, history }: End): Loss {
+    const before = this.standing
+    if (!this.isLive) return "nothing"
+    if (epoch !== before.epoch) return "emptied"
+    const isSame = history === this.history
+    if (version < before.version || (version === before.version && tag !== "" && tag !== before.tag)) {
+      return isSame ? "never was" : "went back"
+    }
+    return isSame ? "nothing" : "perhaps something"
+  }
+
+  /** Of doubted replicas only those are shown whom the copy had before. */
+  private hideWhoIsDoubted(
+    wasLive: boolean,
+    { doubted }: End,
+    now: number,
+    differing: ReadonlyMap<string, StoredMember>
+  ): void {
+    this.hidden.clear()
+    const isDoubted = (connection: string): boolean => doubted.size > 0 && doubted.has(ownerOf(connection).replica)
+    for (const connection of differing.keys()) {
+      if (!this.members.has(connection) && isDoubted(connection)) this.hidden.add(connection)
+    }
+    if (!wasLive && doubted.size > 0) {
+      for (const member of this.members.values()) {
+        if (!isDoubted(member.connection)) continue
+        this.hidden.add(member.connection)
+        this.members.delete(member.connection)
+        this.roster.remove(member)
+      }
+    }
+    // The living have it behind them soon; the dead are gone after a lease.
+    this.patience = this.hidden.size === 0 ? 0 : Math.min(this.retention, this.patience * 2 || this.retention / 16)
+    this.hiddenUntil = now + this.patience
   }
 
   /** Changes the copy: joins and updates, then leaves, so that a key that stays is never seen to go. */
@@ -309,6 +382,18 @@ export class TopicCopy {
     for (const member of sorted) this.roster.add(member)
   }
 }
+
+/** What Redis may have lost, as a snapshot shows beside the copy. */
+type Loss =
+  | "nothing"
+  /** Everything: it is another data set. */
+  | "emptied"
+  /** The last of this topic: it is behind the copy, or at the same version by another way. */
+  | "went back"
+  /** Nothing, and yet it is behind the copy: a message told what Redis has never had. */
+  | "never was"
+  /** It restarted or failed over, and may have gone on since, further than the copy. */
+  | "perhaps something"
 
 interface Leaving {
   readonly member: CopyMember

@@ -8,7 +8,7 @@
 import { Effect, Option } from "effect"
 import type { OwnedLease, Owner, ScopeLeases } from "../../internal/leases/lease.js"
 import type { PresenceUnavailable } from "../../PresenceError.js"
-import { noStop, within } from "../client/within.js"
+import { noStop, within } from "../client/waiting.js"
 import type { RedisSettings } from "../options.js"
 import type { Membership, OwnedCell } from "./membership.js"
 import type { Written } from "./outbox.js"
@@ -17,8 +17,8 @@ import type { Written } from "./outbox.js"
 export const ENDING = 2_000
 
 export interface Confirmation {
-  /** Puts the waiting around what leases do. `expire` ends a lease so that it may try again. */
-  readonly own: (owner: Owner, expire: (lease: OwnedLease) => Effect.Effect<void>) => Owner
+  /** Puts the waiting around what leases do. */
+  readonly own: (owner: Owner) => Owner
   /** Waits for a lease that was just tracked. When it fails or is interrupted the lease is released. */
   readonly tracked: (lease: OwnedLease) => Effect.Effect<OwnedLease, PresenceUnavailable>
   /** Runs what ends connections, and waits for their leaves: up to `ms`, and up to 2 s while Redis takes none of them. */
@@ -98,9 +98,9 @@ export const makeConfirmation = (
   return {
     end,
 
-    own: (owner, expire) => {
+    own: (owner) => {
       base = owner
-      const rejoin = (lease: OwnedLease) => Effect.tapError(confirm(lease), () => expire(lease))
+      const rejoin = (lease: OwnedLease) => Effect.tapError(confirm(lease), () => owner.expire(lease))
       return {
         ...owner,
         refresh: (lease) =>
@@ -132,7 +132,8 @@ export const makeConfirmation = (
       if (lease.status !== "present") return Effect.succeed(lease)
       const undo = Effect.suspend(() => base?.release(lease) ?? Effect.void)
       return confirm(lease).pipe(
-        Effect.onInterrupt(() => undo),
+        // As a scope's close, it is over when Redis has it.
+        Effect.onInterrupt(() => end(undo)),
         Effect.tapError(() => undo),
         Effect.as(lease)
       )

@@ -1,7 +1,7 @@
 /**
  * A replica in one partition: its lease, its heartbeat, and the one way back when it has lost something.
  *
- * Being in `l`, and in time, is the right to write. Whoever is told `LEASE` (after a pause, a reap, a flush, an empty
+ * Being in `l`, and not found late, is the right to write. Whoever is told `LEASE` (after a pause, a reap, a flush, an empty
  * restart, a fail-over that lost it) claims, writes everything it holds, and removes what Redis has of it and it has
  * not. The same when Redis may have forgotten something: it counts other connections than are held, or it restarted or
  * failed over, which each may lose the last writes.
@@ -40,6 +40,10 @@ export class ReplicaLease<O = unknown> {
   private claimed = 0
   private wasIn = false
   private history: string | undefined
+  /** The history in which everything was removed that Redis had of this replica and it did not hold. */
+  private settled = ""
+  /** Whether all that Redis has of it was looked through since it last had to recover. */
+  private looked = false
   /** Places whose eviction the owner knows; Redis may forget them. */
   private readonly seen = new Set<string>()
 
@@ -98,7 +102,10 @@ export class ReplicaLease<O = unknown> {
       // Nothing was said since, so what Redis counts must be what is held.
       recover ||= answer.connections !== this.outbox.present
     }
-    if (recover) this.outbox.rewrite()
+    if (recover) {
+      this.looked = false
+      this.outbox.rewrite()
+    }
     const late = answer.late.filter((replica) => replica !== this.id)
     return { beat: answer.evicted.length >= 1_000, recover, late, epochChanged, refused: undefined }
   }
@@ -113,13 +120,29 @@ export class ReplicaLease<O = unknown> {
       if (operation !== undefined) this.seen.add(fieldOf(operation.seq, operation.topic))
     }
     this.outbox.succeeded(call.number, answer)
-    return { ...nothing, epochChanged: this.sees(answer.epoch) }
+    return { ...this.settle(), epochChanged: this.sees(answer.epoch) }
+  }
+
+  /** All that Redis has of this replica was looked through, and what it does not hold was disowned. */
+  recovered(): Todo {
+    this.looked = true
+    return this.settle()
+  }
+
+  /** When nobody is left who should not be there, the others are to believe again what Redis shows of this replica. */
+  private settle(): Todo {
+    if (!this.looked || this.outbox.ghosts > 0 || this.history === undefined || this.settled === this.history) {
+      return nothing
+    }
+    this.settled = this.history
+    return { ...nothing, beat: true }
   }
 
   private beatAs(mode: BeatCall["mode"]): BeatCall {
     const number = this.next()
     this.lastBeat = number
-    return { mode, replica: this.id, number, tag: this.tag(number), seen: Array.from(this.seen).slice(0, 1_000) }
+    const seen = Array.from(this.seen).slice(0, 1_000)
+    return { mode, replica: this.id, number, tag: this.tag(number), settled: this.settled, seen }
   }
 
   private readonly next = (): number => ++this.number

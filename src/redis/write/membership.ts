@@ -1,17 +1,18 @@
 /**
  * This process as one replica among others: its partitions, their heartbeat, and whether Redis is there.
  */
-import { Cause, Duration, Effect, Runtime, Schedule, type Scope } from "effect"
+import { Cause, Duration, Effect, Runtime, type Scope } from "effect"
 import type { OwnedLease } from "../../internal/leases/lease.js"
 import { PresenceUnavailable } from "../../PresenceError.js"
 import type { PresenceHealth } from "../../PresenceHealth.js"
 import type { Port } from "../client/port.js"
 import { reasonOf } from "../client/reasons.js"
 import type { OpenPort } from "../client/scoped.js"
-import { within } from "../client/within.js"
+import { within } from "../client/waiting.js"
 import * as metrics from "../metrics.js"
 import type { RedisSettings } from "../options.js"
-import { Keys, partitionOf } from "../protocol/keys.js"
+import type { Settings } from "../protocol/calls.js"
+import { FORMAT, Keys, partitionOf } from "../protocol/keys.js"
 import type { Cell } from "./outbox.js"
 import { Partition, type PartitionEvents } from "./partition.js"
 
@@ -26,6 +27,8 @@ export interface Membership {
   /** What a call fails with that needed Redis: for its own cause, or because there was no answer in time. */
   readonly unavailable: (what: string, cause?: unknown) => PresenceUnavailable
   readonly onFailure: (what: string, cause: unknown) => void
+  /** From now on the listener is told. */
+  readonly listen: (listener: MembershipListener) => void
 }
 
 /** What a failed heartbeat is called. */
@@ -34,8 +37,8 @@ const HEARTBEAT = "the heartbeat"
 /** How long the subscriber may be away before it is more than a reconnect. */
 const RECONNECT = "1 second"
 
-/** What happens that concerns others than the partitions. None may wait. */
-export interface MembershipEvents {
+/** Told what concerns others than the partitions. None may wait. */
+export interface MembershipListener {
   readonly onEvicted: PartitionEvents<OwnedLease>["onEvicted"]
   readonly onWritten: PartitionEvents<OwnedLease>["onWritten"]
   readonly onEpochChanged: (partition: number) => void
@@ -45,8 +48,7 @@ export interface MembershipEvents {
 export const makeMembership = (
   { port, listen }: OpenPort,
   settings: RedisSettings,
-  replica: string,
-  events: MembershipEvents
+  replica: string
 ): Effect.Effect<Membership, PresenceUnavailable, Scope.Scope> =>
   Effect.gen(function* () {
     const { prefix, lease, heartbeat, timeout } = settings
@@ -55,11 +57,12 @@ export const makeMembership = (
     const log = (effect: Effect.Effect<void>): void =>
       void run(Effect.annotateLogs(effect, { package: "effect-presence", replica }))
 
-    const times = {
-      lease,
-      heartbeat,
-      shared: `lease ${lease} ms, heartbeat ${heartbeat} ms, partitions ${port.partitions}`
-    }
+    const start = clock.unsafeCurrentTimeNanos()
+    /** Milliseconds of a clock that never goes back. */
+    const now = (): number => Number(clock.unsafeCurrentTimeNanos() - start) / 1e6
+    const own = { lease, heartbeat, partitions: port.partitions }
+    // Until somebody listens nothing is held and nothing is followed, so there is nothing to tell.
+    let listener: MembershipListener | undefined
     let refused: string | undefined
     /** Why the connection for commands is down, while it is; and the last heartbeat's failure, until one is answered. */
     let down: string | undefined
@@ -68,11 +71,13 @@ export const makeMembership = (
     let deaf = false
     let status: PresenceHealth["status"] = "unavailable"
     let since = clock.unsafeCurrentTimeMillis()
-    const start = clock.unsafeCurrentTimeNanos()
-    /** Seconds of a clock that never goes back. */
-    const now = (): number => Number(clock.unsafeCurrentTimeNanos() - start) / 1e9
     let lastBeat = now()
     let joining = true
+    /** Ends the pause between two heartbeats when somebody has come who beats more often. */
+    const hurry = yield* Effect.makeLatch()
+    let pausing = Number.POSITIVE_INFINITY
+    /** As often as the replica with the shortest heartbeat: only so can silence be told from a death. */
+    const shortest = (): number => Math.min(heartbeat, ...partitions.map((partition) => partition.heartbeat))
     let wake: () => void = () => {}
 
     const onFailure = (what: string, cause: unknown): void => {
@@ -126,26 +131,29 @@ export const makeMembership = (
 
     const partitions = Array.from({ length: port.partitions }, (_, partition) => {
       const partitionEvents: PartitionEvents<OwnedLease> = {
-        ...events,
-        onEpochChanged: () => events.onEpochChanged(partition),
+        onEvicted: (cells) => listener?.onEvicted(cells),
+        onWritten: (epoch, versions) => listener?.onWritten(epoch, versions),
+        onEpochChanged: () => listener?.onEpochChanged(partition),
         onHealthChanged,
         onFailure,
         onBeaten: () => {
           lastBeat = now()
           beatFailure = undefined
           wake()
+          if (shortest() < pausing) hurry.unsafeOpen()
         },
         onRefused: (theirs) => {
-          refused = theirs
+          refused = refusal(prefix, theirs, own)
           wake()
-          log(Effect.logError(`other replicas divide topics otherwise: ${theirs}, here ${times.shared}`))
+          if (!joining) log(Effect.logError(refused))
         },
         onReaped: (lost, connections) => {
           metrics.add(metrics.reaped, connections)
           log(Effect.logInfo(`ended ${connections} connections of the lost replica ${lost}`))
         }
       }
-      return new Partition<OwnedLease>({ port, keys: new Keys(prefix, partition), times, replica }, partitionEvents)
+      const keys = new Keys(prefix, partition)
+      return new Partition<OwnedLease>({ port, keys, settings: own, replica }, partitionEvents)
     })
     /** That this can be subscribed to shows that anything can. */
     const subscribe = (): void => {
@@ -179,7 +187,7 @@ export const makeMembership = (
       }
     })
 
-    // The first partition is always used: there replicas compare their settings.
+    // The first partition is always used: there replicas find out whether they understand each other.
     const first = partitions[0] as Partition<OwnedLease>
     yield* within<void>(timeout, (done) => {
       const look = (): void => {
@@ -193,14 +201,17 @@ export const makeMembership = (
       }
     })
     joining = false
-    if (refused !== undefined) {
-      const reason = `other replicas with the prefix ${prefix} live by ${refused}, this one by ${times.shared}`
-      return yield* new PresenceUnavailable({ reason })
-    }
+    if (refused !== undefined) return yield* new PresenceUnavailable({ reason: refused })
     if (!first.isClaimed) return yield* unavailable("the first heartbeat")
     yield* mayUseChannels(port, first.keys.inbox(replica))
 
-    yield* Effect.sync(() => {
+    const pause = Effect.suspend(() => {
+      pausing = shortest()
+      hurry.unsafeClose()
+      return Effect.raceFirst(Effect.sleep(Duration.millis(pausing)), hurry.await)
+    })
+
+    const beat = Effect.sync(() => {
       let dirty = 0
       for (const partition of partitions) {
         partition.beat()
@@ -208,11 +219,13 @@ export const makeMembership = (
       }
       if (deaf && port.isSubscriberReady()) subscribe()
       metrics.set(metrics.dirty, dirty)
-      metrics.set(metrics.leaseAge, now() - lastBeat)
+      metrics.set(metrics.leaseAge, (now() - lastBeat) / 1_000)
       metrics.set(metrics.hears, deaf ? 0 : 1)
-    }).pipe(
+    })
+
+    yield* Effect.zipRight(pause, beat).pipe(
       Effect.catchAllCause((cause) => Effect.logWarning("a heartbeat failed and will run again", cause)),
-      Effect.schedule(Schedule.spaced(Duration.millis(heartbeat))),
+      Effect.forever,
       Effect.annotateLogs({ package: "effect-presence", fiber: "heartbeat" }),
       Effect.interruptible,
       Effect.forkScoped
@@ -223,7 +236,10 @@ export const makeMembership = (
       of: (topic) => partitions[partitionOf(topic, partitions.length)] as Partition<OwnedLease>,
       health: () => ({ status, since }),
       unavailable,
-      onFailure
+      onFailure,
+      listen: (to) => {
+        listener = to
+      }
     }
   })
 
@@ -248,5 +264,17 @@ const mayUseChannels = (port: Port, channel: string): Effect.Effect<void, Presen
           Effect.void
     )
   )
+/** Why this replica cannot be one of those that are there, by what they say of themselves. */
+const refusal = (prefix: string, theirs: string, { lease, heartbeat, partitions }: Settings): string => {
+  const there = `other replicas with the prefix ${prefix}`
+  const format = Number(/^format (\d+)/.exec(theirs)?.[1] ?? 1)
+  if (format > FORMAT) {
+    return `${there} are of a newer version, and this one does not understand what they keep in Redis ("${theirs}"; it knows formats up to ${FORMAT}): start that version, or another prefix; when they are gone for good, delete their keys`
+  }
+  if (!theirs.endsWith(`partitions ${partitions}`)) {
+    return `${there} keep "${theirs}" in Redis, this one has partitions ${partitions}: a single server and a cluster cannot share their keys; when they are gone for good, delete their keys`
+  }
+  return `${there} are of version 0.1, which knows one lease for all: they live by ${theirs}, this one by lease ${lease} ms, heartbeat ${heartbeat} ms; start it with theirs, or when none of that version is left`
+}
 
 export type OwnedCell = Cell<OwnedLease>

@@ -33,6 +33,8 @@ export class Cell<O = unknown> {
   call = 0
   /** Counts what was wanted. */
   wish = 0
+  /** Others may have been told that it left, and Redis may show it all the same. */
+  isGhost = false
   waiting: Array<{ readonly wish: number; readonly resume: (written: Written) => void }> | undefined
 
   constructor(
@@ -67,6 +69,12 @@ export class Outbox<O = unknown> {
   private waitingToBeSaid = 0
   private readonly inFlight = new Map<number, ReadonlyArray<Sent<O>>>()
   private leaving = 0
+  private ghostly = 0
+
+  /** How many Redis may show who have left, as others were told, before it lost that. */
+  get ghosts(): number {
+    return this.ghostly
+  }
 
   /** Whether Redis has all that is wanted, as far as is known. */
   get idle(): boolean {
@@ -197,7 +205,10 @@ export class Outbox<O = unknown> {
 
   /** Says everything again: Redis may have lost any of it. */
   rewrite(): void {
-    for (const cell of this.cells.values()) this.enqueue(cell)
+    for (const cell of this.cells.values()) {
+      if (cell.leaving !== undefined) this.haunt(cell)
+      this.enqueue(cell)
+    }
   }
 
   /** Removes what Redis has of this replica and this replica does not. */
@@ -209,6 +220,7 @@ export class Outbox<O = unknown> {
       cell.leaving = "released"
       this.cells.set(place.seq, cell)
       this.leaving++
+      this.haunt(cell)
       this.enqueue(cell)
     }
   }
@@ -230,6 +242,11 @@ export class Outbox<O = unknown> {
     }
     this.forget(cell)
     this.answer(cell, Number.POSITIVE_INFINITY, { type: "evicted" })
+  }
+
+  private haunt(cell: Cell<O>): void {
+    if (!cell.isGhost) this.ghostly++
+    cell.isGhost = true
   }
 
   private want(cell: Cell<O>): void {
@@ -255,6 +272,7 @@ export class Outbox<O = unknown> {
     this.cells.delete(cell.seq)
     this.clean(cell)
     if (cell.leaving !== undefined) this.leaving--
+    if (cell.isGhost) this.ghostly--
     // While nothing can be said nobody passes over those who came and went meanwhile.
     if (this.queue.length - this.head > 2 * (this.waitingToBeSaid + BATCH)) {
       this.queue = this.queue.slice(this.head).filter(({ dirty }) => dirty)

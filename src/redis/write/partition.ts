@@ -8,21 +8,20 @@
 import type { Value } from "../../internal/input/json.js"
 import type { LeaveReason } from "../../PresenceChange.js"
 import type { Port } from "../client/port.js"
+import { backoff, pause } from "../client/waiting.js"
 import * as calls from "../protocol/calls.js"
-import { type Keys, ownerOf, placeOf } from "../protocol/keys.js"
+import type { Keys } from "../protocol/keys.js"
 import { ReplicaLease, type Todo } from "./lease.js"
+import { Others } from "./others.js"
 import { BATCH, type Cell, type Outbox } from "./outbox.js"
 
 /** Calls on their way at the most. */
 const WINDOW = 16
 
-/** Fields of a page of the index; each call removes as many as it may. */
-const PAGE = BATCH
-
 export interface PartitionOptions {
   readonly port: Port
   readonly keys: Keys
-  readonly times: calls.Times
+  readonly settings: calls.Settings
   readonly replica: string
 }
 
@@ -33,7 +32,7 @@ export interface PartitionEvents<O> {
   /** Redis has new versions of topics by our own doing. */
   readonly onWritten: (epoch: string, versions: ReadonlyMap<string, number>) => void
   readonly onEpochChanged: () => void
-  /** Others live by other settings. */
+  /** Others live by what this replica cannot live by: what they say. */
   readonly onRefused: (theirs: string) => void
   readonly onHealthChanged: () => void
   /** A heartbeat was answered, and the lease is kept. */
@@ -45,6 +44,8 @@ export interface PartitionEvents<O> {
 export class Partition<O> {
   /** Whether the last heartbeat was answered; `undefined` before any could be. */
   isHealthy: boolean | undefined
+  /** How often to beat, in ms: as often as the replica of this partition with the shortest heartbeat. */
+  heartbeat: number
   private inUse = false
   private stopped = false
   private flushing: NodeJS.Immediate | undefined
@@ -53,14 +54,23 @@ export class Partition<O> {
   private nudged = false
   private recovering = false
   private recoverAgain = false
-  private readonly reaping = new Set<string>()
   private readonly replica: ReplicaLease<O>
+  private readonly others: Others
 
   constructor(
     private readonly options: PartitionOptions,
     private readonly events: PartitionEvents<O>
   ) {
+    const { port, keys } = options
     this.replica = new ReplicaLease(options.replica)
+    this.others = new Others({
+      ...events,
+      port,
+      keys,
+      replica: options.replica,
+      about: (mode, replica, operations) => this.replica.about(mode, replica, operations)
+    })
+    this.heartbeat = options.settings.heartbeat
   }
 
   get keys(): Keys {
@@ -140,7 +150,7 @@ export class Partition<O> {
     else this.setHealthy(false)
   }
 
-  /** Somebody evicted something of ours. However often, one beat finds it all. */
+  /** Somebody evicted something of ours, or beats more often. However often, one beat finds it all. */
   nudge(): void {
     if (this.nudged) return
     this.nudged = true
@@ -153,6 +163,7 @@ export class Partition<O> {
   /** No beat and no write from here on. */
   stop(): void {
     this.stopped = true
+    this.others.stop()
     clearImmediate(this.flushing)
     clearTimeout(this.retry)
   }
@@ -160,38 +171,16 @@ export class Partition<O> {
   /** Gives the lease back. */
   async giveBack(): Promise<void> {
     if (!this.inUse) return
-    const { port, keys, times } = this.options
-    await calls.beat(port, keys, times, this.replica.leave())
+    const { port, keys, settings } = this.options
+    await calls.beat(port, keys, settings, this.replica.leave())
   }
 
   // Others' connections
 
   /** Ends the connections of a key that others own, and counts them. */
-  async evict(topic: string, key: string): Promise<number> {
+  evict(topic: string, key: string): Promise<number> {
     this.use()
-    const { port, keys, replica: self } = this.options
-    const found = await port.command("HGET", [keys.keys(topic), key])
-    const byOwner = new Map<string, Array<calls.Operation>>()
-    for (const connection of String(found ?? "").split(" ")) {
-      const { replica, seq } = ownerOf(connection)
-      if (replica === "" || replica === self) continue
-      const operations = byOwner.get(replica) ?? []
-      operations.push({ type: "remove", topic, seq, reason: "evicted" })
-      byOwner.set(replica, operations)
-    }
-    let count = 0
-    for (const [replica, operations] of byOwner) {
-      for (let i = 0; i < operations.length; i += BATCH) {
-        const call = this.replica.about("evict", replica, operations.slice(i, i + BATCH))
-        const answer = await calls.apply(port, keys, call)
-        if (answer.status !== "OK") continue
-        count += answer.changed
-        if (answer.changed > 0) this.events.onWritten(answer.epoch, answer.versions)
-      }
-      // Lost, it is found by the owner's next heartbeat.
-      port.publish(keys.inbox(replica), "").catch(() => {})
-    }
-    return count
+    return this.others.evict(topic, key)
   }
 
   // Machinery
@@ -225,17 +214,17 @@ export class Partition<O> {
   private flushLater(): void {
     clearTimeout(this.retry)
     if (this.stopped) return
-    const pause = Math.min(100 * 2 ** this.failures++, 1_000)
-    this.retry = setTimeout(() => this.flush(), pause)
+    this.retry = setTimeout(() => this.flush(), backoff(100, this.failures++))
   }
 
   private sendBeat(call: calls.BeatCall): void {
-    const { port, keys, times } = this.options
-    calls.beat(port, keys, times, call).then(
+    const { port, keys, settings } = this.options
+    calls.beat(port, keys, settings, call).then(
       (answer) => {
         if (this.stopped) return
         const todo = this.replica.beatAnswered(call, answer)
         if (answer.status === "OK") {
+          this.heartbeat = answer.heartbeat
           this.setHealthy(true)
           this.events.onBeaten()
         }
@@ -259,7 +248,7 @@ export class Partition<O> {
     if (todo.beat) this.beat()
     if (todo.recover) this.recover()
     if (todo.epochChanged) this.events.onEpochChanged()
-    for (const late of todo.late) this.reap(late)
+    for (const late of todo.late) this.others.reap(late)
     this.flush()
   }
 
@@ -279,12 +268,9 @@ export class Partition<O> {
       while (this.recoverAgain && !this.stopped) {
         this.recoverAgain = false
         try {
-          for (let cursor = "0"; ; ) {
-            const page = await calls.scan(port, keys.index(replica), cursor, 500)
-            this.outbox.disown(page.entries.filter((_, index) => index % 2 === 0))
+          for await (const page of calls.pages(port, keys.index(replica))) {
+            this.outbox.disown(calls.fieldsOf(page))
             this.flush()
-            cursor = page.cursor
-            if (cursor === "0") break
           }
         } catch (cause) {
           this.events.onFailure("recovering", cause)
@@ -293,43 +279,8 @@ export class Partition<O> {
         }
       }
       this.recovering = false
+      if (!this.stopped) this.do(this.replica.recovered())
     }
     void run()
   }
-
-  /** Ends the connections of a replica whose lease is over, a call after the other, as long as it is we who end them. */
-  private reap(late: string): void {
-    if (this.reaping.has(late) || this.stopped) return
-    this.reaping.add(late)
-    const { port, keys } = this.options
-    let reaped = 0
-    /** Whether there may be more for us to do. */
-    const end = async (operations: ReadonlyArray<calls.Operation>): Promise<boolean> => {
-      const answer = await calls.apply(port, keys, this.replica.about("reap", late, operations))
-      if (answer.status !== "OK") return false
-      reaped += answer.changed
-      // Where nothing changed somebody else was: two would do everything twice.
-      return answer.changed > 0 && !answer.emptied
-    }
-    const run = async (): Promise<void> => {
-      for (let cursor = "0", goesOn = true; goesOn && !this.stopped; ) {
-        const page = await calls.scan(port, keys.index(late), cursor, PAGE)
-        cursor = page.cursor
-        const operations: Array<calls.Operation> = []
-        for (const [index, field] of page.entries.entries()) {
-          const place = index % 2 === 0 ? placeOf(field) : undefined
-          if (place !== undefined) operations.push({ type: "remove", ...place, reason: "replicaLost" })
-        }
-        for (let i = 0; i < operations.length && goesOn; i += BATCH) goesOn = await end(operations.slice(i, i + BATCH))
-        // An empty page at the end: a call without operations forgets a replica that has nothing.
-        if (operations.length === 0 && cursor === "0") goesOn = await end([])
-      }
-      if (reaped > 0) this.events.onReaped(late, reaped)
-    }
-    run()
-      .catch((cause) => this.events.onFailure("reaping", cause))
-      .finally(() => this.reaping.delete(late))
-  }
 }
-
-const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms))

@@ -2,11 +2,10 @@
  * One open socket: what the client says, one message after the other, each to its end before the next.
  *
  * It drives the machine of `session.ts`: does what it says, and answers what it asks. A slow answer (a join that waits
- * for a database) holds up this socket's messages and nobody else's. A defect ends this socket only. When the socket
- * ends, its work is interrupted, its topics are left, and its scope ends its leases.
+ * for a database) holds up this socket's messages and nobody else's; only then there is a fiber. A defect ends this socket
+ * only. When the socket ends, what is waited for is interrupted, its topics are left, and its scope ends its leases.
  */
-import { Effect, Option, Scope } from "effect"
-import { nextTurn } from "../../internal/leases/turns.js"
+import { Cause, Effect, Exit, Fiber, Option, Scope } from "effect"
 import type { Lease } from "../../Lease.js"
 import type { TrackError } from "../../PresenceError.js"
 import { decode, encodeReply, encodeText, type Ref, type Version } from "../protocol/codec.js"
@@ -24,13 +23,9 @@ import type {
 } from "../protocol/sessionStep.js"
 import type { Frame, RelayedMessage } from "../topic/audience.js"
 import type { Member, Topic, Topics } from "../topic/topics.js"
-import type { FlowControl, Input } from "./flowControl.js"
-
-/** Milliseconds that sockets may keep the process busy before the event loop goes on: all of a route together. */
-const TURN = 5
-
-/** But each this long at least. */
-const SHARE = 0.25
+import type { FairTurns, Worker } from "./fairTurns.js"
+import { type Draining, FlowControl, type FlowLimits, type Input, type Transport } from "./flowControl.js"
+import type { Open, OpenSockets } from "./openSockets.js"
 
 /** Milliseconds to wait at least for the next message of one that is too fast, so that not each has a timer. */
 const BREATH = 10
@@ -38,11 +33,17 @@ const BREATH = 10
 /** What all sockets of a route have in common. */
 export interface SocketHost<R> {
   readonly rules: Rules
-  /** How many sockets have more to do than fits into a turn. */
-  readonly load: { busy: number }
+  readonly turns: FairTurns
   /** Milliseconds since the epoch. */
   readonly date: () => number
+  /** Milliseconds since some moment, which never go back. */
+  readonly now: () => number
   readonly topics: Topics
+  readonly sockets: OpenSockets
+  /** Where the client comes from. */
+  readonly address: string
+  /** Runs what has to be waited for, at once as far as it goes. */
+  readonly run: (effect: Effect.Effect<void, never, R>) => Fiber.RuntimeFiber<void>
   readonly track: (channel: Channel, key: string, meta: unknown) => Effect.Effect<Lease, TrackError, Scope.Scope>
   readonly authorize: (topic: string, payload: Payload) => Effect.Effect<Permission, never, R>
   readonly onMessage: ((message: Asked) => Effect.Effect<ApplicationReply, never, R>) | undefined
@@ -57,66 +58,159 @@ export interface Order {
   readonly end: "phx_close" | "phx_error" | "if evicted" | "if expired"
 }
 
-export class SocketConnection<R> {
+export class SocketConnection<R> implements Open, Worker {
   private state = session.initial
   /** By the client's topic: who follows, and what is tracked. */
   private readonly members = new Map<string, ChannelMember>()
   private readonly leases = new Map<string, Lease>()
   /** The channels that are to end for what they were granted has ended. */
   private readonly expired = new WeakSet<Channel>()
+  private readonly flow: FlowControl<Order>
+  /** Made with the first lease. */
+  private scope: Scope.CloseableScope | undefined
+  /** What has to be waited for before the next message. */
+  private waiting: Fiber.RuntimeFiber<void> | undefined
+  private inLine = false
+  private working = false
+  private finished = false
+  private closed = false
 
   constructor(
-    private readonly flow: FlowControl<Order>,
+    transport: Transport,
+    private readonly raw: Draining,
+    limits: FlowLimits,
     private readonly version: Version,
-    private readonly scope: Scope.Scope,
     private readonly host: SocketHost<R>
-  ) {}
-
-  /** Until the socket ends. */
-  readonly work: Effect.Effect<void, never, R> = Effect.suspend(() => {
-    this.turnEnds = performance.now() + Math.max(SHARE, TURN / (1 + this.host.load.busy))
-    return this.turn
-  })
-
-  private turnEnds = 0
-
-  private readonly turn: Effect.Effect<void, never, R> = Effect.suspend(() => {
-    while (performance.now() < this.turnEnds) {
-      const next = this.flow.take()
-      if (next === "ended") return Effect.void
-      if (typeof next === "number") {
-        const wait = Number.isFinite(next) ? Effect.sleep(Math.max(next, BREATH)) : this.flow.changed
-        return Effect.zipRight(wait, this.work)
+  ) {
+    const { sockets, address } = host
+    this.flow = new FlowControl(transport, raw, limits, host.now, {
+      onInput: () => this.pump(),
+      onDrain: () => this.catchUp(),
+      onEnding: () => sockets.finish(() => this.finish()),
+      onClosed: () => {
+        this.closed = true
+        this.forget()
       }
-      const rest = this.handle(next)
-      if (rest !== undefined) return Effect.zipRight(rest, this.turn)
+    })
+    sockets.add(this, address)
+  }
+
+  // Its life
+
+  get isEnding(): boolean {
+    return this.flow.isEnding
+  }
+
+  close(code: number, reason: string): void {
+    this.flow.close(code, reason)
+  }
+
+  tick(): void {
+    this.flow.tick()
+    this.expire()
+  }
+
+  /** Leaves its topics, then its leases end. */
+  private finish(): void {
+    const { waiting } = this
+    const ending = Effect.suspend(() => {
+      this.leave()
+      return this.scope === undefined ? Effect.void : Scope.close(this.scope, Exit.void)
+    })
+    this.host
+      .run(waiting === undefined ? ending : Effect.zipRight(Fiber.interrupt(waiting), ending))
+      .addObserver(() => {
+        this.finished = true
+        this.forget()
+      })
+  }
+
+  private forget(): void {
+    if (this.finished && this.closed) this.host.sockets.delete(this)
+  }
+
+  // The line of messages
+
+  /** Somebody may have something to take from the line. */
+  private pump(): void {
+    if (this.waiting !== undefined || this.inLine || this.working) return
+    this.inLine = true
+    this.host.turns.run(this)
+  }
+
+  /** Takes what waits in the line, until something has to be waited for. */
+  work(until: number): boolean {
+    this.inLine = false
+    this.working = true
+    // An answer and the state that follows it are one write.
+    this.raw.cork?.()
+    try {
+      this.inLine = this.takeUntil(until)
+    } catch (defect) {
+      this.fail(Cause.die(defect))
+    } finally {
+      this.raw.uncork?.()
+      this.working = false
     }
-    this.host.load.busy++
-    return Effect.zipRight(
-      Effect.ensuring(
-        nextTurn,
-        Effect.sync(() => this.host.load.busy--)
-      ),
-      this.work
+    return this.inLine
+  }
+
+  /** Whether there is more to take. */
+  private takeUntil(until: number): boolean {
+    do {
+      const next = this.flow.take()
+      if (next === "ended" || next === Number.POSITIVE_INFINITY) return false
+      const rest = typeof next === "number" ? Effect.sleep(Math.max(next, BREATH)) : this.handle(next)
+      if (rest !== undefined && !this.isDone(rest)) return false
+    } while (performance.now() < until)
+    return true
+  }
+
+  /** Does it. Whether that is all; else the line goes on when it is. */
+  private isDone(effect: Effect.Effect<void, never, R>): boolean {
+    const fiber = this.host.run(effect)
+    const exit = fiber.unsafePoll()
+    if (exit === null) {
+      this.waiting = fiber
+      fiber.addObserver((exit) => {
+        this.waiting = undefined
+        if (Exit.isFailure(exit)) this.fail(exit.cause)
+        else this.pump()
+      })
+      return false
+    }
+    if (Exit.isFailure(exit)) this.fail(exit.cause)
+    return Exit.isSuccess(exit)
+  }
+
+  /** A defect ends this socket only. */
+  private fail(cause: Cause.Cause<never>): void {
+    if (Cause.isInterruptedOnly(cause)) return
+    this.host.run(
+      Effect.annotateLogs(Effect.logError("a defect ended a socket", cause), {
+        package: "effect-presence",
+        fiber: "socket"
+      })
     )
-  })
+    this.flow.close(1011, "internal error")
+  }
 
   /** Leaves all topics. The leases are the scope's. */
-  leave(): void {
+  private leave(): void {
     for (const member of this.members.values()) member.leave()
     this.members.clear()
   }
 
   /** Brings channels up to date that missed something while the socket was full. */
-  catchUp(): void {
+  private catchUp(): void {
     for (const member of this.members.values()) member.catchUp()
   }
 
   /**
    * Fails channels whose grant has ended: their clients join again, with a newer token if they
-   * have one. To be called now and then.
+   * have one.
    */
-  expire(): void {
+  private expire(): void {
     for (const channel of this.state.channels.values()) {
       if (!this.isExpired(channel) || this.expired.has(channel)) continue
       this.expired.add(channel)
@@ -184,13 +278,14 @@ export class SocketConnection<R> {
     }
     const { joinRef, ref, topic } = action
     if (action._tag === "SendBytes") {
-      const bytes = this.version === 1 ? undefined : encodeReply(joinRef, ref, topic, action.status, action.payload)
+      const takesBytes = this.version !== 1 && this.flow.takesBytes
+      const bytes = takesBytes ? encodeReply(joinRef, ref, topic, action.status, action.payload) : undefined
       if (bytes !== undefined) {
         this.flow.write({ bytes, binary: true })
         return
       }
     }
-    // Version 1 has no frame for bytes, so it is told only that it was done.
+    // Version 1 has no frame for bytes, nor have polls, so they are told only that it was done.
     const { event, payload } =
       action._tag === "Send" ? action : { event: "phx_reply", payload: { status: action.status, response: {} } }
     const text = encodeText(this.version, { joinRef, ref, topic, event, payload: JSON.stringify(payload) })
@@ -227,6 +322,7 @@ export class SocketConnection<R> {
 
   private track(channel: Channel, key: string, meta: unknown): Effect.Effect<Outcome> {
     const { wire, joinRef } = channel
+    this.scope ??= Effect.runSync(Scope.make())
     return this.host.track(channel, key, meta).pipe(
       Scope.extend(this.scope),
       Effect.flatMap((lease) => {

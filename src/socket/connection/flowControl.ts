@@ -6,12 +6,10 @@
  * - **Out.** A client that does not read is written nothing more once `unsentBytes` wait for it; answers and echoes
  *   neither, since what it sends is not taken either. When it has drained it catches up; when it does not drain in time it
  *   is cut off.
- * - **The end**, whichever it is (the client goes, is silent, sends what is no frame, is cut off, the server closes),
- *   opens `ending`, and `closed` once nothing is left of it.
+ * - **The end**, whichever it is (the client goes, is silent, sends what is no frame, is cut off, the server closes), is
+ *   told at once, and again once nothing is left of it.
  */
-import type { Socket } from "node:net"
-import { Effect } from "effect"
-import type { RawData, WebSocket } from "ws"
+import type { RawData } from "ws"
 import type { Frame } from "../topic/audience.js"
 import * as pace from "./rateLimit.js"
 
@@ -35,27 +33,58 @@ export interface FlowLimits {
   readonly idleTimeout: number
 }
 
+/** What carries the bytes: a WebSocket, or whatever has its shape. */
+export interface Transport {
+  on(event: "message", listener: (data: RawData, isBinary: boolean) => void): unknown
+  on(event: "ping" | "pong", listener: (data: Buffer) => void): unknown
+  on(event: "error" | "close", listener: () => void): unknown
+  /** Its client reads no frames of bytes. */
+  readonly textOnly?: boolean
+  /** Bytes that wait to be sent. */
+  readonly bufferedAmount: number
+  send(bytes: Uint8Array, options: { readonly binary: boolean }): void
+  pong(data: Buffer): void
+  pause(): void
+  resume(): void
+  close(code: number, reason: Buffer): void
+  terminate(): void
+}
+
+/** What tells that bytes were sent, and may gather what is written in one turn. */
+export interface Draining {
+  on(event: "drain", listener: () => void): unknown
+  cork?(): void
+  uncork?(): void
+}
+
+/** Told what happens to the bytes. None of these may wait. */
+export interface FlowListener {
+  /** `take` may have another answer. */
+  readonly onInput: () => void
+  /** A full socket has drained. */
+  readonly onDrain: () => void
+  /** The socket is closed, or being closed. */
+  readonly onEnding: () => void
+  /** Nothing is left of it. */
+  readonly onClosed: () => void
+}
+
 export class FlowControl<Order> {
-  /** Open from the moment that the socket is closed, or being closed. */
-  readonly ending = Effect.unsafeMakeLatch(false)
-  readonly closed = Effect.unsafeMakeLatch(false)
   private ended = false
   private readonly line: Array<Input<Order>> = []
   private lineBytes = 0
-  private wake: (() => void) | undefined
   private reading = true
   private heardAt: number
   private bucket: pace.Bucket
   private fullSince: pace.FullSince
 
   constructor(
-    private readonly ws: WebSocket,
-    raw: Socket,
+    private readonly ws: Transport,
+    raw: Draining,
     private readonly limits: FlowLimits,
     /** Milliseconds since some moment, which never go back. */
     private readonly now: () => number,
-    /** Called when a full socket has drained. */
-    private readonly onDrain: () => void
+    private readonly listener: FlowListener
   ) {
     this.heardAt = now()
     this.bucket = pace.full(limits.rate, this.heardAt)
@@ -70,7 +99,7 @@ export class FlowControl<Order> {
     ws.on("error", () => this.end())
     ws.on("close", () => {
       this.end()
-      this.closed.unsafeOpen()
+      listener.onClosed()
     })
     raw.on("drain", () => this.measure())
   }
@@ -97,9 +126,9 @@ export class FlowControl<Order> {
   }
 
   private end(): void {
+    if (this.ended) return
     this.ended = true
-    this.ending.unsafeOpen()
-    this.wake?.()
+    this.listener.onEnding()
   }
 
   /** To be called now and then. */
@@ -111,6 +140,11 @@ export class FlowControl<Order> {
   }
 
   // Out
+
+  /** Whether the client reads frames of bytes. */
+  get takesBytes(): boolean {
+    return this.ws.textOnly !== true
+  }
 
   /** Whether more may be written. */
   get open(): boolean {
@@ -143,9 +177,9 @@ export class FlowControl<Order> {
     this.fullSince = fullSince
     if (cut) this.cut()
     if (this.ended || (fullSince === undefined) === (before === undefined)) return
-    if (fullSince === undefined) this.onDrain()
+    if (fullSince === undefined) this.listener.onDrain()
     this.regulate()
-    this.wake?.()
+    this.listener.onInput()
   }
 
   // In
@@ -154,17 +188,15 @@ export class FlowControl<Order> {
     if (this.ended) return
     this.heardAt = this.now()
     this.lineBytes += input.data.length
-    this.put(input)
+    this.line.push(input)
     this.regulate()
+    this.listener.onInput()
   }
 
   order(order: Order): void {
-    this.put({ _tag: "Order", order })
-  }
-
-  private put(input: Input<Order>): void {
-    this.line.push(input)
-    this.wake?.()
+    this.line.push({ _tag: "Order", order })
+    // Not at once: who gives orders is in the midst of telling everybody something.
+    queueMicrotask(this.listener.onInput)
   }
 
   /** Reads, or stops reading, as there is room. */
@@ -183,7 +215,7 @@ export class FlowControl<Order> {
     }
   }
 
-  /** The next input, or how long to wait for it (milliseconds; `Infinity` is for `changed`), or that there is none. */
+  /** The next input, or how long to wait for it (milliseconds; `Infinity`: until `onInput`), or that there is none. */
   take(): Input<Order> | number | "ended" {
     if (this.ended) return "ended"
     const input = this.fullSince === undefined ? this.line[0] : undefined
@@ -201,14 +233,4 @@ export class FlowControl<Order> {
     this.regulate()
     return input
   }
-
-  /** Until `take` may have another answer. */
-  readonly changed = Effect.async<void>((resume) => {
-    // Something may have come since `take` was asked: a fiber can be made to let others run at any point.
-    if (this.ended || (this.fullSince === undefined && this.line.length > 0)) return resume(Effect.void)
-    this.wake = () => {
-      this.wake = undefined
-      resume(Effect.void)
-    }
-  })
 }

@@ -1,8 +1,11 @@
 /**
- * The open sockets of a route, and how all are told to come back.
+ * The open sockets of a route, how they end one after the other, and how all are told to come back.
  */
 import { Duration, Effect } from "effect"
 import type { FlowControl } from "./flowControl.js"
+
+/** Milliseconds of a turn of the event loop that ends may take, before others have theirs. */
+const TURN = 4
 
 /** Milliseconds between two groups of sockets that are told to come back. */
 const PULSE = 20
@@ -11,8 +14,11 @@ const PULSE = 20
 export type Open = Pick<FlowControl<unknown>, "close" | "tick">
 
 export class OpenSockets {
-  private readonly open = new Set<Open>()
+  private readonly open = new Map<Open, string>()
+  private readonly byAddress = new Map<string, number>()
   private stopped = false
+  /** What is left to do for sockets that have ended. */
+  private ends: Array<() => void> = []
   private readonly empty = Effect.unsafeMakeLatch(true)
 
   constructor(
@@ -25,18 +31,50 @@ export class OpenSockets {
     return this.stopped
   }
 
-  add(socket: Open): void {
-    this.open.add(socket)
+  add(socket: Open, address: string): void {
+    this.open.set(socket, address)
+    this.byAddress.set(address, this.from(address) + 1)
     this.empty.unsafeClose()
   }
 
   delete(socket: Open): void {
+    const address = this.open.get(socket)
+    if (address === undefined) return
     this.open.delete(socket)
+    const left = this.from(address) - 1
+    if (left > 0) this.byAddress.set(address, left)
+    else this.byAddress.delete(address)
     if (this.open.size === 0) this.empty.unsafeOpen()
   }
 
+  get size(): number {
+    return this.open.size
+  }
+
+  /** How many come from an address. */
+  from(address: string): number {
+    return this.byAddress.get(address) ?? 0
+  }
+
+  /** Does what there is to do for a socket that has ended, when it is its turn: of a crowd that goes each waits for it. */
+  finish(end: () => void): void {
+    this.ends.push(end)
+    if (this.ends.length === 1) setImmediate(this.finishSome)
+  }
+
+  private readonly finishSome = (): void => {
+    const until = performance.now() + TURN
+    let done = 0
+    for (; done < this.ends.length; done++) {
+      if (done > 0 && performance.now() >= until) break
+      this.ends[done]?.()
+    }
+    this.ends = this.ends.slice(done)
+    if (this.ends.length > 0) setImmediate(this.finishSome)
+  }
+
   tick(): void {
-    for (const socket of this.open) socket.tick()
+    for (const socket of this.open.keys()) socket.tick()
   }
 
   /** No more sockets, and those that are open are told to come back, one after the other. */
@@ -53,7 +91,7 @@ export class OpenSockets {
   })
 
   private readonly draining = Effect.suspend(() => {
-    const flows = Array.from(this.open)
+    const flows = Array.from(this.open.keys())
     const pulses = Math.max(1, Math.min(flows.length, Math.floor(Duration.toMillis(this.drain) / PULSE)))
     const group = Math.ceil(flows.length / pulses)
     const pause = Effect.sleep(Duration.times(this.drain, 1 / pulses))

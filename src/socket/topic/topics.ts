@@ -1,19 +1,17 @@
 /**
  * The topics that sockets of this route are on. Each is followed once, however many sockets have joined it, from its
- * first recipient to its last: one fiber takes the changes, one the messages of members elsewhere, none is a member's.
+ * first recipient to its last, by a call for each change: a topic that sits still costs what stands in it.
  *
- * Changes wait in the window for `diffInterval` from the first of them. When following fails (the backend is away)
+ * Changes wait for `diffInterval` from the first of them. When following fails (the backend is away)
  * every recipient is told, and the topic begins anew with the next that joins.
  */
-import { Cause, Duration, Effect, type Fiber, FiberId, Stream } from "effect"
+import { Effect } from "effect"
 import type { Channels } from "../../Channels.js"
-import type { Presence } from "../../Presence.js"
+import type { FollowDirectly, HearDirectly } from "../../internal/feed/direct.js"
 import type { PresenceChange } from "../../PresenceChange.js"
 import { NetDiff } from "../../web/netDiff.js"
 import { Audience, pack, type Recipient, type RelayedMessage, unpack } from "./audience.js"
-
-/** Messages of members elsewhere that may come in one go: what a busy topic hears while the process does something else. */
-const BURST = 4_096
+import type { Flushable, Flushes } from "./flushes.js"
 
 /** A recipient who may be tracked. */
 export interface Member extends Recipient {
@@ -25,13 +23,12 @@ export interface Member extends Recipient {
 
 export interface TopicsOptions {
   readonly protocol: "phoenix" | "supabase"
-  readonly diffInterval: Duration.Duration
-  readonly presence: Presence.Service
-  readonly channels: Channels.Service
+  readonly flushes: Flushes
+  readonly follow: FollowDirectly
+  readonly hear: HearDirectly
+  readonly publish: Channels.Service["publish"]
   /** Whether all sockets are told to come back. */
   readonly stopping: () => boolean
-  /** Runs it until the route's end. */
-  readonly run: (effect: Effect.Effect<void>) => Fiber.RuntimeFiber<void>
 }
 
 export class Topics {
@@ -52,16 +49,20 @@ export class Topics {
     return topic
   }
 
+  has(name: string): boolean {
+    return this.topics.has(name)
+  }
+
   get size(): number {
     return this.topics.size
   }
 }
 
-export class Topic {
+export class Topic implements Flushable {
   private readonly audience: Audience<Member>
   private readonly netDiff = new NetDiff()
   private readonly channel: string
-  private fibers: ReadonlyArray<Fiber.RuntimeFiber<void>> = []
+  private stops: ReadonlyArray<() => void> | undefined
   private waiting = false
   private begun = false
   private ended = false
@@ -79,10 +80,23 @@ export class Topic {
 
   join(member: Member): void {
     this.audience.add(member)
-    if (this.fibers.length > 0) return
-    this.fibers = [this.settings.run(this.hearing), this.settings.run(this.following)]
-    // A fiber runs at once, and may have found that there is nothing to follow.
-    if (this.ended) this.interrupt()
+    if (this.stops !== undefined) return
+    this.stops = []
+    this.stops = [
+      this.settings.hear(this.channel, (text) => {
+        const message = unpack(this.origin, text)
+        if (message !== undefined) this.audience.pass(message, undefined)
+      }),
+      this.settings.follow(this.name, {
+        onChange: (change) => this.hear(change),
+        // Without an error the layer has closed, and the sockets are told to come back.
+        onEnd: (error) => {
+          if (error !== undefined) this.fail()
+        }
+      })
+    ]
+    // It may have ended while it began.
+    if (this.ended) this.stop()
   }
 
   leave(member: Member): void {
@@ -99,54 +113,19 @@ export class Topic {
   pass(message: RelayedMessage, from: Member | undefined, self: boolean): Effect.Effect<void> {
     this.audience.pass(message, self ? undefined : from)
     // A channel's name is not empty.
-    return Effect.orDie(this.settings.channels.publish(this.channel, pack(this.origin, message)))
+    return Effect.orDie(this.settings.publish(this.channel, pack(this.origin, message)))
   }
 
   private end(): void {
     if (this.ended) return
     this.ended = true
     this.onEnd()
-    this.interrupt()
+    this.stop()
   }
 
-  private interrupt(): void {
-    for (const fiber of this.fibers) fiber.unsafeInterruptAsFork(FiberId.none)
+  private stop(): void {
+    for (const stop of this.stops ?? []) stop()
   }
-
-  private readonly following = Effect.suspend(() =>
-    Stream.runForEachChunk(this.settings.presence.changes(this.name), (changes) =>
-      Effect.sync(() => {
-        for (const change of changes) this.hear(change)
-      })
-    )
-  ).pipe(
-    Effect.catchAllCause((cause) =>
-      Cause.isInterruptedOnly(cause)
-        ? Effect.void
-        : Effect.logDebug("a topic cannot be followed; its clients will join again", cause).pipe(
-            Effect.zipRight(Effect.sync(() => this.fail()))
-          )
-    ),
-    Effect.annotateLogs({ package: "effect-presence", fiber: "socket topic" })
-  )
-
-  private readonly hearing = Effect.suspend(() =>
-    Effect.flatMap(Effect.orDie(this.settings.channels.subscribe(this.channel, { capacity: BURST })), ({ take }) =>
-      take.pipe(
-        Effect.flatMap((packed) =>
-          Effect.sync(() => {
-            for (const text of packed) {
-              const message = unpack(this.origin, text)
-              if (message !== undefined) this.audience.pass(message, undefined)
-            }
-          })
-        ),
-        // What was lost is counted by the channels.
-        Effect.catchTag("Lagged", () => Effect.void),
-        Effect.forever
-      )
-    )
-  ).pipe(Effect.scoped)
 
   private hear(change: PresenceChange): void {
     const first = !this.begun
@@ -154,21 +133,17 @@ export class Topic {
     // While all are told to come back, that some went first is no news: whoever comes back is sent the state.
     if (first || !this.settings.stopping()) {
       this.netDiff.add(change)
-      if (first || Duration.toMillis(this.settings.diffInterval) === 0) this.flush()
+      if (first || this.settings.flushes.immediate) this.flush()
       else if (!this.waiting) {
         this.waiting = true
-        this.settings.run(Effect.zipRight(Effect.sleep(this.settings.diffInterval), this.flushing))
+        this.settings.flushes.add(this)
       }
     }
     this.putOut(change)
   }
 
-  private readonly flushing = Effect.sync(() => {
+  flush(): void {
     this.waiting = false
-    this.flush()
-  })
-
-  private flush(): void {
     if (this.ended) return
     for (const change of this.netDiff.take()) this.audience.tell(change)
   }

@@ -6,7 +6,7 @@ import { join } from "node:path"
 import { inspect } from "node:util"
 import { afterAll, beforeAll, describe, expect, it, onTestFinished, vi } from "@effect/vitest"
 import { ConnectFailure } from "../../../src/redis/client/discovery.js"
-import { connect } from "../../../src/redis/client/ioredis.js"
+import { open as openPort } from "../../../src/redis/client/ioredis.js"
 import type { Port, PortEvents } from "../../../src/redis/client/port.js"
 import type { Script } from "../../../src/redis/protocol/scripts.js"
 import { startCluster } from "../../support/cluster.js"
@@ -47,7 +47,7 @@ class Told {
 }
 
 const open = async (url: string, told: Told, timeout = 1_000): Promise<Port> => {
-  const port = await connect({ url, timeout, name: "port-test" }, told.handlers)
+  const port = await openPort({ where: { url }, timeout, name: "port-test" }, told.handlers)
   await told.until(() => told.ready > 0 && told.subscriberReady > 0)
   return port
 }
@@ -184,7 +184,8 @@ describe.skipIf(redisIsOff())("the port to a Redis", () => {
 
   it("fails at once, and queues nothing, while a connection is being made", async () => {
     const told = new Told()
-    const port = await open(proxy.url, told, 2_000)
+    // What was queued would wait for longer than this test.
+    const port = await open(proxy.url, told, 600_000)
     proxy.cut()
     await told.until(() => told.down >= 2)
     while (proxy.connections() > 0) await new Promise((resolve) => setTimeout(resolve, 5))
@@ -192,9 +193,7 @@ describe.skipIf(redisIsOff())("the port to a Redis", () => {
     proxy.mend()
     proxy.freeze()
     while (proxy.connections() < 2) await new Promise((resolve) => setTimeout(resolve, 5))
-    const started = performance.now()
     expect((await failure(port.command("GET", ["n"]))).message).not.toContain("it did not fail")
-    expect(performance.now() - started).toBeLessThan(1_000)
     proxy.mend()
     port.close()
   })
@@ -203,7 +202,7 @@ describe.skipIf(redisIsOff())("the port to a Redis", () => {
     const locked = await startRedis({ args: ["--requirepass", "secret"] })
     onTestFinished(() => locked.stop())
     const refused = async (url: string): Promise<string> => {
-      const cause = await failure(connect({ url, timeout: 1_000, name: "port-test" }, new Told().handlers))
+      const cause = await failure(openPort({ where: { url }, timeout: 1_000, name: "port-test" }, new Told().handlers))
       expect(cause).toBeInstanceOf(ConnectFailure)
       expect(inspect(cause, { depth: null })).not.toContain("hunter2")
       return cause.message
@@ -308,7 +307,9 @@ describe.skipIf(redisIsOff())("the port to a Redis", () => {
   it("refuses what does not speak as a Redis, and a Redis before 7", async () => {
     const refused = async (text: string): Promise<string> => {
       const { url, stop } = await startParrot(text)
-      const { message } = await failure(connect({ url, timeout: 1_000, name: "port-test" }, new Told().handlers))
+      const { message } = await failure(
+        openPort({ where: { url }, timeout: 1_000, name: "port-test" }, new Told().handlers)
+      )
       await stop()
       return message
     }
@@ -319,7 +320,9 @@ describe.skipIf(redisIsOff())("the port to a Redis", () => {
   it("refuses a replica of another Redis", async () => {
     const replica = await startRedis({ args: ["--replicaof", "127.0.0.1", String(redis.port)] })
     onTestFinished(() => replica.stop())
-    const cause = await failure(connect({ url: replica.url, timeout: 1_000, name: "port-test" }, new Told().handlers))
+    const cause = await failure(
+      openPort({ where: { url: replica.url }, timeout: 1_000, name: "port-test" }, new Told().handlers)
+    )
     expect(cause.message).toContain("is a replica of another Redis")
   })
 
@@ -328,7 +331,10 @@ describe.skipIf(redisIsOff())("the port to a Redis", () => {
     await new Promise<void>((resolve) => silent.listen(0, "127.0.0.1", resolve))
     const address = silent.address() as { readonly port: number }
     const cause = await failure(
-      connect({ url: `redis://127.0.0.1:${address.port}`, timeout: 300, name: "port-test" }, new Told().handlers)
+      openPort(
+        { where: { url: `redis://127.0.0.1:${address.port}` }, timeout: 300, name: "port-test" },
+        new Told().handlers
+      )
     )
     expect(cause.message).toContain("does not answer")
     silent.close()

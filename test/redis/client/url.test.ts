@@ -49,6 +49,42 @@ describe("the url of a Redis", () => {
     expect(parseUrl(`redis://cache?family=${family}`)).toMatchObject({ family, master: undefined })
   })
 
+  it.each([
+    ["unix:///run/redis.sock", { password: undefined, database: 0, shown: "unix:/run/redis.sock" }],
+    ["unix:/run/redis.sock?db=3", { password: undefined, database: 3, shown: "unix:/run/redis.sock" }],
+    ["/run/redis.sock?db=3", { password: undefined, database: 3, shown: "unix:/run/redis.sock" }],
+    ["unix://ann:p%40ss@/run/redis.sock", { username: "ann", password: "p@ss", shown: "unix:/run/redis.sock" }],
+    ["redis+unix:///run/redis.sock", { database: 0 }]
+  ])("may be the path of a socket: %s", (url, wanted) => {
+    expect(parseUrl(url)).toMatchObject({ addresses: [{ path: "/run/redis.sock" }], tls: false, ...wanted })
+  })
+
+  it.each([
+    ["valkey://cache:7000", false],
+    ["valkeys://cache:7000", true],
+    ["redis+tls://cache:7000", true],
+    ["REDISS://cache:7000", true]
+  ])("may have the scheme of %s", (url, tls) => {
+    expect(parseUrl(url)).toMatchObject({ addresses: [{ host: "cache", port: 7000 }], tls })
+  })
+
+  it("may name its database as a parameter", () => {
+    expect(parseUrl("redis://cache?db=2&family=6")).toMatchObject({ database: 2, family: 6 })
+    expect(parseUrl("redis://cache/2?db=2")).toMatchObject({ database: 2 })
+  })
+
+  it.each([
+    ["cache.redis.cache.windows.net:6380,password=hunter2=,ssl=True", /\.NET.*rediss:\/\/:password@host:6380/],
+    ["https://eu1.upstash.io", /over HTTP.*rediss/],
+    ["rediss://:x@cache:1?ssl_cert_reqs=none", /parameter ssl_cert_reqs that is not known.*connect/],
+    ["redis://cache/1?db=2", /two databases, 1 and 2/],
+    ["redis://cache?db=x", /db is no number/],
+    ["unix:redis.sock", /unix:\/\/\/path/]
+  ])("is refused as %s with what to write", (url, reason) => {
+    expect((parseUrl(url) as UrlRefusal).reason).toMatch(reason)
+    expect((parseUrl(url) as UrlRefusal).reason).not.toContain("hunter2")
+  })
+
   it("may end with the end of a line", () => {
     expect(parseUrl("redis://cache:7000/2\n")).toMatchObject({ database: 2, shown: "redis://cache:7000/2" })
   })
@@ -64,7 +100,15 @@ describe("the url of a Redis", () => {
     "redis://cache/a\nb",
     "redis://:%zz@cache",
     "redis://cache?family=5",
-    "redis://cache?db=1"
+    "redis://cache?db=x",
+    "redis://cache/1?db=2",
+    "redis://cache?ssl_cert_reqs=none",
+    "unix:",
+    "unix:relative.sock",
+    "unix:///redis.sock?family=4",
+    "ftp://cache",
+    "//cache:6379",
+    "6379"
   ])("is refused as %j", (url) => {
     expect(parseUrl(url)).toBeInstanceOf(UrlRefusal)
   })

@@ -1,19 +1,27 @@
+import { createHash } from "node:crypto"
+import { readFileSync } from "node:fs"
 import { afterAll, beforeAll, describe, expect, it } from "@effect/vitest"
 import fc from "fast-check"
-import { connect } from "../../../src/redis/client/ioredis.js"
+import { open } from "../../../src/redis/client/ioredis.js"
 import type { Port } from "../../../src/redis/client/port.js"
 import * as calls from "../../../src/redis/protocol/calls.js"
 import { checkPrefix, Keys, partitionOf } from "../../../src/redis/protocol/keys.js"
+import type { Script } from "../../../src/redis/protocol/scripts.js"
 import { FakePartition } from "../../support/partition.js"
 import { type RedisServer, redisIsOff, startRedis } from "../../support/redis.js"
 
 const LEASE = 1_000_000_000
 const HEARTBEAT = 100_000_000
-const times: calls.Times = {
-  lease: LEASE,
-  heartbeat: HEARTBEAT,
-  shared: "lease 15000 ms, heartbeat 5000 ms, partitions 1"
-}
+const settings: calls.Settings = { lease: LEASE, heartbeat: HEARTBEAT, partitions: 1 }
+
+/** Scripts that take the time from the key `clock`, in ms, so that a test can step it. */
+const clocked = (port: Port): Port => ({
+  ...port,
+  run: (script, keys, args) => {
+    const text = script.text.replace(/(redis\.)?call\('TIME'\)/, "{ 0, redis.call('GET', 'clock') * 1000 }")
+    return port.run({ ...script, text, hash: createHash("sha1").update(text).digest("hex") }, keys, args)
+  }
+})
 
 const put = (topic: string, seq: number, revision = seq, key = "alice", meta = "{}"): calls.Operation => ({
   type: "put",
@@ -30,14 +38,15 @@ describe.skipIf(redisIsOff())("the scripts, on a real server", () => {
   let redis: RedisServer
   let port: Port
   let messages: Array<calls.TopicMessage & { readonly topic: string }> = []
+  let inboxes: Array<string> = []
   let onMarker: (text: string) => void = () => {}
   const keys = new Keys("test", 0)
 
   beforeAll(async () => {
-    redis = await startRedis()
+    redis = await startRedis({ args: ["--enable-debug-command", "local"] })
     const ignore = (): void => {}
-    port = await connect(
-      { url: redis.url, timeout: 5_000, name: "scripts" },
+    port = await open(
+      { where: { url: redis.url }, timeout: 5_000, name: "scripts" },
       {
         onReady: ignore,
         onSubscriberReady: ignore,
@@ -45,6 +54,7 @@ describe.skipIf(redisIsOff())("the scripts, on a real server", () => {
         onSubscriberDown: ignore,
         onMessage: (channel, text) => {
           if (channel === "marker") onMarker(text)
+          else if (channel.startsWith(keys.inboxes)) inboxes.push(channel.slice(keys.inboxes.length))
           else messages.push({ ...calls.messageOf(text), topic: channel.slice(keys.channel.length) })
         }
       }
@@ -63,9 +73,24 @@ describe.skipIf(redisIsOff())("the scripts, on a real server", () => {
   ): calls.ApplyCall => ({ mode, replica, number: ++number, tag: `${replica}.${number}`, operations })
   const apply = (mode: calls.ApplyCall["mode"], replica: string, ...operations: ReadonlyArray<calls.Operation>) =>
     calls.apply(port, keys, call(mode, replica, operations))
+  const beatOf = (
+    mode: calls.BeatCall["mode"],
+    replica: string,
+    more: Partial<calls.BeatCall> = {}
+  ): calls.BeatCall => ({
+    mode,
+    replica,
+    number: ++number,
+    tag: `${replica}.${number}`,
+    settled: "",
+    seen: [],
+    ...more
+  })
   const beat = (mode: calls.BeatCall["mode"], replica: string, ...seen: ReadonlyArray<string>) =>
-    calls.beat(port, keys, times, { mode, replica, number: ++number, tag: `${replica}.${number}`, seen })
-  const late = (replica: string) => port.command("ZADD", [keys.leases, "XX", 1, replica])
+    calls.beat(port, keys, settings, beatOf(mode, replica, { seen }))
+  /** As a beat finds it: `passed` is late for the next one, and then marked. */
+  const late = (replica: string) => port.command("ZADD", [keys.leases, "XX", "-inf", replica])
+  const passed = (replica: string) => port.command("ZADD", [keys.leases, "XX", 1, replica])
   const members = async (topic: string) => (await calls.read(port, keys, topic, 1_000)).members ?? []
 
   it("apply refuses who is not in l, who is late, and what comes after something newer", async () => {
@@ -138,7 +163,8 @@ describe.skipIf(redisIsOff())("the scripts, on a real server", () => {
     await beat("claim", "other")
     await apply("own", "r", put("t", 1), put("u", 2))
     expect(await apply("reap", "r", remove("t", 1))).toEqual({ status: "ALIVE" })
-    await late("r")
+    await passed("r")
+    expect(await apply("reap", "r", remove("t", 1))).toEqual({ status: "ALIVE" })
     expect(await beat("beat", "other")).toMatchObject({ late: ["r"] })
     expect(await apply("reap", "r", remove("t", 1))).toMatchObject({ changed: 1, emptied: false })
     // Another reaper comes with the same batch.
@@ -153,17 +179,17 @@ describe.skipIf(redisIsOff())("the scripts, on a real server", () => {
     await redis.command("FLUSHALL")
     await beat("claim", "r")
     await beat("claim", "other")
-    await late("r")
-    await late("other")
+    await passed("r")
+    await passed("other")
     expect(await beat("beat", "other")).toMatchObject({ status: "OK", late: [] })
     expect(await beat("beat", "r")).toMatchObject({ status: "OK" })
   })
 
   it("as long as somebody beats, who does not is late after a lease", async () => {
     await redis.command("FLUSHALL")
-    const short: calls.Times = { ...times, lease: 200, heartbeat: 200 }
+    const short = { ...settings, lease: 200, heartbeat: 200 }
     const claim = (mode: calls.BeatCall["mode"], replica: string) =>
-      calls.beat(port, keys, short, { mode, replica, number: ++number, tag: `${replica}.${number}`, seen: [] })
+      calls.beat(port, keys, short, beatOf(mode, replica))
     await claim("claim", "r")
     await claim("claim", "other")
     for (;;) {
@@ -238,81 +264,223 @@ describe.skipIf(redisIsOff())("the scripts, on a real server", () => {
     }
   })
 
-  const claimAs = (replica: string, others: Partial<calls.Times>) =>
-    calls.beat(
-      port,
-      keys,
-      { ...times, ...others },
-      { mode: "claim", replica, number: ++number, tag: `${replica}.${number}`, seen: [] }
+  describe("when clocks step and leases differ", () => {
+    const own = (lease: number, heartbeat = lease / 3): calls.Settings => ({ lease, heartbeat, partitions: 1 })
+    const all: Record<string, calls.Settings> = { a: own(15_000), b: own(15_000), c: own(15_000), slow: own(60_000) }
+    let now = 1_800_000_000_000
+
+    const at = async (ms: number, replica: string, mode: calls.BeatCall["mode"] = "beat") => {
+      now += ms
+      await redis.command("SET", "clock", String(now))
+      return calls.beat(clocked(port), keys, all[replica] as calls.Settings, beatOf(mode, replica))
+    }
+    const begin = async (...replicas: ReadonlyArray<string>): Promise<void> => {
+      await redis.command("FLUSHALL")
+      for (const replica of replicas) expect(await at(0, replica, "claim")).toMatchObject({ status: "OK" })
+    }
+    /** Beats in turn until somebody is late: who, and after how long. */
+    const untilLate = async (...replicas: ReadonlyArray<string>) => {
+      for (let passed = 0; passed < 200_000; passed += 1_000) {
+        const answer = await at(1_000, replicas[(passed / 1_000) % replicas.length] as string)
+        expect(answer.status).toBe("OK")
+        if (answer.status === "OK" && answer.late.length > 0) return { late: answer.late, after: passed + 1_000 }
+      }
+      return undefined
+    }
+
+    it.each([-3_600_000, -7_000, -1, 1, 9_000, 12_000, 3_600_000])(
+      "a step of %i ms is nobody's death, and keeps no dead one longer than its lease",
+      async (step) => {
+        await begin("a", "b", "c")
+        for (const replica of ["a", "b"]) await at(2_000, replica)
+        // From here on only a and b live; c has beaten 4 s ago.
+        for (const replica of ["a", "b"])
+          expect(await at(replica === "a" ? 500 + step : 500, replica)).toMatchObject({ late: [] })
+        const found = await untilLate("a", "b")
+        expect(found?.late).toEqual(["c"])
+        expect(found?.after).toBeLessThanOrEqual(15_000)
+      }
     )
 
-  it("a claim fails while others divide topics otherwise, which is forgotten with them", async () => {
-    await redis.command("FLUSHALL")
-    await beat("claim", "r")
-    const otherwise = { shared: "lease 15000 ms, heartbeat 5000 ms, partitions 16" }
-    expect(await claimAs("s", otherwise)).toEqual({ status: "SHARED", theirs: times.shared })
-    expect(await beat("leave", "r")).toMatchObject({ status: "OK", connections: 0 })
-    expect(await claimAs("s", otherwise)).toMatchObject({ status: "OK" })
-    // What a later version may say in a form of its own.
-    await port.command("SET", [keys.shared, "format 2, partitions 16"])
-    expect(await claimAs("t", otherwise)).toEqual({ status: "SHARED", theirs: "format 2, partitions 16" })
+    it("in a new history nobody is late by what was lost of it", async () => {
+      await begin("a", "b", "c")
+      // The data set was saved when b and c had not beaten for a while; a comes back first, 9 s after it was saved.
+      now += 4_500
+      await at(0, "a")
+      await redis.command("DEBUG", "CHANGE-REPL-ID")
+      expect(await at(9_000, "a")).toMatchObject({ status: "OK", late: [] })
+      expect(await at(3_000, "b")).toMatchObject({ status: "OK", late: [] })
+      expect(await at(1_900, "c")).toMatchObject({ status: "OK", late: [] })
+      expect((await untilLate("a", "b"))?.late).toEqual(["c"])
+    })
+
+    it("those who beat less often are told when somebody comes who beats more often", async () => {
+      await port.subscribe([keys.inbox("slow"), keys.inbox("a")])
+      await begin("slow")
+      inboxes = []
+      await at(0, "a", "claim")
+      await at(0, "a")
+      await at(0, "b", "claim")
+      await marker()
+      expect(inboxes).toEqual(["slow", "slow"])
+      await port.unsubscribe([keys.inbox("slow"), keys.inbox("a")])
+    })
+
+    it("who was found late may not write, whatever the clock says meanwhile, and is let in again when it claims", async () => {
+      await begin("a", "b")
+      await apply("own", "b", put("t", 1))
+      while ((await port.command("ZSCORE", [keys.leases, "b"])) !== "-inf") await at(1_000, "a")
+      await at(-1_000_000, "a")
+      expect(await apply("own", "b", put("t", 2))).toEqual({ status: "LEASE" })
+      expect(await apply("reap", "b", remove("t", 1))).toMatchObject({ status: "OK", changed: 1 })
+      expect(await at(0, "b")).toEqual({ status: "LEASE" })
+      expect(await at(0, "b", "claim")).toMatchObject({ status: "OK" })
+      await at(3_000_000, "a")
+      expect(await apply("reap", "b", remove("t", 1))).toEqual({ status: "ALIVE" })
+      expect(await apply("own", "b", put("t", 2))).toMatchObject({ status: "OK" })
+    })
+
+    it("each is late by its own lease, and all beat at the shortest heartbeat", async () => {
+      await begin("slow", "a")
+      expect(await at(0, "slow")).toMatchObject({ heartbeat: 5_000 })
+      expect(await untilLate("slow")).toEqual({ late: ["a"], after: 15_000 })
+      await apply("reap", "a")
+      expect(await at(0, "slow")).toMatchObject({ heartbeat: 20_000, late: [] })
+      expect(await port.command("HKEYS", [keys.replicas])).toEqual(["slow", ""])
+      await begin("a", "slow")
+      expect(await untilLate("a")).toEqual({ late: ["slow"], after: 60_000 })
+    })
+
+    it("silence of all is nobody's death where leases differ, whoever comes back first", async () => {
+      for (const first of ["a", "slow"]) {
+        await begin("a", "b", "slow")
+        for (const replica of ["a", "slow", "b"]) await at(1_000, replica)
+        expect(await at(40_000, first)).toMatchObject({ status: "OK", late: [] })
+        expect(await at(4_000, "b")).toMatchObject({ status: "OK", late: [] })
+        const others = first === "a" ? ["b", "slow"] : ["slow", "b"]
+        expect((await untilLate(...others))?.late).toEqual(["a"])
+      }
+    })
   })
 
-  it("each replica lives by its own lease", async () => {
-    await redis.command("FLUSHALL")
-    const shortly = { lease: 300, heartbeat: 100, shared: "lease 300 ms, heartbeat 100 ms, partitions 1" }
-    await beat("claim", "long")
-    expect(await claimAs("short", shortly)).toMatchObject({ status: "OK" })
-    const left = async (replica: string) => Number(await port.command("ZSCORE", [keys.leases, replica])) - Date.now()
-    expect(await left("short")).toBeLessThanOrEqual(300)
-    for (;;) {
-      const answer = await beat("beat", "long")
-      if (answer.status === "OK" && answer.late.includes("short")) break
-      await new Promise((resolve) => setTimeout(resolve, 20))
+  describe("beside replicas of version 0.1", () => {
+    const old = (name: "apply" | "beat"): Script => {
+      const text = readFileSync(new URL(`release-0.1/${name}.lua`, import.meta.url), "utf8")
+      return { name, text, hash: createHash("sha1").update(text).digest("hex") }
     }
-    // The one that beats seldom is not taken for dead by who beats often.
-    expect(await claimAs("short", shortly)).toMatchObject({ status: "OK", late: [] })
-    expect(await left("long")).toBeGreaterThan(300)
-  })
-
-  it("replicas of a release that does not say by what it lives are taken to live as the others do", async () => {
-    await redis.command("FLUSHALL")
-    await beat("claim", "r")
-    await port.command("HDEL", [keys.terms, "r"])
-    await port.command("ZADD", [keys.leases, Date.now() + LEASE + 3_600_000, "r"])
-    await beat("claim", "s")
-    expect(Number(await port.command("ZSCORE", [keys.leases, "r"]))).toBeLessThanOrEqual(Date.now() + LEASE)
-  })
-
-  it("a clock that stepped back keeps nobody who is dead for longer than a lease", async () => {
-    await redis.command("FLUSHALL")
-    await beat("claim", "dead")
-    await beat("claim", "r")
-    // As if both had beaten by a clock that was an hour ahead.
-    for (const replica of ["dead", "r"])
-      await port.command("ZADD", [keys.leases, Date.now() + LEASE + 3_600_000, replica])
-    expect(await beat("beat", "r")).toMatchObject({ status: "OK", late: [] })
-    for (const replica of ["dead", "r"]) {
-      const deadline = Number(await port.command("ZSCORE", [keys.leases, replica]))
-      expect(deadline).toBeLessThanOrEqual(Date.now() + LEASE)
+    const oldBeat = async (mode: string, replica: string, lease = 15_000, heartbeat = 5_000, partitions = 1) => {
+      const names = [keys.leases, keys.versions, keys.index(replica), keys.evicted(replica), keys.shared]
+      const common = `lease ${lease} ms, heartbeat ${heartbeat} ms, partitions ${partitions}`
+      const args = [mode, replica, ++number, `${replica}.${number}`, lease, heartbeat, common]
+      const reply = (await clocked(port).run(old("beat"), names, args)) as ReadonlyArray<unknown>
+      return { status: reply[0], theirs: reply[1], late: reply[4] }
     }
+    const oldReap = async (replica: string) => {
+      const names = [keys.leases, keys.versions, keys.index(replica), keys.evicted(replica)]
+      const args = ["reap", replica, ++number, `t.${number}`, keys.channel, 0]
+      return ((await clocked(port).run(old("apply"), names, args)) as ReadonlyArray<unknown>)[0]
+    }
+    let now = 1_800_000_000_000
+    const pass = async (ms: number): Promise<void> => {
+      now += ms
+      await redis.command("SET", "clock", String(now))
+    }
+    const newBeat = (mode: calls.BeatCall["mode"], replica: string, lease = 15_000, heartbeat = 5_000) =>
+      calls.beat(clocked(port), keys, { lease, heartbeat, partitions: 1 }, beatOf(mode, replica))
+    const begin = async (): Promise<void> => {
+      await redis.command("FLUSHALL")
+      await pass(0)
+    }
+
+    it.each(["old", "new"])("those of the same settings live together, the %s ones first", async (first) => {
+      await begin()
+      const claims = [() => oldBeat("claim", "old"), () => newBeat("claim", "new")]
+      for (const claim of first === "old" ? claims : claims.reverse())
+        expect(await claim()).toMatchObject({ status: "OK" })
+      // Nobody is late for either, for as long as they beat.
+      for (let i = 0; i < 12; i++) {
+        await pass(2_500)
+        expect(await oldBeat("beat", "old")).toMatchObject({ status: "OK", late: [] })
+        await pass(2_500)
+        expect(await newBeat("beat", "new")).toMatchObject({ status: "OK", late: [], heartbeat: 5_000 })
+      }
+      // Also when all are cut off, whoever comes back first.
+      await pass(60_000)
+      expect(await newBeat("beat", "new")).toMatchObject({ status: "OK", late: [] })
+      expect(await oldBeat("beat", "old")).toMatchObject({ status: "OK", late: [] })
+      await pass(60_000)
+      expect(await oldBeat("beat", "old")).toMatchObject({ status: "OK", late: [] })
+      expect(await newBeat("beat", "new")).toMatchObject({ status: "OK", late: [] })
+      // And each finds the other dead after its lease.
+      for (let i = 0; i < 3; i++) {
+        await pass(5_000)
+        await oldBeat("beat", "old")
+      }
+      expect(await oldBeat("beat", "old")).toMatchObject({ late: ["new"] })
+      expect(await oldReap("new")).toBe("OK")
+      expect(await newBeat("beat", "new")).toEqual({ status: "LEASE" })
+      expect(await newBeat("claim", "new")).toMatchObject({ status: "OK" })
+      for (let i = 0; i < 3; i++) {
+        await pass(5_000)
+        await newBeat("beat", "new")
+      }
+      expect(await newBeat("beat", "new")).toMatchObject({ late: ["old"] })
+      expect(await oldBeat("beat", "old")).toMatchObject({ status: "LEASE" })
+      expect(await oldBeat("claim", "old")).toMatchObject({ status: "OK" })
+    })
+
+    it("a new one with another lease waits until the old ones have gone; then an old one is refused", async () => {
+      await begin()
+      await oldBeat("claim", "old")
+      expect(await newBeat("claim", "new", 30_000)).toEqual({
+        status: "SHARED",
+        theirs: "lease 15000 ms, heartbeat 5000 ms, partitions 1"
+      })
+      expect(await port.command("ZRANGE", [keys.leases, 0, -1])).toEqual(["old"])
+      expect(await newBeat("claim", "same")).toMatchObject({ status: "OK" })
+      await oldBeat("leave", "old")
+      expect(await newBeat("claim", "new", 30_000)).toMatchObject({ status: "OK" })
+      expect(await oldBeat("claim", "old")).toMatchObject({ status: "SHARED", theirs: "format 2, partitions 1" })
+      expect(await newBeat("beat", "same")).toMatchObject({ status: "OK", late: [] })
+    })
+
+    it("a newer format, and other partitions, are left alone as long as anybody is there", async () => {
+      for (const theirs of [
+        "format 3, regions 7",
+        "format 2, partitions 16",
+        "lease 15000 ms, heartbeat 5000 ms, partitions 16"
+      ]) {
+        await begin()
+        await redis.command("SET", keys.shared, theirs)
+        await redis.command("ZADD", keys.leases, "1", "other")
+        expect(await newBeat("claim", "new")).toEqual({ status: "SHARED", theirs })
+        expect(await port.command("KEYS", ["test:*"])).toHaveLength(2)
+        await redis.command("DEL", keys.leases)
+        expect(await newBeat("claim", "new")).toMatchObject({ status: "OK" })
+      }
+    })
   })
 
-  it("a deadline that lies in the future does not hide that all were silent", async () => {
+  it("a replica is doubted in a new history until it has gone through what there is of it", async () => {
     await redis.command("FLUSHALL")
-    for (const replica of ["dead", "alive", "r"]) await beat("claim", replica)
-    await port.command("ZADD", [keys.leases, Date.now() + LEASE + 3_600_000, "dead"])
-    for (const replica of ["alive", "r"]) await port.command("ZADD", [keys.leases, Date.now() - LEASE, replica])
-    expect(await beat("beat", "r")).toMatchObject({ status: "OK", late: [] })
-    expect(await beat("beat", "alive")).toMatchObject({ status: "OK", late: [] })
-  })
-
-  it("a clock that stepped forward is nobody's death", async () => {
-    await redis.command("FLUSHALL")
-    for (const replica of ["alive", "r"]) await beat("claim", replica)
-    for (const replica of ["alive", "r"]) await port.command("ZADD", [keys.leases, Date.now() - 3_600_000, replica])
-    expect(await beat("beat", "r")).toMatchObject({ status: "OK", late: [] })
-    expect(await beat("beat", "alive")).toMatchObject({ status: "OK" })
+    for (const replica of ["r", "s", "empty"]) await beat("claim", replica)
+    await apply("own", "r", put("t", 1))
+    await apply("own", "s", put("t", 2))
+    const doubted = async (purpose?: "follow") => [...(await calls.read(port, keys, "t", 10, purpose)).doubted].sort()
+    const found = async () => (await calls.get(port, keys, "t", "alice")).map(({ connection }) => connection)
+    expect([await doubted(), await doubted("follow"), await found()]).toEqual([[], [], ["r.1", "s.2"]])
+    await redis.command("DEBUG", "CHANGE-REPL-ID")
+    // Before anybody has beaten only who follows asks for the history.
+    expect(await doubted("follow")).toEqual(["empty", "r", "s"])
+    await beat("beat", "empty")
+    expect([await doubted(), await doubted("follow"), await found()]).toEqual([["r", "s"], ["r", "s"], []])
+    await calls.beat(port, keys, settings, beatOf("beat", "r", { settled: "an old one" }))
+    expect(await doubted()).toEqual(["r", "s"])
+    await calls.beat(port, keys, settings, beatOf("beat", "r", { settled: await history() }))
+    expect([await doubted(), await found()]).toEqual([["s"], ["r.1"]])
+    // One that was on its way when it said so takes nothing back.
+    await beat("beat", "r")
+    expect(await doubted()).toEqual(["s"])
   })
 
   it("a topic with more members than asked for is left to be read by pages", async () => {
@@ -324,11 +492,11 @@ describe.skipIf(redisIsOff())("the scripts, on a real server", () => {
       members: undefined,
       standing: { version: 1 }
     })
-    const page = await calls.scan(port, keys.members("t"), "0", 500)
-    expect(page.cursor).toBe("0")
+    const pages: Array<string> = []
+    for await (const page of calls.pages(port, keys.members("t"))) pages.push(...page)
     expect(
       calls
-        .membersOf(page.entries)
+        .membersOf(pages)
         .map(({ connection }) => connection)
         .sort()
     ).toEqual(["r.1", "r.2", "r.3"])
@@ -391,48 +559,59 @@ describe.skipIf(redisIsOff())("the scripts, on a real server", () => {
           mode: fc.constantFrom("beat" as const, "claim" as const, "leave" as const),
           replica,
           seen: fc.array(fc.constantFrom("1:a", "2:b"), { maxLength: 1 }),
+          isSettled: fc.boolean(),
           back: fc.constantFrom(0, 0, 0, 3)
         })
       },
       { weight: 1, arbitrary: fc.record({ do: fc.constant("late" as const), replica }) },
+      {
+        weight: 3,
+        arbitrary: fc.record({
+          do: fc.constant("step" as const),
+          ms: fc.oneof(fc.integer({ min: 1, max: 20_000 }), fc.integer({ min: -4_000_000, max: 4_000_000 }))
+        })
+      },
+      { weight: 1, arbitrary: fc.record({ do: fc.constant("loaded" as const) }) },
       { weight: 1, arbitrary: fc.record({ do: fc.constant("flush" as const) }) }
     )
     await port.subscribe(["a", "b", "__proto__"].map((topic) => keys.topicChannel(topic)))
+    const lives: Record<string, calls.Settings> = {
+      r: { lease: 15_000, heartbeat: 5_000, partitions: 1 },
+      s: { lease: 60_000, heartbeat: 7_000, partitions: 1 }
+    }
     await fc.assert(
       fc.asyncProperty(fc.array(command, { minLength: 10, maxLength: 40 }), async (commands) => {
         await redis.command("FLUSHALL")
         messages = []
-        const clock = { now: Date.now() }
+        const clock = { now: 1_800_000_000_000 }
         const published: Array<unknown> = []
-        const fake = new FakePartition(clock, LEASE, HEARTBEAT, (topic, message) =>
-          published.push({ ...message, topic })
-        )
-        for (const replica of ["r", "s"]) {
-          const claim: calls.BeatCall = {
-            mode: "claim",
-            replica,
-            number: ++number,
-            tag: `${replica}.${number}`,
-            seen: []
-          }
-          const answer = await calls.beat(port, keys, times, claim)
-          if (answer.status === "OK") fake.history = answer.history
-          expect(answer).toEqual(fake.beat(claim, times.shared))
+        const fake = new FakePartition(clock, (topic, message) => published.push({ ...message, topic }))
+        fake.history = await history()
+        const beatBoth = async (beat: calls.BeatCall): Promise<void> => {
+          const settings = lives[beat.replica] as calls.Settings
+          await redis.command("SET", "clock", String(clock.now))
+          const real = await calls.beat(clocked(port), keys, settings, beat)
+          expect(inOrder(real)).toEqual(inOrder(fake.beat(beat, settings)))
+          const deadlines = (await port.command("ZRANGE", [keys.leases, 0, -1, "WITHSCORES"])) as ReadonlyArray<string>
+          expect(new Map(pairs(deadlines))).toEqual(new Map([...fake.leases].map(([other, at]) => [other, textOf(at)])))
         }
+        for (const replica of ["r", "s"]) await beatBoth(beatOf("claim", replica))
         for (const command of commands) {
-          clock.now = Date.now()
           const tag = `t${++number}`
-          if (command.do === "late") {
+          if (command.do === "step") clock.now += command.ms
+          else if (command.do === "loaded") {
+            await redis.command("DEBUG", "CHANGE-REPL-ID")
+            fake.history = await history()
+          } else if (command.do === "late") {
             await late(command.replica)
-            if (fake.leases.has(command.replica)) fake.leases.set(command.replica, 1)
+            if (fake.leases.has(command.replica)) fake.leases.set(command.replica, Number.NEGATIVE_INFINITY)
           } else if (command.do === "flush") {
             await redis.command("FLUSHALL")
             fake.flush()
           } else if (command.do === "beat") {
             const { mode, replica, seen } = command
-            const beat: calls.BeatCall = { mode, replica, seen, number: number - command.back, tag }
-            const real = await calls.beat(port, keys, times, beat)
-            expect(inOrder(real)).toEqual(inOrder(fake.beat(beat, times.shared)))
+            const settled = command.isSettled ? fake.history : ""
+            await beatBoth({ mode, replica, seen, settled, number: number - command.back, tag })
           } else {
             const { mode, replica, operations } = command
             const apply: calls.ApplyCall = { mode, replica, operations, number: number - command.back, tag }
@@ -455,9 +634,16 @@ describe.skipIf(redisIsOff())("the scripts, on a real server", () => {
     )
   }, 60_000)
 
+  /** The history that Redis says it is in. */
+  const history = async (): Promise<string> => {
+    const answer = await redis.command("INFO", "replication")
+    return /master_replid:(\w+)/.exec(answer)?.[1] ?? ""
+  }
+
   /** What a topic's keys name as their connections. */
   const connectionsByKey = async (topic: string) => {
-    const { entries } = await calls.scan(port, keys.keys(topic), "0", 100)
+    const entries: Array<string> = []
+    for await (const page of calls.pages(port, keys.keys(topic))) entries.push(...page)
     const found = new Map<string, ReadonlyArray<string>>()
     for (let i = 0; i < entries.length; i += 2) {
       found.set(
@@ -484,6 +670,12 @@ describe.skipIf(redisIsOff())("the scripts, on a real server", () => {
     })
   }
 })
+
+const pairs = (flat: ReadonlyArray<string>): ReadonlyArray<[string, string]> =>
+  flat.flatMap((name, i) => (i % 2 === 0 ? [[name, flat[i + 1] ?? ""] as [string, string]] : []))
+
+/** A score as Redis writes it. */
+const textOf = (score: number): string => (score === Number.NEGATIVE_INFINITY ? "-inf" : String(score))
 
 const byKey = (members: ReadonlyArray<calls.StoredMember>) => {
   const found = new Map<string, Array<string>>()

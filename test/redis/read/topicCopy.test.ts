@@ -1,5 +1,6 @@
 import { describe, expect, it } from "@effect/vitest"
 import { Effect } from "effect"
+import type { Delta } from "../../../src/internal/feed/delta.js"
 import type { MessageOperation, Standing, StoredMember, TopicMessage } from "../../../src/redis/protocol/calls.js"
 import { TopicCopy } from "../../../src/redis/read/topicCopy.js"
 import { isCollected } from "../../support/memory.js"
@@ -41,7 +42,12 @@ const message = (
   ...more
 })
 
-const end = (standing: Standing, history = "h") => ({ standing, history, replicas: new Set(["r"]) })
+const end = (standing: Standing, history = "h", ...doubted: ReadonlyArray<string>) => ({
+  standing,
+  history,
+  replicas: new Set(["r"]),
+  doubted: new Set(doubted)
+})
 
 /** Reads a whole snapshot at once. */
 const read = (model: TopicCopy, standing: Standing, members: ReadonlyArray<StoredMember>, now = 0, history = "h") => {
@@ -189,11 +195,34 @@ describe("the model of a followed topic", () => {
 
   it("holds also when a fail-over took the topic back, and counts it as another history", () => {
     const model = live(at(9), [held("r.1", 1), held("r.2", 9)])
-    const { deltas } = read(model, at(7, "t7'"), [held("r.1", 1)], 0)
+    const { deltas } = read(model, at(7, "t7'"), [held("r.1", 1)], 0, "other")
     expect(deltas.map(({ changes, epoch }) => [changes.length, epoch])).toEqual([[0, "e~1+"]])
     expect(keys(model)).toEqual(["r.1", "r.2"])
     const again = message(8, [put("r.2")], { fromTag: "t7'", tag: "t8'" })
     expect(model.receive(again)).toMatchObject({ type: "applied", delta: { changes: [], epoch: "e~1" } })
+  })
+
+  it("lets whom a message made up go at once, as Redis has lost nothing", () => {
+    for (const to of [8, 900]) {
+      const model = live(at(7), [held("r.1", 1)])
+      const forged = message(to, [put("r.2", "nobody"), remove("r.1")], { from: 7, fromTag: "t7", tag: "forged" })
+      expect(model.receive(forged)).toMatchObject({ type: "applied" })
+      expect(keys(model)).toEqual(["nobody"])
+      expect(model.differsFrom(at(7))).toBe(true)
+      const [healed] = read(model, at(7), [held("r.1", 1)]).deltas
+      expect(healed?.diff).toMatchObject({
+        joins: [{ key: "r.1" }],
+        leaves: [{ key: "nobody", reason: "released" }]
+      })
+      expect(keys(model)).toEqual(["r.1"])
+      expect(model.retentionEnds).toBe(Number.POSITIVE_INFINITY)
+    }
+  })
+
+  it("reads the topic when two messages tell one version otherwise", () => {
+    const model = live(at(7), [])
+    expect(model.receive(message(8, [put("r.2")], { tag: "forged" }))).toMatchObject({ type: "applied" })
+    expect(model.receive(message(8, [put("r.3")]))).toEqual({ type: "resync", reason: "gap" })
   })
 
   it("holds also when Redis restarted or failed over and went on further than this copy had come", () => {
@@ -240,5 +269,71 @@ describe("the model of a followed topic", () => {
     expect(empty.differsFrom(at(8, ""))).toBe(false)
     expect(empty.differsFrom(at(4, ""))).toBe(true)
     expect(empty.differsFrom(at(6))).toBe(true)
+  })
+
+  describe("after Redis has loaded an old data set", () => {
+    const doubting = (
+      copy: TopicCopy,
+      standing: Standing,
+      members: ReadonlyArray<StoredMember>,
+      now: number,
+      ...doubted: ReadonlyArray<string>
+    ) => {
+      copy.begin()
+      copy.start(standing)
+      copy.page(members)
+      return copy.finish(end(standing, "other", ...doubted), now).deltas
+    }
+    const told = (deltas: ReadonlyArray<Delta>) =>
+      deltas.map(({ changes, epoch }) => [changes.map(({ type, ref }) => `${type} ${ref}`), epoch])
+    const old = [held("r.1", 1, "alice"), held("s.1", 2, "bob"), held("s.2", 3, "carol")]
+
+    it("tells no join of whom a doubted replica may have had before, and keeps who was here", () => {
+      const copy = live(at(9), [held("r.1", 1, "alice"), held("s.1", 2, "bob")])
+      expect(told(doubting(copy, at(4, "t4"), old, 0, "s"))).toEqual([[[], "e~1+"]])
+      expect(keys(copy)).toEqual(["alice", "bob"])
+      // It is looked at again after a while, less and less often, until nothing is doubted any more.
+      expect(copy.retentionEnds).toBe(HOLD / 16)
+      expect(told(doubting(copy, at(4, "t4"), old, 10, "s"))).toEqual([])
+      expect(copy.retentionEnds).toBe(10 + HOLD / 8)
+      expect(told(doubting(copy, at(4, "t4"), old, 13))).toEqual([[["join s.2.1"], "e~1"]])
+      expect(copy.retentionEnds).toBe(Number.POSITIVE_INFINITY)
+    })
+
+    it("is silent when they are ended, and when they turn out to be there hears it from their replica", () => {
+      const copy = live(at(9), [held("r.1", 1, "alice")])
+      doubting(copy, at(4, "t4"), old, 0, "s")
+      const reaped = copy.receive(message(5, [remove("s.1")]))
+      expect(reaped).toMatchObject({ type: "applied", delta: { changes: [], epoch: "e~1+" } })
+      const written = copy.receive(message(6, [put("s.2", "carol", 4)]))
+      expect(written).toMatchObject({ type: "applied", delta: { changes: [{ type: "join" }], epoch: "e~1" } })
+      expect(keys(copy)).toEqual(["alice", "carol"])
+    })
+
+    it("shows nobody of a doubted replica to who comes new", () => {
+      const copy = new TopicCopy("room", HOLD)
+      expect(told(doubting(copy, at(4), old, 0, "s"))).toEqual([])
+      expect([keys(copy), copy.epoch]).toEqual([["alice"], "e+"])
+      expect(told(doubting(copy, at(4), old, 1))).toEqual([[["join s.1.1", "join s.2.1"], "e"]])
+      expect(keys(copy)).toEqual(["alice", "bob", "carol"])
+    })
+
+    it("forgets whom it hid with a birth: there was nobody before", () => {
+      const copy = new TopicCopy("room", HOLD)
+      doubting(copy, at(4), [held("s.1", 2, "bob")], 0, "s")
+      const born = copy.receive(message(9, [put("r.7")], { born: true, from: 8, fromTag: "" }))
+      expect(born).toMatchObject({ type: "applied", delta: { epoch: "e" } })
+      expect(copy.retentionEnds).toBe(Number.POSITIVE_INFINITY)
+    })
+
+    it("keeps what a member said last until its replica says it again, or the retention is over", () => {
+      const copy = live(at(9), [held("r.1", 1, "alice", 8)])
+      const older = [held("r.1", 1, "alice", 3)]
+      expect(told(doubting(copy, at(4, "t4"), older, 0))).toEqual([[[], "e~1+"]])
+      expect(copy.roster.list()).toEqual([{ key: "alice", metas: ["r.1@8"] }])
+      expect(copy.receive(message(5, [put("r.1", "alice", 8)]))).toMatchObject({ delta: { changes: [], epoch: "e~1" } })
+      expect(told(doubting(copy, at(4, "t4'"), older, 1))).toEqual([[[], "e~2+"]])
+      expect(told(doubting(copy, at(4, "t4'"), older, 1 + HOLD))).toEqual([[["update r.1.3"], "e~2"]])
+    })
   })
 })

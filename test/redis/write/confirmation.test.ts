@@ -1,14 +1,15 @@
 import { describe, expect, it } from "@effect/vitest"
 import { Context, Effect, Exit, Fiber, Scope } from "effect"
 import { Presence } from "../../../src/index.js"
-import type { PresenceRedisOptions } from "../../../src/redis/index.js"
+import type { RedisOptions } from "../../../src/redis/index.js"
 import { buildOver, redisOnALine } from "../../support/line.js"
 import { redisIsOff } from "../../support/redis.js"
 
 describe.skipIf(redisIsOff())("leases that wait for Redis", () => {
   const line = redisOnALine()
 
-  const build = (options?: Partial<PresenceRedisOptions>) => Effect.map(buildOver(line, options), Context.get(Presence))
+  const build = (options?: RedisOptions & Presence.Options) =>
+    Effect.map(buildOver(line, options), Context.get(Presence))
 
   it.scopedLive("a scope closes, and others see it, while Redis is full and takes no joins and updates", () =>
     Effect.gen(function* () {

@@ -9,6 +9,7 @@ const beaten = (more: Partial<BeatAnswer & { readonly status: "OK" }> = {}): Bea
   connections: 0,
   late: [],
   evicted: [],
+  heartbeat: 5_000,
   ...more
 })
 
@@ -161,5 +162,39 @@ describe("a replica", () => {
     expect(
       replica.beatAnswered(replica.beat(), beaten({ connections: 1, epoch: "new", late: ["s", "r"] })).late
     ).toEqual(["s"])
+  })
+
+  it("is to be believed in a new history when it has removed who left before, and says so at once", () => {
+    const replica = settled()
+    expect(replica.beat().settled).toBe("")
+    replica.outbox.join("t", "bob", 2, {})
+    const bob = replica.outbox.get(2)
+    const joined = write(replica)
+    replica.written(joined, written(joined))
+    if (bob !== undefined) replica.outbox.leave(bob, "released")
+    // Bob's leave was told to others, and its answer lost.
+    const lost = write(replica)
+    replica.written(lost, undefined)
+    replica.beatAnswered(replica.beat(), beaten({ connections: 1, history: "h" }))
+    expect(replica.beatAnswered(replica.beat(), beaten({ connections: 3, history: "new" })).recover).toBe(true)
+    // Redis has one that is not held any more.
+    replica.outbox.disown(["9:t"])
+    expect(replica.recovered().beat).toBe(false)
+    expect(replica.beat().settled).toBe("")
+    const again = write(replica)
+    expect(again.operations.map(({ type, seq }) => [type, seq]).sort()).toEqual([
+      ["put", 1],
+      ["remove", 2],
+      ["remove", 9]
+    ])
+    expect(replica.written(again, written(again))).toEqual({ ...quiet, beat: true })
+    expect(replica.beat().settled).toBe("new")
+    expect(replica.recovered().beat).toBe(false)
+    // Another one: the same again.
+    replica.beatAnswered(replica.beat(), beaten({ connections: 1, history: "newer" }))
+    const more = write(replica)
+    expect(replica.written(more, written(more)).beat).toBe(false)
+    expect(replica.recovered().beat).toBe(true)
+    expect(replica.beat().settled).toBe("newer")
   })
 })

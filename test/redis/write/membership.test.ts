@@ -1,15 +1,16 @@
 import { describe, expect, it } from "@effect/vitest"
-import { Effect, Fiber, Logger } from "effect"
+import { type Clock, Effect, Fiber, Logger, Metric, TestClock } from "effect"
+import { leaseAge } from "../../../src/redis/metrics.js"
 import { decodeRedis } from "../../../src/redis/options.js"
 import { makeMembership } from "../../../src/redis/write/membership.js"
 import { FakePort, turn } from "../../support/port.js"
 
-const beaten = ["OK", "e", "h", 0, [], []]
+const beaten = ["OK", "e", "h", 0, [], [], 5_000]
 
 /** What is answered to one that joins: its claim, and whether it may use its channels. */
-const joins = (port: FakePort) =>
+const joins = (port: FakePort, claimed = beaten) =>
   Effect.gen(function* () {
-    port.take("beat").answer(beaten)
+    port.take("beat").answer(claimed)
     for (const name of ["subscribe", "publish"]) {
       yield* Effect.promise(turn)
       port.take(name).answer()
@@ -21,8 +22,7 @@ describe("a replica among others", () => {
     Effect.gen(function* () {
       const port = new FakePort(16)
       const settings = yield* decodeRedis({ url: "redis://127.0.0.1" })
-      const events = { onEvicted: () => {}, onWritten: () => {}, onEpochChanged: () => {} }
-      const joining = yield* Effect.fork(makeMembership({ port, listen: () => {} }, settings, "me", events))
+      const joining = yield* Effect.fork(makeMembership({ port, listen: () => {} }, settings, "me"))
       yield* Effect.promise(turn)
       yield* joins(port)
       const { partitions, health } = yield* Fiber.join(joining)
@@ -50,8 +50,7 @@ describe("a replica among others", () => {
     return Effect.gen(function* () {
       const port = new FakePort()
       const settings = yield* decodeRedis({ url: "redis://127.0.0.1" })
-      const events = { onEvicted: () => {}, onWritten: () => {}, onEpochChanged: () => {} }
-      const joining = yield* Effect.fork(makeMembership({ port, listen: () => {} }, settings, "me", events))
+      const joining = yield* Effect.fork(makeMembership({ port, listen: () => {} }, settings, "me"))
       yield* Effect.promise(turn)
       yield* joins(port)
       const { partitions } = yield* Fiber.join(joining)
@@ -61,4 +60,63 @@ describe("a replica among others", () => {
       expect(lines).toEqual([expect.stringContaining("Redis does not answer: there is no connection to Redis")])
     }).pipe(Effect.provide(Logger.replace(Logger.defaultLogger, logger)))
   })
+
+  it.scoped("beats as often as the replica with the shortest heartbeat, from when it hears of one", () =>
+    Effect.gen(function* () {
+      const port = new FakePort()
+      const settings = yield* decodeRedis({ url: "redis://127.0.0.1", lease: "3 minutes", heartbeat: "1 minute" })
+      const joining = yield* Effect.fork(makeMembership({ port, listen: () => {} }, settings, "me"))
+      const answer = (shortest: number) =>
+        Effect.promise(() => {
+          port.take("beat").answer(["OK", "e", "h", 0, [], [], shortest])
+          return turn()
+        })
+      const pass = (seconds: number) => Effect.zipRight(TestClock.adjust(`${seconds} seconds`), Effect.promise(turn))
+      yield* Effect.promise(turn)
+      yield* joins(port, ["OK", "e", "h", 0, [], [], 60_000])
+      yield* Fiber.join(joining)
+      yield* pass(59)
+      expect(port.names).toEqual([])
+      yield* pass(1)
+      // Somebody has come: at once again, and then as often.
+      yield* answer(5_000)
+      yield* answer(5_000)
+      yield* pass(4)
+      expect(port.names).toEqual([])
+      yield* pass(1)
+      yield* answer(60_000)
+      // And has gone: once more as often.
+      yield* pass(5)
+      yield* answer(60_000)
+      yield* pass(59)
+      expect(port.names).toEqual([])
+      yield* pass(1)
+      expect(port.names).toEqual(["beat"])
+    })
+  )
+
+  it.scoped("tells the age of its lease by a clock that does not step", () =>
+    Effect.gen(function* () {
+      const port = new FakePort()
+      const settings = yield* decodeRedis({ url: "redis://127.0.0.1" })
+      let step = 0
+      const clock: Clock.Clock = yield* Effect.clock
+      const stepping: Clock.Clock = {
+        ...clock,
+        unsafeCurrentTimeMillis: () => clock.unsafeCurrentTimeMillis() + step,
+        unsafeCurrentTimeNanos: () => clock.unsafeCurrentTimeNanos()
+      }
+      Object.setPrototypeOf(stepping, Object.getPrototypeOf(clock))
+      const joining = yield* Effect.fork(
+        Effect.withClock(makeMembership({ port, listen: () => {} }, settings, "me"), stepping)
+      )
+      yield* Effect.promise(turn)
+      yield* joins(port)
+      yield* Fiber.join(joining)
+      step = 3_600_000
+      yield* TestClock.adjust("5 seconds")
+      yield* Effect.promise(turn)
+      expect((yield* Metric.value(leaseAge)).value).toBe(5)
+    })
+  )
 })

@@ -10,7 +10,8 @@ const beaten = (late: ReadonlyArray<string> = [], connections = 0): RedisReply =
   "h",
   connections,
   late,
-  []
+  [],
+  5_000
 ]
 
 /** What an `apply` says: its mode, whose connections, and how many operations on one topic. */
@@ -35,8 +36,8 @@ describe("a replica at work in a partition", () => {
     vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] })
     failures.length = 0
     port = new FakePort()
-    const times = { lease: 15_000, heartbeat: 5_000, shared: "" }
-    partition = new Partition({ port, keys: new Keys("presence", 0), times, replica: "r" }, nothing)
+    const settings = { lease: 15_000, heartbeat: 5_000, partitions: 1 }
+    partition = new Partition({ port, keys: new Keys("presence", 0), settings, replica: "r" }, nothing)
     partition.use()
     port.take("beat").answer(beaten())
     await turn()

@@ -38,7 +38,7 @@ export const join = (page: Page, name: string) =>
   })
 
 /** Waits until the names in "Here now" are these, each as it is written there. */
-export const hereNow = (page: Page, names: ReadonlyArray<string>, timeout = 10_000) =>
+export const hereNow = (page: Page, names: ReadonlyArray<string>, timeout = 60_000) =>
   Effect.promise(() =>
     vi.waitFor(async () => expect(await page.locator("#here li").allTextContents()).toEqual(names), {
       timeout,

@@ -1,11 +1,11 @@
 import { EventEmitter } from "node:events"
 import type { Socket } from "node:net"
 import { describe, expect, it } from "@effect/vitest"
-import { Effect } from "effect"
 import type { WebSocket } from "ws"
 import { FlowControl } from "../../../src/socket/connection/flowControl.js"
 
 const makeFlow = () => {
+  const told: Array<string> = []
   const raw = new EventEmitter()
   const ws = Object.assign(new EventEmitter(), {
     bufferedAmount: 0,
@@ -25,54 +25,49 @@ const makeFlow = () => {
     idleTimeout: 1_000
   }
   // As much of a socket as a flow needs.
-  const flow = new FlowControl<string>(
-    ws as unknown as WebSocket,
-    raw as unknown as Socket,
-    limits,
-    () => 0,
-    () => {}
-  )
-  return { flow, ws, raw }
+  const flow = new FlowControl<string>(ws as unknown as WebSocket, raw as unknown as Socket, limits, () => 0, {
+    onInput: () => told.push("input"),
+    onDrain: () => told.push("drain"),
+    onEnding: () => told.push("ending"),
+    onClosed: () => told.push("closed")
+  })
+  return { flow, ws, raw, told }
 }
 
-describe("who found nothing to take and is about to wait", () => {
-  it.effect("does not miss what comes just then", () =>
-    Effect.gen(function* () {
-      const { flow, ws } = makeFlow()
-      expect(flow.take()).toBe(Number.POSITIVE_INFINITY)
-      // Here a fiber may have to let others run.
-      ws.emit("message", Buffer.from("hello"), false)
-      yield* flow.changed
-      expect(flow.take()).toMatchObject({ _tag: "Text" })
-      flow.order("leave")
-      yield* flow.changed
-      expect(flow.take()).toEqual({ _tag: "Order", order: "leave" })
-    })
-  )
+describe("who takes from a socket is told", () => {
+  it("of what comes at once, and of an order when whoever gave it is done", async () => {
+    const { flow, ws, told } = makeFlow()
+    expect(flow.take()).toBe(Number.POSITIVE_INFINITY)
+    ws.emit("message", Buffer.from("hello"), false)
+    expect(told).toEqual(["input"])
+    expect(flow.take()).toMatchObject({ _tag: "Text" })
+    flow.order("leave")
+    expect(told).toEqual(["input"])
+    await Promise.resolve()
+    expect(told).toEqual(["input", "input"])
+    expect(flow.take()).toEqual({ _tag: "Order", order: "leave" })
+  })
 
-  it.effect("nor that a full socket has drained", () =>
-    Effect.gen(function* () {
-      const { flow, ws, raw } = makeFlow()
-      ws.bufferedAmount = 150
-      flow.write({ bytes: Uint8Array.of(1), binary: true })
-      flow.order("leave")
-      expect(flow.take()).toBe(Number.POSITIVE_INFINITY)
-      ws.bufferedAmount = 0
-      raw.emit("drain")
-      yield* flow.changed
-      expect(flow.take()).toEqual({ _tag: "Order", order: "leave" })
-    })
-  )
+  it("that a full socket has drained, and may be taken from again", () => {
+    const { flow, ws, raw, told } = makeFlow()
+    ws.bufferedAmount = 150
+    flow.write({ bytes: Uint8Array.of(1), binary: true })
+    flow.order("leave")
+    expect(flow.take()).toBe(Number.POSITIVE_INFINITY)
+    told.length = 0
+    ws.bufferedAmount = 0
+    raw.emit("drain")
+    expect(told).toEqual(["drain", "input"])
+    expect(flow.take()).toEqual({ _tag: "Order", order: "leave" })
+  })
 
-  it.effect("nor the end", () =>
-    Effect.gen(function* () {
-      const { flow, ws } = makeFlow()
-      expect(flow.take()).toBe(Number.POSITIVE_INFINITY)
-      ws.emit("close")
-      yield* flow.changed
-      expect(flow.take()).toBe("ended")
-    })
-  )
+  it("of the end, once, and when nothing is left", () => {
+    const { flow, ws, told } = makeFlow()
+    ws.emit("error")
+    ws.emit("close")
+    expect(told).toEqual(["ending", "closed"])
+    expect(flow.take()).toBe("ended")
+  })
 })
 
 describe("one that does not read", () => {

@@ -39,6 +39,10 @@ declare module "phoenix" {
     onSync(callback: () => void): void
     list<A>(by: (key: string, presence: Metas) => A): Array<A>
   }
+  /** The transport for where no WebSocket comes through. */
+  export class LongPoll {
+    constructor(endPoint: string)
+  }
   export class Socket {
     constructor(endPoint: string, options?: Record<string, unknown>)
     readonly conn: import("ws").WebSocket | null
@@ -56,8 +60,8 @@ declare module "phoenix" {
 
 /** Older versions, which come back less readily. */
 declare module "phoenix-1.6" {
-  export { Socket } from "phoenix"
+  export { LongPoll, Socket } from "phoenix"
 }
 declare module "phoenix-1.7" {
-  export { Socket } from "phoenix"
+  export { LongPoll, Socket } from "phoenix"
 }

@@ -1,7 +1,7 @@
 #!lua
 -- Joins, updates and leaves of one replica's connections, in topics of one partition, in one step.
 --
--- KEYS[1]  l: leases, a zset of replica -> deadline in ms
+-- KEYS[1]  l: leases, a zset of replica -> deadline in ms, or -inf of one that was found late
 -- KEYS[2]  v: versions, a hash of topic -> "version tag" and '' -> "epoch floor"
 -- KEYS[3]  i: the replica's index, a hash of "seq:topic" -> '' and '' -> last write number
 -- KEYS[4]  x: the replica's evicted connections, a hash of "seq:topic" -> ''
@@ -9,7 +9,7 @@
 --   m: members, a hash of connection -> "joined revision meta\nkey"
 --   k: keys, a hash of key -> connections between spaces
 --
--- ARGV[1]  mode: "own" by the replica itself, "reap" of one that is late, "evict" by anybody
+-- ARGV[1]  mode: "own" by the replica itself, "reap" of one that was found late, "evict" by anybody
 -- ARGV[2]  replica, the owner of every connection here
 -- ARGV[3]  write number, in mode own
 -- ARGV[4]  tag, unique for each call; it becomes the epoch if there is none
@@ -21,7 +21,8 @@
 --
 -- Answers {"OK", epoch, changed, emptied, versions of the topics, the operations that x forbade, counted from 0}, where
 -- `changed` counts what was written and `emptied` is 1 when the reaped replica has nothing left and is forgotten.
--- Or, with nothing written: {"LEASE"} not in l or late, {"STALE"} a higher number was seen, {"ALIVE"} in time.
+-- Or, with nothing written: {"LEASE"} not in l or found late, {"STALE"} a higher number was seen, {"ALIVE"} not found
+-- late. Only a heartbeat finds somebody late; no clock is asked here, which may step between the two.
 
 -- Of each kind of thing there is one command for the whole call where that can be: a command from here costs a quarter
 -- of a microsecond and more. Versions stay text: to make one of a number costs as much.
@@ -30,18 +31,16 @@ local call = redis.call
 local mode, replica, tag, channel = ARGV[1], ARGV[2], ARGV[4], ARGV[5]
 local leases, versions, index, evicted = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 
-local deadline = tonumber(call('ZSCORE', leases, replica) or 0)
-local time = call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local isIn = tonumber(call('ZSCORE', leases, replica) or '-inf') > -math.huge
 
 -- What is to be set in the index and in the versions at the end.
 local indexing, versioning = {}, {}
 
 if mode == 'own' then
-  if deadline <= now then return { 'LEASE' } end
+  if not isIn then return { 'LEASE' } end
   if tonumber(ARGV[3]) <= tonumber(call('HGET', index, '') or 0) then return { 'STALE' } end
   indexing = { '', ARGV[3] }
-elseif mode == 'reap' and deadline > now then
+elseif mode == 'reap' and isIn then
   return { 'ALIVE' }
 end
 

@@ -1,12 +1,13 @@
 #!lua flags=allow-oom
--- A replica's heartbeat in one partition: keeps its lease, claims it (again), or gives it back.
+-- A replica's heartbeat in one partition: keeps its lease, claims it (again), or gives it back. This alone believes the
+-- clock: here who is late is found, and marked, and everybody else goes by the mark.
 --
--- KEYS[1]  l: leases, a zset of replica -> deadline in ms
+-- KEYS[1]  l: leases, a zset of replica -> deadline in ms, or -inf of one that was found late
 -- KEYS[2]  v: versions, of which '' -> "epoch floor"
 -- KEYS[3]  i: the replica's index, of which '' -> last write number
 -- KEYS[4]  x: the replica's evicted connections, a hash of "seq:topic" -> ''
--- KEYS[5]  c: by what the first replica here lives, as text; all must have its number of partitions, and its form
--- KEYS[6]  d: by what each replica lives, a hash of replica -> "lease heartbeat" in ms
+-- KEYS[5]  c: what all replicas must have in common, as text
+-- KEYS[6]  r: replicas, a hash of replica -> "lease heartbeat history", in ms, and '' -> "history doubted doubted ..."
 --
 -- ARGV[1]  mode: "beat", "claim" or "leave"
 -- ARGV[2]  replica
@@ -14,104 +15,129 @@
 -- ARGV[4]  tag, unique for each call; it becomes the epoch if there is none
 -- ARGV[5]  lease in ms
 -- ARGV[6]  heartbeat in ms
--- ARGV[7]  by what this replica lives, as text: "lease 15000 ms, heartbeat 5000 ms, partitions 1"
+-- ARGV[7]  the history in which the replica has removed what Redis had of it and it did not hold; empty for none
+-- ARGV[8]  how many partitions there are
+-- ARGV[9]  what the channel begins with where a replica is told to beat
 -- then the "seq:topic" of connections whose eviction the owner has seen
 --
--- Answers {"OK", epoch, history, connections, late replicas, evicted connections}, of the last two the first 100 and
--- 1,000. `history` is another after each restart and each fail-over, which may have lost the last writes. Or, with nothing written: {"LEASE"} not in l or late, {"STALE"} a higher number was
--- seen, {"SHARED", theirs} a claim while others divide topics otherwise, or say it in a form that is not known here.
---
--- The clock of Redis may step, also by a fail-over to another host. No deadline stays further ahead than a lease: so
--- nobody who is dead stays for the step. What steps forward looks like silence of all, and is treated so.
+-- Answers {"OK", epoch, history, connections, late replicas, evicted connections, shortest heartbeat}, of the lists the
+-- first 100 and 1,000. `history` is another after each restart and each fail-over, which may have lost the last writes.
+-- Or, with nothing written: {"LEASE"} not in l or found late, {"STALE"} a higher number was seen, {"SHARED", theirs} a
+-- claim while others live by what this replica does not understand, or understand nothing of its own numbers.
 
-local mode, replica, lease = ARGV[1], ARGV[2], tonumber(ARGV[5])
-local leases, versions, index, evicted, shared, terms = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
+local call = redis.call
+local mode, replica, lease, heartbeat = ARGV[1], ARGV[2], tonumber(ARGV[5]), tonumber(ARGV[6])
+local leases, versions, index, evicted, common, replicas = unpack(KEYS)
+local LATE = -math.huge
 
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 
-if tonumber(ARGV[3]) <= tonumber(redis.call('HGET', index, '') or 0) then return { 'STALE' } end
+if tonumber(ARGV[3]) <= tonumber(call('HGET', index, '') or 0) then return { 'STALE' } end
 
-local replicas = redis.call('ZRANGE', leases, 0, -1, 'WITHSCORES')
-local present, deadlines, known = {}, {}, {}
-for i = 1, #replicas, 2 do
-  present[replicas[i]] = true
-  deadlines[replicas[i]] = tonumber(replicas[i + 1])
-end
-local said = redis.call('HGETALL', terms)
-for i = 1, #said, 2 do known[said[i]] = said[i + 1] end
+local own = {}
+local fields = call('HGETALL', replicas)
+for i = 1, #fields, 2 do own[fields[i]] = fields[i + 1] end
 
--- When anybody last beat, whether anybody is in time, and how often the slowest beats.
-local lastBeat, anybody, slowest = nil, false, tonumber(ARGV[6])
-for other, deadline in pairs(deadlines) do
-  -- Of a replica that does not say by what it lives it is taken that it lives as this one does.
-  local theirs, beats = string.match(known[other] or '', '^(%d+) (%d+)$')
-  local furthest = now + (tonumber(theirs) or lease)
-  anybody = anybody or deadline > now
-  if deadline > furthest then
-    -- It was written by another time, which says nothing of when that was.
-    redis.call('ZADD', leases, furthest, other)
-    deadlines[other] = nil
-  else
-    lastBeat = math.max(lastBeat or -math.huge, deadline - (tonumber(theirs) or lease))
-  end
-  slowest = math.max(slowest, tonumber(beats) or 0)
-end
+-- Version 0.1 wrote the same numbers for all: replicas without their own live by those. While all live by the same it
+-- stays so, and replicas of either version may come and go.
+local theirs = call('GET', common)
+local first = 'lease ' .. ARGV[5] .. ' ms, heartbeat ' .. ARGV[6] .. ' ms, partitions ' .. ARGV[8]
+local format = 'format 2, partitions ' .. ARGV[8]
 
-if mode == 'claim' then
-  local form = '^lease %d+ ms, heartbeat %d+ ms, partitions (%d+)$'
-  local theirs = redis.call('GET', shared)
-  local partitions = theirs and string.match(theirs, form)
-  local agree = theirs == ARGV[7] or (partitions and partitions == string.match(ARGV[7], form))
-  if not agree then
-    -- It is forgotten with the last replica that lives by it.
-    if theirs and anybody then return { 'SHARED', theirs } end
-    redis.call('SET', shared, ARGV[7])
+-- When anybody last beat, the shortest heartbeat, and whether somebody in time has no numbers of its own.
+local beaten, shortest, elders, longer = LATE, heartbeat, false, {}
+local names, deadlines = {}, {}
+local entries = call('ZRANGE', leases, 0, -1, 'WITHSCORES')
+for i = 1, #entries, 2 do
+  local name, deadline = entries[i], tonumber(entries[i + 1])
+  names[#names + 1] = name
+  deadlines[name] = deadline
+  if deadline > LATE then
+    local itsLease, itsHeartbeat
+    if own[name] then
+      itsLease, itsHeartbeat = string.match(own[name], '^(%d+) (%d+)')
+    else
+      itsLease, itsHeartbeat = string.match(theirs or '', '^lease (%d+) ms, heartbeat (%d+) ms')
+      elders = elders or deadline > now
+    end
+    if itsLease then
+      beaten = math.max(beaten, deadline - itsLease)
+      shortest = math.min(shortest, itsHeartbeat)
+      if tonumber(itsHeartbeat) > heartbeat then longer[#longer + 1] = name end
+    end
   end
 end
 
--- When all were silent, Redis or the network was away, or the clock has stepped: nobody's death, so all deadlines move on
--- by that time.
-local silence = lastBeat and now - lastBeat or 0
-if silence > 2 * slowest then
-  for other in pairs(deadlines) do redis.call('ZINCRBY', leases, silence, other) end
+if mode == 'claim' and theirs ~= first and theirs ~= format then
+  if theirs then
+    local ofElders = string.match(theirs, '^lease .* partitions (%d+)$') == ARGV[8]
+    if ofElders and elders or not ofElders and #names > 0 then return { 'SHARED', theirs } end
+  end
+  call('SET', common, theirs and format or first)
 end
 
-local deadline = tonumber(redis.call('ZSCORE', leases, replica) or 0)
-if mode == 'beat' and deadline <= now then return { 'LEASE' } end
+-- All beat at the shortest heartbeat. When nobody has for two of them, Redis or the network was away, or its clock
+-- went forward; when the last beat is in the future, its clock went back; in a new history later beats may be lost. None
+-- is anybody's death, so all deadlines move by that time.
+local history = string.match(call('INFO', 'replication'), 'master_replid:(%w+)') or ''
+local isNew = own[''] and string.match(own[''], '^%w*') ~= history
+local silence = now - beaten
+if beaten > LATE and (silence < 0 or silence > 2 * shortest or isNew) then
+  for _, name in ipairs(names) do deadlines[name] = tonumber(call('ZINCRBY', leases, silence, name)) end
+end
 
-for i = 8, #ARGV do redis.call('HDEL', evicted, ARGV[i]) end
+if mode == 'beat' and (deadlines[replica] or LATE) == LATE then return { 'LEASE' } end
 
-local connections = redis.call('HLEN', index) - redis.call('HEXISTS', index, '')
+for i = 10, #ARGV do call('HDEL', evicted, ARGV[i]) end
+
+local connections = call('HLEN', index) - call('HEXISTS', index, '')
 
 local epoch
-local head = redis.call('HGET', versions, '')
+local head = call('HGET', versions, '')
 if head then
   epoch = string.match(head, '^%S+')
 else
   epoch = ARGV[4]
-  redis.call('HSET', versions, '', epoch .. ' 0')
+  call('HSET', versions, '', epoch .. ' 0')
 end
-
-local history = string.match(redis.call('INFO', 'replication'), 'master_replid:(%w+)') or ''
 
 if mode == 'leave' then
   if connections == 0 then
-    redis.call('DEL', index, evicted)
-    redis.call('ZREM', leases, replica)
-    redis.call('HDEL', terms, replica)
+    call('DEL', index, evicted)
+    call('ZREM', leases, replica)
+    call('HDEL', replicas, replica)
+    if call('EXISTS', leases) == 0 then call('DEL', replicas) end
   end
-  return { 'OK', epoch, history, connections, {}, {} }
+  return { 'OK', epoch, history, connections, {}, {}, shortest }
 end
 
-redis.call('ZADD', leases, now + lease, replica)
-if mode == 'claim' then
-  for other in pairs(known) do
-    if not present[other] then redis.call('HDEL', terms, other) end
-  end
-  redis.call('HSET', terms, replica, ARGV[5] .. ' ' .. ARGV[6])
-end
-redis.call('HSET', index, '', ARGV[3])
+-- A data set that was loaded, or taken over, may show who has left since. In each history a replica is doubted until it
+-- has gone through what there is of it.
+local function settledIn(name) return string.match(own[name], '^%d+ %d+ (%w*)$') end
+local isSettled = connections == 0 or ARGV[7] == history or own[replica] and settledIn(replica) == history
+own[replica] = ARGV[5] .. ' ' .. ARGV[6] .. ' ' .. (isSettled and history or '')
+if not deadlines[replica] then names[#names + 1] = replica end
+deadlines[replica] = now + lease
 
-local late = redis.call('ZRANGEBYSCORE', leases, '-inf', now, 'LIMIT', 0, 100)
-return { 'OK', epoch, history, connections, late, redis.call('HRANDFIELD', evicted, 1000) }
+call('ZADD', leases, now + lease, replica)
+call('HSET', index, '', ARGV[3])
+call('HSET', replicas, replica, own[replica])
+
+local doubted = history
+for _, name in ipairs(names) do
+  if deadlines[name] <= now and deadlines[name] > LATE then call('ZADD', leases, '-inf', name) end
+  if own[name] and settledIn(name) ~= history then doubted = doubted .. ' ' .. name end
+end
+if own[''] ~= doubted then call('HSET', replicas, '', doubted) end
+for name in pairs(own) do
+  if name ~= '' and not deadlines[name] then call('HDEL', replicas, name) end
+end
+
+-- They hear of the shorter heartbeat with their next beat; better at once.
+if mode == 'claim' and shortest == heartbeat then
+  for _, name in ipairs(longer) do call('PUBLISH', ARGV[9] .. name, '') end
+end
+
+local late = call('ZRANGEBYSCORE', leases, '-inf', '-inf', 'LIMIT', 0, 100)
+return { 'OK', epoch, history, connections, late, call('HRANDFIELD', evicted, 1000), shortest }

@@ -1,0 +1,209 @@
+/** What somebody who wants to break the server may do without a token, each at a size and bounded in time. */
+import { once } from "node:events"
+import * as Http from "node:http"
+import * as Net from "node:net"
+import { WebSocket } from "ws"
+
+export interface Attack {
+  readonly name: string
+  /** Leaves nothing open. `size` is about how many are at it. */
+  readonly run: (port: number, size: number) => Promise<void>
+}
+
+const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms))
+
+const each = <A>(n: number, make: (i: number) => Promise<A>): Promise<ReadonlyArray<A>> =>
+  Promise.all(Array.from({ length: n }, (_, i) => make(i)))
+
+const url = (port: number, query = "vsn=2.0.0"): string => `ws://127.0.0.1:${port}/socket/websocket?${query}`
+
+/** An open socket, or one that was refused: who attacks minds neither. */
+const open = async (port: number): Promise<WebSocket> => {
+  const ws = new WebSocket(url(port))
+  ws.on("error", () => {})
+  await Promise.race([once(ws, "open").catch(() => {}), once(ws, "close")])
+  return ws
+}
+
+const say = (ws: WebSocket, ...frame: ReadonlyArray<unknown>): void => {
+  if (ws.readyState === WebSocket.OPEN) ws.send(JSON.stringify(frame))
+}
+
+const gone = async (sockets: ReadonlyArray<WebSocket>): Promise<void> => {
+  for (const ws of sockets) ws.terminate()
+  await pause(50)
+}
+
+/** Sends bytes over a connection of its own and does with it what it likes; resolves when it is closed. */
+const raw = (port: number, bytes: string, then: (socket: Net.Socket) => void): Promise<void> =>
+  new Promise((resolve) => {
+    const socket = Net.connect(port, "127.0.0.1")
+    socket.on("error", () => {})
+    socket.on("close", () => resolve())
+    socket.on("connect", () => {
+      // Unless it is not to be read, so that its end is heard.
+      socket.resume()
+      socket.write(bytes, () => then(socket))
+    })
+  })
+
+const ROUTES = [
+  "/",
+  "/health",
+  "/presence/room",
+  "/presence/room/events?key=mallory",
+  "/socket/websocket?vsn=2.0.0",
+  "/socket/websocket?vsn=9",
+  "/nothing"
+]
+
+/** Requests that ask for an upgrade and are dropped in every way that there is. */
+const resets: Attack = {
+  name: "upgrades that are dropped",
+  run: async (port, size) => {
+    for (const route of ROUTES) {
+      const head = `GET ${route} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n`
+      await each(size, (i) =>
+        raw(port, i % 4 === 3 ? head : `${head}\r\n`, (socket) => {
+          if (i % 4 === 0) socket.resetAndDestroy()
+          else if (i % 4 === 1) socket.end()
+          else setTimeout(() => socket.resetAndDestroy(), i % 5)
+        })
+      )
+    }
+  }
+}
+
+/** Many sockets on many topics each, on which nobody is. */
+const topics: Attack = {
+  name: "topics by the hundred",
+  run: async (port, size) => {
+    const sockets = await each(size, () => open(port))
+    for (const [i, ws] of sockets.entries()) {
+      for (let n = 0; n < 100; n++) say(ws, `${n}`, `${n}`, `attack:${i}:${n}`, "phx_join", {})
+    }
+    await pause(500)
+    await gone(sockets)
+  }
+}
+
+/** Event streams and lists of a large topic that are asked for and never read. */
+const unread: Attack = {
+  name: "answers that nobody reads",
+  run: async (port, size) => {
+    const member = await open(port)
+    say(member, "1", "1", "large", "phx_join", { key: "large", meta: "x".repeat(16_000) })
+    await pause(100)
+    const drop = (socket: Net.Socket): void => {
+      socket.pause()
+      setTimeout(() => socket.destroy(), 1_500)
+    }
+    const ask = (path: string): string => `GET ${path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n`
+    await Promise.all([
+      each(size, (i) => raw(port, ask(`/presence/large/events?key=unread${i}`), drop)),
+      each(size, () => raw(port, ask("/presence/large").repeat(20), drop))
+    ])
+    await gone([member])
+  }
+}
+
+/** Everybody replaces a tiny meta as often as is allowed. */
+const metas: Attack = {
+  name: "tiny metas at the allowed rate",
+  run: async (port, size) => {
+    const sockets = await each(size, () => open(port))
+    for (const [i, ws] of sockets.entries()) say(ws, "1", "1", "crowd", "phx_join", { key: `m${i}`, meta: 0 })
+    await pause(200)
+    for (let round = 1; round <= 10; round++) {
+      for (const ws of sockets) {
+        for (let n = 0; n < 20; n++) say(ws, "1", "2", "crowd", "presence", { event: "track", payload: round * n })
+      }
+      await pause(100)
+    }
+    await gone(sockets)
+  }
+}
+
+/** Frames that are none, too large, nested too deep, out of place, reserved, or only there to be answered. */
+const junk: Attack = {
+  name: "frames that are none",
+  run: async (port, size) => {
+    const deep = "[".repeat(50_000) + "]".repeat(50_000)
+    const frames: ReadonlyArray<string | Buffer> = [
+      "no JSON",
+      "[]",
+      '["1"]',
+      "null",
+      deep,
+      `["1","1","junk","phx_join",${deep}]`,
+      JSON.stringify([null, "1", "junk", "phx_close", {}]),
+      JSON.stringify(["1", "1", "", "phx_join", {}]),
+      JSON.stringify(["1", "1", "junk\ud800", "phx_join", {}]),
+      Buffer.from([0, 255, 255, 255, 255, 1]),
+      Buffer.alloc(2_000_000, "x"),
+      "x".repeat(1_500_000)
+    ]
+    await each(size, async (i) => {
+      const ws = await open(port)
+      const frame = frames[i % frames.length] ?? ""
+      for (let n = 0; n < 50 && ws.readyState === WebSocket.OPEN; n++) {
+        ws.send(frame)
+        ws.ping("x".repeat(100))
+      }
+      await pause(200)
+      ws.terminate()
+    })
+  }
+}
+
+/** Connections that begin a request and say no more. */
+const slow: Attack = {
+  name: "requests that never end",
+  run: async (port, size) => {
+    await each(size * 2, (i) =>
+      raw(
+        port,
+        i % 2 === 0 ? "GET / HTT" : "POST /socket/longpoll HTTP/1.1\r\nContent-Length: 1000000\r\n",
+        (socket) => {
+          setTimeout(() => socket.destroy(), 1_000)
+        }
+      )
+    )
+  }
+}
+
+/** Sockets that join as somebody and die, again and again. */
+const churn: Attack = {
+  name: "joins that die at once",
+  run: async (port, size) => {
+    for (let round = 0; round < 5; round++) {
+      const sockets = await each(size, () => open(port))
+      for (const [i, ws] of sockets.entries()) say(ws, "1", "1", "churn", "phx_join", { key: `c${i}`, meta: { round } })
+      await gone(sockets)
+    }
+  }
+}
+
+/** Sessions of long polling that are opened and left alone. */
+const sessions: Attack = {
+  name: "sessions that are opened and left",
+  run: async (port, size) => {
+    const agent = new Http.Agent({ keepAlive: true, maxSockets: 20 })
+    await each(size * 4, async () => {
+      const request = Http.get({ port, host: "127.0.0.1", path: "/socket/longpoll?vsn=2.0.0", agent })
+      request.on("error", () => {})
+      const [response] = (await once(request, "response")) as [Http.IncomingMessage]
+      let text = ""
+      for await (const chunk of response) text += chunk
+      const { token } = JSON.parse(text)
+      // A poll that its client ends is the end of the session.
+      const poll = Http.get({ port, host: "127.0.0.1", path: `/socket/longpoll?vsn=2.0.0&token=${token}` })
+      poll.on("error", () => {})
+      await pause(200)
+      poll.destroy()
+    })
+    agent.destroy()
+  }
+}
+
+export const attacks: ReadonlyArray<Attack> = [resets, topics, unread, metas, junk, slow, churn, sessions]

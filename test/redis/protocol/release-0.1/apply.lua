@@ -1,0 +1,183 @@
+#!lua
+-- Joins, updates and leaves of one replica's connections, in topics of one partition, in one step.
+--
+-- KEYS[1]  l: leases, a zset of replica -> deadline in ms
+-- KEYS[2]  v: versions, a hash of topic -> "version tag" and '' -> "epoch floor"
+-- KEYS[3]  i: the replica's index, a hash of "seq:topic" -> '' and '' -> last write number
+-- KEYS[4]  x: the replica's evicted connections, a hash of "seq:topic" -> ''
+-- then for each topic
+--   m: members, a hash of connection -> "joined revision meta\nkey"
+--   k: keys, a hash of key -> connections between spaces
+--
+-- ARGV[1]  mode: "own" by the replica itself, "reap" of one that is late, "evict" by anybody
+-- ARGV[2]  replica, the owner of every connection here
+-- ARGV[3]  write number, in mode own
+-- ARGV[4]  tag, unique for each call; it becomes the epoch if there is none
+-- ARGV[5]  what a topic's channel begins with
+-- ARGV[6]  how many topics; their names follow
+-- then the operations, each of them
+--   "+" topic number, seq, revision, key, meta: joins when absent, updates when the revision is higher
+--   "-" topic number, seq, reason (r, e, v, l): leaves when present
+--
+-- Answers {"OK", epoch, changed, emptied, versions of the topics, the operations that x forbade, counted from 0}, where
+-- `changed` counts what was written and `emptied` is 1 when the reaped replica has nothing left and is forgotten.
+-- Or, with nothing written: {"LEASE"} not in l or late, {"STALE"} a higher number was seen, {"ALIVE"} in time.
+
+-- Of each kind of thing there is one command for the whole call where that can be: a command from here costs a quarter
+-- of a microsecond and more. Versions stay text: to make one of a number costs as much.
+
+local call = redis.call
+local mode, replica, tag, channel = ARGV[1], ARGV[2], ARGV[4], ARGV[5]
+local leases, versions, index, evicted = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+
+local deadline = tonumber(call('ZSCORE', leases, replica) or 0)
+local time = call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+
+-- What is to be set in the index and in the versions at the end.
+local indexing, versioning = {}, {}
+
+if mode == 'own' then
+  if deadline <= now then return { 'LEASE' } end
+  if tonumber(ARGV[3]) <= tonumber(call('HGET', index, '') or 0) then return { 'STALE' } end
+  indexing = { '', ARGV[3] }
+elseif mode == 'reap' and deadline > now then
+  return { 'ALIVE' }
+end
+
+local count = tonumber(ARGV[6])
+local heads = call('HMGET', versions, '', unpack(ARGV, 7, 6 + count))
+local epoch, floor
+if heads[1] then
+  epoch, floor = string.match(heads[1], '^(%S+) (%d+)$')
+else
+  epoch, floor = tag, '0'
+end
+
+-- Of each topic, by its number: where this call finds it, where it leads, and what there is to tell of it.
+local from, fromTag, to, told, shrank = {}, {}, {}, {}, {}
+for number = 1, count do
+  local version = heads[1 + number]
+  if version then
+    from[number], fromTag[number] = string.match(version, '^(%d+) (%S+)$')
+  else
+    from[number], fromTag[number] = floor, ''
+  end
+  to[number] = string.format('%d', from[number] + 1)
+  told[number] = false
+end
+
+local changed = 0
+local forbidden = {}
+local hasEvicted = call('EXISTS', evicted) == 1
+
+local function tell(topic, text)
+  local texts = told[topic]
+  if texts then texts[#texts + 1] = text else told[topic] = { text } end
+  changed = changed + 1
+end
+
+local function put(topic, seq, revision, key, meta)
+  local connection = replica .. '.' .. seq
+  local place = seq .. ':' .. ARGV[6 + topic]
+  if hasEvicted and call('HEXISTS', evicted, place) == 1 then return false end
+  local members, keys = KEYS[3 + 2 * topic], KEYS[4 + 2 * topic]
+  local said = ' ' .. revision .. ' ' .. meta .. '\n' .. key
+  if call('HSETNX', members, connection, to[topic] .. said) == 1 then
+    indexing[#indexing + 1] = place
+    indexing[#indexing + 1] = ''
+    -- Most keys have one connection.
+    if call('HSETNX', keys, key, ' ' .. connection .. ' ') == 0 then
+      call('HSET', keys, key, call('HGET', keys, key) .. connection .. ' ')
+    end
+  else
+    local joined, known = string.match(call('HGET', members, connection), '^(%d+) (%d+) ')
+    if tonumber(revision) <= tonumber(known) then return true end
+    call('HSET', members, connection, joined .. said)
+  end
+  tell(topic, '"+","' .. connection .. '",' .. revision .. ',' .. cjson.encode(key) .. ',' .. meta)
+  return true
+end
+
+local function remove(topic, seq, reason)
+  local connection = replica .. '.' .. seq
+  local place = seq .. ':' .. ARGV[6 + topic]
+  local members, keys = KEYS[3 + 2 * topic], KEYS[4 + 2 * topic]
+  -- Also without a member: an entry of the index that leads nowhere would keep a reaped replica for ever.
+  local indexed = call('HDEL', index, place)
+  local member = call('HGET', members, connection)
+  if not member then
+    changed = changed + indexed
+    return
+  end
+  call('HDEL', members, connection)
+  local key = string.sub(member, string.find(member, '\n', 1, true) + 1)
+  local others = call('HGET', keys, key) or ' '
+  local first, last = string.find(others, ' ' .. connection .. ' ', 1, true)
+  if first then others = string.sub(others, 1, first) .. string.sub(others, last + 1) end
+  if others == ' ' then
+    call('HDEL', keys, key)
+  else
+    call('HSET', keys, key, others)
+  end
+  if mode == 'evict' then
+    call('HSET', evicted, place, '')
+    call('EXPIRE', evicted, 3600)
+  end
+  shrank[topic] = true
+  tell(topic, '"-","' .. connection .. '","' .. reason .. '"')
+end
+
+local i, operation = 7 + count, 0
+while ARGV[i] do
+  local topic = tonumber(ARGV[i + 1])
+  if ARGV[i] == '+' then
+    if not put(topic, ARGV[i + 2], ARGV[i + 3], ARGV[i + 4], ARGV[i + 5]) then
+      forbidden[#forbidden + 1] = operation
+    end
+    i = i + 6
+  else
+    remove(topic, ARGV[i + 2], ARGV[i + 3])
+    i = i + 4
+  end
+  operation = operation + 1
+end
+
+-- Each topic that changed: one version, one message. Of one that emptied only the floor remains, which never goes
+-- back, so a topic that comes again goes on above it.
+local answer = {}
+local top = floor
+for number = 1, count do
+  local name, version = ARGV[6 + number], to[number]
+  if not told[number] then
+    answer[number] = from[number]
+  else
+    answer[number] = version
+    if shrank[number] and call('EXISTS', KEYS[3 + 2 * number]) == 0 then
+      call('HDEL', versions, name)
+      if tonumber(version) > tonumber(top) then top = version end
+    else
+      versioning[#versioning + 1] = name
+      versioning[#versioning + 1] = version .. ' ' .. tag
+    end
+    local born = fromTag[number] == '' and '1' or '0'
+    call('PUBLISH', channel .. name,
+      '["' .. epoch .. '",' .. from[number] .. ',"' .. fromTag[number] .. '",' .. version .. ',"' .. tag .. '",' .. born
+      .. ',' .. table.concat(told[number], ',') .. ']')
+  end
+end
+if not heads[1] or top ~= floor then
+  versioning[#versioning + 1] = ''
+  versioning[#versioning + 1] = epoch .. ' ' .. top
+end
+if #versioning > 0 then call('HSET', versions, unpack(versioning)) end
+if #indexing > 0 then call('HSET', index, unpack(indexing)) end
+
+local emptied = 0
+if mode == 'reap' and call('HLEN', index) <= call('HEXISTS', index, '') then
+  call('DEL', index)
+  call('ZREM', leases, replica)
+  emptied = 1
+end
+
+return { 'OK', epoch, changed, emptied, answer, forbidden }

@@ -1,0 +1,168 @@
+import { describe, expect, it } from "@effect/vitest"
+import { error, failed, makeClient, ok, refusedWith } from "../../support/session.js"
+
+describe("joining and leaving", () => {
+  it("a join is authorized, tracked, answered, and then followed", () => {
+    const client = makeClient()
+    expect(client.say("4", "4", "room:1", "phx_join", { key: "alice", meta: { color: "blue" } })).toEqual([
+      ok("4", "4", "room:1"),
+      "follow room:1 4"
+    ])
+    expect(client.questions).toEqual([
+      { _tag: "Authorize", topic: "room:1", payload: { key: "alice", meta: { color: "blue" } } },
+      { _tag: "Track", channel: "room:1", key: "alice", meta: { color: "blue" } }
+    ])
+    expect(client.channels).toMatchObject([{ wire: "room:1", topic: "room:1", key: "alice", tracked: true }])
+  })
+
+  it("a missing meta is {}", () => {
+    const client = makeClient()
+    client.say("4", "4", "room:1", "phx_join", { key: "alice" })
+    expect(client.questions[1]).toMatchObject({ _tag: "Track", meta: {} })
+  })
+
+  it("null is a meta like any other", () => {
+    const client = makeClient()
+    client.say("4", "4", "room:1", "phx_join", { key: "alice", meta: null })
+    expect(client.questions.at(-1)).toMatchObject({ _tag: "Track", meta: null })
+    client.say("4", "5", "room:1", "presence", { event: "track", payload: null })
+    expect(client.questions.at(-1)).toMatchObject({ _tag: "Update", meta: null })
+    client.say("4", "6", "room:1", "presence", { key: "alice", payload: null, meta: 1 })
+    expect(client.questions.at(-1)).toMatchObject({ _tag: "Update", meta: null })
+  })
+
+  it("without a key it is joined and not tracked: a watcher", () => {
+    const client = makeClient()
+    expect(client.say("4", "4", "room:1", "phx_join", {})).toEqual([ok("4", "4", "room:1"), "follow room:1 4"])
+    expect(client.channels).toMatchObject([{ tracked: false }])
+    expect(client.questions.map((question) => question._tag)).toEqual(["Authorize"])
+  })
+
+  it("a refused join says why and leaves nothing behind", () => {
+    const client = makeClient({}, { authorize: () => refusedWith("forbidden topic") })
+    expect(client.say("4", "4", "room:1", "phx_join", { key: "alice" })).toEqual([
+      error("4", "4", "room:1", "forbidden topic")
+    ])
+    expect(client.channels).toEqual([])
+  })
+
+  it("one that cannot be tracked is refused", () => {
+    const client = makeClient({}, { track: failed("the key is over its limit") })
+    expect(client.say("4", "4", "room:1", "phx_join", { key: "alice" })).toEqual([
+      error("4", "4", "room:1", "the key is over its limit")
+    ])
+    expect(client.channels).toEqual([])
+  })
+
+  it("a leave is answered ok, then the channel closes", () => {
+    const client = makeClient()
+    client.say("4", "4", "room:1", "phx_join", { key: "alice" })
+    expect(client.say("4", "6", "room:1", "phx_leave", {})).toEqual([
+      ok("4", "6", "room:1"),
+      ["4", "4", "room:1", "phx_close", {}]
+    ])
+    expect(client.questions.at(-1)).toEqual({ _tag: "Leave", wire: "room:1" })
+    expect(client.channels).toEqual([])
+  })
+
+  it("a leave of a topic not joined is answered ok", () => {
+    expect(makeClient().say("4", "6", "room:1", "phx_leave", {})).toEqual([ok("4", "6", "room:1")])
+  })
+
+  it("refs are echoed as they came: numbers, strings, and a missing join_ref is the ref", () => {
+    const client = makeClient()
+    expect(client.say(4, 5, "a", "phx_join", {})[0]).toEqual(ok(4, 5, "a"))
+    expect(client.say(null, "7", "b", "phx_join", {})).toEqual([ok("7", "7", "b"), "follow b 7"])
+    expect(client.say(null, "8", "b", "phx_leave", {})).toEqual([ok("7", "8", "b"), ["7", "7", "b", "phx_close", {}]])
+  })
+
+  it("a heartbeat is answered, anything else on its topic is unmatched", () => {
+    const client = makeClient()
+    expect(client.say(null, "7", "phoenix", "heartbeat", {})).toEqual([ok(null, "7", "phoenix")])
+    expect(client.say("1", "8", "phoenix", "phx_join", {})).toEqual([error(null, "8", "phoenix", "unmatched topic")])
+  })
+
+  it("a push to a topic not joined is unmatched", () => {
+    expect(makeClient().say("4", "5", "room:1", "hello", {})).toEqual([error(null, "5", "room:1", "unmatched topic")])
+  })
+})
+
+describe("joining twice", () => {
+  const rejoin = (world: Parameters<typeof makeClient>[1] = {}) => {
+    const client = makeClient({}, world)
+    client.say("4", "4", "room:1", "phx_join", { key: "alice" })
+    client.questions.length = 0
+    return client
+  }
+
+  it("the new join is answered, then the old one closes with its own join_ref", () => {
+    const client = rejoin()
+    expect(client.say("9", "9", "room:1", "phx_join", { key: "alice" })).toEqual([
+      ok("9", "9", "room:1"),
+      ["4", "4", "room:1", "phx_close", {}],
+      "follow room:1 9"
+    ])
+    expect(client.channels).toMatchObject([{ joinRef: "9", tracked: true }])
+  })
+
+  it("as a watcher the old connection ends first", () => {
+    const client = rejoin()
+    client.say("9", "9", "room:1", "phx_join", {})
+    expect(client.questions.map((question) => question._tag)).toEqual(["Authorize", "Untrack"])
+    expect(client.channels).toMatchObject([{ joinRef: "9", tracked: false }])
+  })
+
+  it("when the new join is refused the old one ends all the same", () => {
+    let joins = 0
+    const client = rejoin({
+      authorize: () => (joins++ === 0 ? { _tag: "Granted", key: "alice" } : refusedWith("no more"))
+    })
+    expect(client.say("9", "9", "room:1", "phx_join", { key: "alice" })).toEqual([
+      error("9", "9", "room:1", "no more"),
+      ["4", "4", "room:1", "phx_close", {}]
+    ])
+    expect(client.questions.at(-1)).toEqual({ _tag: "Leave", wire: "room:1" })
+    expect(client.channels).toEqual([])
+  })
+
+  it("the same join_ref again does not close what it has just opened", () => {
+    expect(rejoin().say("4", "4", "room:1", "phx_join", { key: "alice" })).toEqual([
+      ok("4", "4", "room:1"),
+      "follow room:1 4"
+    ])
+  })
+
+  it("a stale join_ref is ignored, whatever it says", () => {
+    const client = rejoin()
+    client.say("9", "9", "room:1", "phx_join", { key: "alice" })
+    expect(client.say("4", "10", "room:1", "phx_leave", {})).toEqual([])
+    expect(client.say("4", "11", "room:1", "hello", {})).toEqual([])
+    expect(client.say("4", "12", "room:1", "presence", { event: "untrack" })).toEqual([])
+    expect(client.channels).toMatchObject([{ joinRef: "9", tracked: true }])
+  })
+})
+
+describe("ended by the server", () => {
+  it("put out: phx_close, the client stays away", () => {
+    const client = makeClient()
+    client.say("4", "4", "room:1", "phx_join", { key: "alice" })
+    expect(client.end("room:1", "4", "phx_close")).toEqual([["4", null, "room:1", "phx_close", {}]])
+    expect(client.questions.at(-1)).toEqual({ _tag: "Leave", wire: "room:1" })
+    expect(client.channels).toEqual([])
+  })
+
+  it("failed: phx_error, the client comes back", () => {
+    const client = makeClient()
+    client.say("4", "4", "room:1", "phx_join", { key: "alice" })
+    expect(client.end("room:1", "4", "phx_error")).toEqual([["4", "4", "room:1", "phx_error", {}]])
+    expect(client.channels).toEqual([])
+  })
+
+  it("a channel that was left or joined anew since is left alone", () => {
+    const client = makeClient()
+    client.say("4", "4", "room:1", "phx_join", { key: "alice" })
+    expect(client.end("room:1", "3", "phx_close")).toEqual([])
+    expect(client.end("room:2", "4", "phx_close")).toEqual([])
+    expect(client.channels).toHaveLength(1)
+  })
+})
