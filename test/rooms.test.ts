@@ -59,7 +59,7 @@ const ROOMS: Readonly<Record<string, Room>> = {
     knows: [".", "redis", "redis/client", "redis/protocol", "internal/state", "internal/feed", "internal/input"],
     types: ["redis/write"]
   },
-  node: { knows: [".", "web", "http", "socket", "redis", "internal/input"] },
+  node: { knows: [".", "web", "http", "socket", "redis", "internal/input"], types: ["redis/client"] },
   server: { knows: [".", "web", "http", "socket", "redis", "internal"] },
   testing: { knows: [".", "internal", "internal/input", "internal/leases", "internal/feed"] }
 }

@@ -10,22 +10,18 @@ import type { LeaveReason, PresenceChange, Snapshot } from "../PresenceChange.js
 import type { PresenceEntry } from "../PresenceEntry.js"
 import type { LimitName } from "../PresenceError.js"
 import type { PresenceEvent } from "../PresenceEvent.js"
-import type { Authorize } from "./authorize.js"
+import type { Where } from "../redis/client/connection.js"
+import type { Duration } from "./Duration.js"
+import type { Attached, AttachOptions, FetchOptions } from "./NodeRoutes.js"
 
 /**
- * Milliseconds, or a text such as `"30 seconds"`. `Infinity`: for ever.
+ * What `createPresence` is told, each with its default. One that makes no sense is `InvalidOption`.
  *
  * @since 0.2.0
  * @category models
  */
-export type Duration = number | `${number} ${"milli" | "second" | "minute" | "hour" | "day"}${"" | "s"}`
-
-/**
- * @since 0.2.0
- * @category models
- */
 export interface NodeOptions {
-  /** How long a lease lives without `refresh`. Default 30 seconds; `Infinity`: until it is disposed of. */
+  /** How long a lease lives without `refresh`. Default 30 seconds; `Infinity`: until it is disposed of, see `NodeLease`. */
   readonly ttl?: Duration | undefined
   /** How often expired leases are looked for. Default 1 second. */
   readonly sweepInterval?: Duration | undefined
@@ -38,15 +34,15 @@ export interface NodeOptions {
 }
 
 /**
+ * Where Redis is, by a `url` or by `connect`, and how it is used.
+ *
  * @since 0.2.0
  * @category models
  */
-export interface RedisOptions {
-  /** `redis://user:password@host:6379/0`, `rediss://` for TLS, several hosts between commas. */
-  readonly url: string
+export type RedisOptions = Where & {
   /** What every key and channel begins with. Default `presence`. */
   readonly prefix?: string | undefined
-  /** How long a replica that does not beat is still there. Default 15 seconds. */
+  /** How long a replica that does not beat is still there. Default 15 seconds; at least two heartbeats. */
   readonly lease?: Duration | undefined
   /** How often a replica beats. Default 5 seconds. */
   readonly heartbeat?: Duration | undefined
@@ -59,11 +55,13 @@ export interface RedisOptions {
 }
 
 /**
+ * What one `track` is told.
+ *
  * @since 0.2.0
  * @category models
  */
 export interface NodeTrackOptions {
-  /** Instead of the presence's. `Infinity`: until it is disposed of. */
+  /** How long it lives without `refresh`, instead of the presence's. `Infinity`: until it is disposed of. */
   readonly ttl?: Duration | undefined
   /** How long the key stays after the lease was disposed of, so that one who comes right back never left. Default 0. */
   readonly leaveDelay?: Duration | undefined
@@ -71,6 +69,9 @@ export interface NodeTrackOptions {
 
 /**
  * A key that is present on a topic. `await using lease = …` ends it when the block is left.
+ *
+ * Whoever is here as long as a socket, a stream or a job passes `ttl: Infinity` and disposes of the lease when that has
+ * ended; whoever is here as long as a client sends heartbeats keeps the ttl and calls `refresh` at each of them.
  *
  * @since 0.2.0
  * @category models
@@ -93,58 +94,14 @@ export interface NodeLease extends AsyncDisposable {
 }
 
 /**
+ * What an iterator is told.
+ *
  * @since 0.2.0
  * @category models
  */
 export interface IterateOptions {
   /** Ends the iterator: what waits for its next value rejects with the signal's reason. */
   readonly signal?: AbortSignal | undefined
-}
-
-/**
- * What all routes take.
- *
- * @since 0.2.0
- * @category models
- */
-export interface FetchOptions {
-  /** Who may connect, read and join. There is no default; `allowAll` lets everybody. */
-  readonly authorize: Authorize
-  /** How long `authorize` may take before who asks is refused. Default 10 seconds. */
-  readonly authorizeTimeout?: Duration | undefined
-  /** The origins whose pages may use the routes. Default those of this machine and of the host that a request names. */
-  readonly allowedOrigins?: ReadonlyArray<string> | undefined
-  /** Changes within this time travel as one. Default 50 milliseconds. */
-  readonly diffInterval?: Duration | undefined
-  /** How long somebody stays after their connection has ended. Default 0. */
-  readonly leaveDelay?: Duration | undefined
-  /** Where the routes over HTTP stand. Default `/presence`. */
-  readonly path?: string | undefined
-}
-
-/**
- * @since 0.2.0
- * @category models
- */
-export interface AttachOptions extends Omit<FetchOptions, "path"> {
-  /**
-   * Where what stands: `http` lists, counts and event streams, `phoenix` and `supabase` the sockets of those clients. What
-   * is not named is not served. Default `{ http: "/presence", phoenix: "/socket", supabase: "/realtime/v1" }`.
-   */
-  readonly paths?: { readonly [route in "http" | "phoenix" | "supabase"]?: string | undefined } | undefined
-  /** The time over which open sockets are told to come back at the end. Default 3 seconds. */
-  readonly drain?: Duration | undefined
-}
-
-/**
- * Routes on a server. They end with the presence, or by `close`: then its paths are the server's own again.
- *
- * @since 0.2.0
- * @category models
- */
-export interface Attached extends AsyncDisposable {
-  /** Tells open sockets to come back, ends streams, and resolves when all are closed. Again: the same promise. */
-  readonly close: () => Promise<void>
 }
 
 /**
@@ -155,8 +112,8 @@ export interface Attached extends AsyncDisposable {
  */
 export interface NodePresence extends AsyncDisposable {
   /**
-   * Adds a connection of a key. `meta` is any JSON value, `{}` by default. Without `ttl: Infinity` it expires unless it is
-   * refreshed. Rejects with `InvalidTopic`, `InvalidKey`, `InvalidMeta`, `InvalidOption`, `LimitExceeded` or
+   * Adds a connection of a key. `meta` is any JSON value, `{}` by default. It expires after its ttl, 30 seconds, unless it
+   * is refreshed; `NodeLease` says who passes `ttl: Infinity`. Rejects with `InvalidTopic`, `InvalidKey`, `InvalidMeta`, `InvalidOption`, `LimitExceeded` or
    * `PresenceUnavailable`.
    */
   readonly track: (topic: string, key: string, meta?: unknown, options?: NodeTrackOptions) => Promise<NodeLease>
@@ -164,6 +121,7 @@ export interface NodePresence extends AsyncDisposable {
   readonly list: (topic: string) => Promise<ReadonlyArray<PresenceEntry>>
   /** One key's entry, if it is there. */
   readonly get: (topic: string, key: string) => Promise<PresenceEntry | undefined>
+  /** How many keys a topic has, and how many connections these have. */
   readonly count: (topic: string) => Promise<{ readonly keys: number; readonly connections: number }>
   /** The topics with at least one connection, in no order. */
   readonly topics: () => Promise<ReadonlyArray<string>>
@@ -182,13 +140,19 @@ export interface NodePresence extends AsyncDisposable {
   /** Joins, leaves and updates one by one, from the first that is asked for on. Who lags is thrown `Lagged`. */
   readonly events: (topic: string, options?: IterateOptions) => AsyncIterableIterator<PresenceEvent>
   /**
-   * Serves the routes on a server that exists, listening or not: sockets, event streams and HTTP. It takes its own paths
-   * and leaves every other request and upgrade alone. Rejects with `InvalidOption`, also for a server that has them
-   * already.
+   * Serves the routes on a server that exists, listening or not: sockets, event streams and HTTP. It takes its own paths,
+   * before any middleware, and leaves every other request and upgrade alone. Rejects with `InvalidOption`, also for a
+   * server that has them already. Needs `@effect/platform-node`, as `fetch` does.
    */
   readonly attach: (server: Server | SecureServer, options: AttachOptions) => Promise<Attached>
-  /** The routes that need no socket as a function of the web's types. What is not its own it answers with 404. */
+  /**
+   * The routes that need no socket as a function of the web's types. What is not its own it answers with 404. Throws
+   * `InvalidOption`.
+   */
   readonly fetch: (options: FetchOptions) => (request: Request) => Promise<Response>
-  /** Ends what is attached, then all leases, then the iterators. Again: the same promise. */
+  /**
+   * Ends what is attached and each `fetch`, then all leases, then the iterators. Until then the process lives on. A server
+   * that is to stop is closed afterwards, as it waits for open sockets. Again: the same promise.
+   */
   readonly close: () => Promise<void>
 }

@@ -1,8 +1,9 @@
 /**
  * Who may connect, join and read, asked of a function of yours: plain or async, it returns a grant or throws.
  *
- * Whatever it throws refuses. `Unauthorized` tells the client its status and reason; anything else, an answer that is no
- * grant, and one that does not come in time is 403, told to the client without details and to the log with them.
+ * Whatever it throws refuses. `Unauthorized` tells the client its status and reason; anything else, and an answer that is no
+ * grant, is 403, told to the client without details and to the log with them. One that does not come in time is 403 and
+ * says so to both.
  *
  * @since 0.2.0
  */
@@ -12,9 +13,9 @@ import { readDuration, TIMER } from "../internal/input/options.js"
 import type { Json } from "../Json.js"
 import { InvalidOption, Unauthorized } from "../PresenceError.js"
 import type * as Web from "../web/Authorize.js"
-import type { Grant } from "../web/Authorize.js"
+import type { Grant } from "../web/Grant.js"
 import { jwt as webJwt } from "../web/tokens.js"
-import type { Duration as DurationInput } from "./NodePresence.js"
+import type { Duration as DurationInput } from "./Duration.js"
 
 /**
  * What somebody asks for: to `read` a topic over HTTP, to `join` it, over a socket or as who follows its events under a
@@ -27,6 +28,9 @@ export type Attempt =
   | (Asked & { readonly on: "connect"; readonly topic: undefined })
   | (Asked & { readonly on: "join" | "read"; readonly topic: string })
 
+/**
+ * @inline
+ */
 interface Asked {
   readonly route: "http" | "socket"
   /** The payload of the join; over HTTP the parameters of the query, of which `meta` is read as JSON. */
@@ -38,6 +42,8 @@ interface Asked {
 }
 
 /**
+ * The HTTP request that somebody asks by.
+ *
  * @since 0.2.0
  * @category models
  */
@@ -132,21 +138,21 @@ export const adapt = (authorize: Authorize, timeout: DurationInput = "10 seconds
       allowed: "a function that returns a grant or throws; allowAll lets everybody in"
     })
   }
+  const late = new Error(`authorize gave no answer within ${Duration.format(duration)}`)
   return (attempt) =>
     Effect.tryPromise({
       // Of the request it is told less; it is the same object.
       try: async (signal) => readGrant(await authorize({ ...attempt, signal } as unknown as Attempt)),
       catch: (error) => error
     }).pipe(
-      Effect.timeoutFail({
-        duration,
-        onTimeout: () => new Error(`authorize gave no answer within ${Duration.format(duration)}`)
-      }),
+      Effect.timeoutFail({ duration, onTimeout: () => late }),
       Effect.catchAll((error) => {
         if (error instanceof Unauthorized) return Effect.fail(error)
         return Effect.logError("authorize failed, so somebody was refused", Cause.die(error)).pipe(
           Effect.annotateLogs({ package: "effect-presence" }),
-          Effect.zipRight(Effect.fail(new Unauthorized({ reason: "authorization failed" })))
+          Effect.zipRight(
+            Effect.fail(new Unauthorized({ reason: error === late ? late.message : "authorization failed" }))
+          )
         )
       })
     )

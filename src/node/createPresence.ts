@@ -8,9 +8,11 @@ import type { Channels } from "../Channels.js"
 import type { Lease } from "../Lease.js"
 import { Presence } from "../Presence.js"
 import { PresenceUnavailable } from "../PresenceError.js"
-import { attach, makeFetch } from "./attach.js"
+import { explained } from "../web/missingPeers.js"
 import { iterate } from "./iterate.js"
-import type { Attached, NodeLease, NodeOptions, NodePresence, NodeTrackOptions } from "./NodePresence.js"
+import type { NodeLease, NodeOptions, NodePresence, NodeTrackOptions } from "./NodePresence.js"
+import type { Attached } from "./NodeRoutes.js"
+import { readAttach, readFetch, readServer } from "./routeOptions.js"
 
 /**
  * Presence in this process or, with `redis`, in all that share one. Rejects with `InvalidOption`, or with
@@ -32,7 +34,11 @@ import type { Attached, NodeLease, NodeOptions, NodePresence, NodeTrackOptions }
  */
 export const createPresence = async (options: NodeOptions = {}): Promise<NodePresence> => {
   const scope = Effect.runSync(Scope.make())
-  const services = await run(Layer.buildWithScope(await layerOf(options), scope))
+  const services = await run(
+    Layer.buildWithScope(await layerOf(options), scope).pipe(
+      Effect.onError((cause) => Scope.close(scope, Exit.failCause(cause)))
+    )
+  )
   const presence = Context.get(services, Presence)
   /** Called before the presence ends. */
   const endings = new Set<() => Promise<void>>()
@@ -44,11 +50,41 @@ export const createPresence = async (options: NodeOptions = {}): Promise<NodePre
   const whileOpen = <A, E>(stream: Stream.Stream<A, E>) => Stream.unwrap(Effect.as(open, stream))
 
   const close = (): Promise<void> => {
-    closing ??= (async () => {
-      await Promise.all(Array.from(endings, (end) => end()))
-      await run(Scope.close(scope, Exit.void))
-    })()
+    closing ??= Promise.allSettled(Array.from(endings, (end) => end())).then(() => run(Scope.close(scope, Exit.void)))
     return closing
+  }
+
+  /** Until it is closed, by itself or with the presence, which may have been closed meanwhile. */
+  const attach = async (...[server, options]: Parameters<NodePresence["attach"]>): Promise<Attached> => {
+    const [listening, read] = [readServer(server), readAttach(options ?? {})]
+    const routes = await loadRoutes()
+    const own = await call(Scope.make())
+    let ending: Promise<void> | undefined
+    const end = (): Promise<void> => {
+      ending ??= run(Scope.close(own, Exit.void)).finally(() => endings.delete(end))
+      return ending
+    }
+    endings.add(end)
+    try {
+      await run(Scope.extend(routes.attach(services, listening, read), own))
+      await run(open)
+    } catch (error) {
+      await end()
+      throw error
+    }
+    return { close: end, [Symbol.asyncDispose]: end }
+  }
+
+  const fetch: NodePresence["fetch"] = (options) => {
+    if (closing !== undefined) throw closed()
+    const read = readFetch(options ?? {})
+    let made: Promise<ReturnType<Routes["makeFetch"]>> | undefined
+    endings.add(async () => (await made)?.dispose())
+    return async (request) => {
+      if (closing !== undefined) return Response.json({ error: closed().message }, { status: 503 })
+      made ??= loadRoutes().then(({ makeFetch }) => makeFetch(services, read))
+      return (await made).handler(request)
+    }
   }
 
   return {
@@ -61,20 +97,8 @@ export const createPresence = async (options: NodeOptions = {}): Promise<NodePre
     evict: (topic, key) => call(presence.evict(topic, key)),
     changes: (topic, { signal, ...options } = {}) => iterate(whileOpen(presence.changes(topic, options)), signal),
     events: (topic, { signal } = {}) => iterate(whileOpen(presence.events(topic)), signal),
-    attach: (server, options) =>
-      call(
-        Effect.gen(function* () {
-          const own = yield* Scope.make()
-          yield* Scope.extend(attach(services, server, options), own).pipe(
-            Effect.onError((cause) => Scope.close(own, Exit.failCause(cause)))
-          )
-          return attached(own, endings)
-        })
-      ),
-    fetch: (options) => {
-      if (closing !== undefined) throw closed()
-      return makeFetch(services, options, (end) => endings.add(end))
-    },
+    attach,
+    fetch,
     close,
     [Symbol.asyncDispose]: close
   }
@@ -96,6 +120,14 @@ const layerOf = async ({
   const PresenceRedis = await import("../redis/PresenceRedis.js")
   return PresenceRedis.layer({ ...options, ...redis })
 }
+
+type Routes = typeof import("./routes.js")
+
+/** What serves is loaded by those who serve. */
+const loadRoutes = (): Promise<Routes> =>
+  import("./routes.js").catch((error) => {
+    throw explained(error)
+  })
 
 const track = (presence: Presence.Service, topic: string, key: string, meta: unknown, options?: NodeTrackOptions) =>
   Effect.gen(function* () {
@@ -125,14 +157,4 @@ const leased = (lease: Lease, scope: Scope.CloseableScope): NodeLease => {
     },
     [Symbol.asyncDispose]: () => run(leave)
   }
-}
-
-const attached = (scope: Scope.CloseableScope, endings: Set<() => Promise<void>>): Attached => {
-  let closing: Promise<void> | undefined
-  const close = (): Promise<void> => {
-    closing ??= run(Scope.close(scope, Exit.void)).finally(() => endings.delete(close))
-    return closing
-  }
-  endings.add(close)
-  return { close, [Symbol.asyncDispose]: close }
 }

@@ -1,6 +1,7 @@
 /**
  * Presence for programs without Effect: promises, async iterators, and routes on the server you have.
  *
+ * @module
  * @since 0.2.0
  */
 export type { Json } from "../Json.js"
@@ -17,15 +18,13 @@ export {
   Unauthorized
 } from "../PresenceError.js"
 export type { PresenceEvent } from "../PresenceEvent.js"
-export type { Grant } from "../web/Authorize.js"
+export type { Connect, ConnectionOptions, RedisConnection, Where } from "../redis/client/connection.js"
+export type { Grant } from "../web/Grant.js"
 export type { Attempt, AttemptRequest, Authorize, JwtOptions } from "./authorize.js"
 export { allowAll, jwt } from "./authorize.js"
 export { createPresence } from "./createPresence.js"
+export type { Duration } from "./Duration.js"
 export type {
-  Attached,
-  AttachOptions,
-  Duration,
-  FetchOptions,
   IterateOptions,
   NodeLease,
   NodeOptions,
@@ -33,3 +32,4 @@ export type {
   NodeTrackOptions,
   RedisOptions
 } from "./NodePresence.js"
+export type { Attached, AttachOptions, FetchOptions, RouteLimits } from "./NodeRoutes.js"
