@@ -8,14 +8,13 @@
  * @since 0.2.0
  */
 import type { IncomingMessage } from "node:http"
-import { Cause, Duration, Effect, Exit } from "effect"
-import { readDuration, TIMER } from "../internal/input/options.js"
+import { Cause, Effect, Exit } from "effect"
 import type { Json } from "../Json.js"
-import { InvalidOption, Unauthorized } from "../PresenceError.js"
+import { Unauthorized } from "../PresenceError.js"
 import type * as Web from "../web/Authorize.js"
 import type { Grant } from "../web/Grant.js"
 import { jwt as webJwt } from "../web/tokens.js"
-import type { Duration as DurationInput } from "./Duration.js"
+import type { Duration } from "./Duration.js"
 
 /**
  * What somebody asks for: to `read` a topic over HTTP, to `join` it, over a socket or as who follows its events under a
@@ -103,7 +102,7 @@ export interface JwtOptions {
   readonly issuer?: string | ReadonlyArray<string> | undefined
   readonly audience?: string | ReadonlyArray<string> | undefined
   /** How far clocks may differ. Default 30 seconds. */
-  readonly clockTolerance?: DurationInput | undefined
+  readonly clockTolerance?: Duration | undefined
   /** The claim that is the key. Default `sub`. */
   readonly keyClaim?: string | undefined
   /** Where tokens lead that name no topics: `["room:*", "user:{sub}"]`. Default nowhere. */
@@ -126,53 +125,4 @@ export const jwt = (options: JwtOptions): Authorize => {
     if (Exit.isSuccess(exit)) return exit.value
     throw Cause.squash(exit.cause)
   }
-}
-
-/** The same for the routes, with an end to its time. Throws `InvalidOption`. */
-export const adapt = (authorize: Authorize, timeout: DurationInput = "10 seconds"): Web.Authorize => {
-  const duration = readDuration("authorizeTimeout", timeout, TIMER)
-  if (typeof authorize !== "function") {
-    throw new InvalidOption({
-      option: "authorize",
-      value: String(authorize),
-      allowed: "a function that returns a grant or throws; allowAll lets everybody in"
-    })
-  }
-  const late = new Error(`authorize gave no answer within ${Duration.format(duration)}`)
-  return (attempt) =>
-    Effect.tryPromise({
-      // Of the request it is told less; it is the same object.
-      try: async (signal) => readGrant(await authorize({ ...attempt, signal } as unknown as Attempt)),
-      catch: (error) => error
-    }).pipe(
-      Effect.timeoutFail({ duration, onTimeout: () => late }),
-      Effect.catchAll((error) => {
-        if (error instanceof Unauthorized) return Effect.fail(error)
-        return Effect.logError("authorize failed, so somebody was refused", Cause.die(error)).pipe(
-          Effect.annotateLogs({ package: "effect-presence" }),
-          Effect.zipRight(
-            Effect.fail(new Unauthorized({ reason: error === late ? late.message : "authorization failed" }))
-          )
-        )
-      })
-    )
-}
-
-/** Whoever returns nothing, or no key by mistake, grants nothing. */
-const readGrant = (grant: Grant): Grant => {
-  const what = typeof grant !== "object" || grant === null ? String(grant) : undefined
-  if (what !== undefined) throw new TypeError(`authorize answered ${what}, and must answer a grant, such as { key }`)
-  const { key, expires, clientMeta } = grant
-  if (key !== undefined && typeof key !== "string") {
-    throw new TypeError(`authorize granted a key that is a ${typeof key}, and must be a string or left out`)
-  }
-  if (expires !== undefined && (typeof expires !== "number" || Number.isNaN(expires))) {
-    throw new TypeError(
-      `authorize granted until ${String(expires)}, and must say milliseconds since the epoch or nothing`
-    )
-  }
-  if (clientMeta !== undefined && typeof clientMeta !== "boolean") {
-    throw new TypeError("authorize granted a clientMeta that is neither true nor false")
-  }
-  return grant
 }

@@ -9,7 +9,7 @@ import { readDuration, TIMER_OR_NONE } from "../internal/input/options.js"
 import { InvalidOption } from "../PresenceError.js"
 import * as SocketLimits from "../socket/Limits.js"
 import { refusal } from "../web/originList.js"
-import { adapt } from "./authorize.js"
+import { adapt } from "./adapt.js"
 import type { AttachOptions, FetchOptions } from "./NodeRoutes.js"
 
 /** A path as the router takes it. */
