@@ -64,6 +64,7 @@ const ROOMS: Readonly<Record<string, Room>> = {
   // For browsers: the rules of what is let in, and nothing that Node or a framework has.
   client: { knows: ["internal/input"], without: /^(?!phoenix$)/ },
   react: { knows: ["client"], without: /^(?!react$)/ },
+  node: { knows: [".", "web", "http", "socket", "redis", "internal/input"], types: ["redis/client"] },
   server: { knows: [".", "web", "http", "socket", "redis", "internal"] },
   testing: { knows: [".", "internal", "internal/input", "internal/leases", "internal/feed"] }
 }
