@@ -40,7 +40,8 @@ const mayImport = {
     "node:events",
     "node:crypto"
   ],
-  "./redis": ["effect", "ioredis", "node:fs", "node:crypto"]
+  "./redis": ["effect", "ioredis", "node:fs", "node:crypto"],
+  "./rpc": ["effect", "@effect/platform", "@effect/rpc"]
 }
 
 const root = join(import.meta.dirname, "..")

@@ -59,6 +59,7 @@ const ROOMS: Readonly<Record<string, Room>> = {
     knows: [".", "redis", "redis/client", "redis/protocol", "internal/state", "internal/feed", "internal/input"],
     types: ["redis/write"]
   },
+  rpc: { knows: [".", "web", "internal/input"], without: /^(node:|ws|@effect\/platform-node)/ },
   server: { knows: [".", "web", "http", "socket", "redis", "internal"] },
   testing: { knows: [".", "internal", "internal/input", "internal/leases", "internal/feed"] }
 }
