@@ -49,7 +49,8 @@ const mayImport = {
     "node:crypto"
   ],
   "./node": ["effect", "jose", "node:http", "node:https", "node:crypto"],
-  "./redis": ["effect", "ioredis", "node:fs", "node:crypto"]
+  "./redis": ["effect", "ioredis", "node:fs", "node:crypto"],
+  "./rpc": ["effect", "@effect/platform", "@effect/rpc"]
 }
 
 /** How large it may be, in bytes: as it is fetched, and on a disk. What grows beyond it was added by somebody who decides so. */

@@ -65,6 +65,7 @@ const ROOMS: Readonly<Record<string, Room>> = {
   client: { knows: ["internal/input"], without: /^(?!phoenix$)/ },
   react: { knows: ["client"], without: /^(?!react$)/ },
   node: { knows: [".", "web", "http", "socket", "redis", "internal/input"], types: ["redis/client"] },
+  rpc: { knows: [".", "web", "internal/input"], without: /^(node:|ws|@effect\/platform-node)/ },
   server: { knows: [".", "web", "http", "socket", "redis", "internal"] },
   testing: { knows: [".", "internal", "internal/input", "internal/leases", "internal/feed"] }
 }

@@ -4,17 +4,16 @@
  * Others may have stored anything, so what does not decode is left out and counted; it never fails a reader. Decoded
  * entries and lists are remembered by the untyped ones they come from, so an unchanged list is not decoded again.
  */
-import { Effect, Either, Option, ParseResult, Schema, type Scope, Stream } from "effect"
+import { Effect, Either, Option, Schema, type Scope, Stream } from "effect"
 import type { Lease } from "../Lease.js"
 import type { Connection, Diff, Leave, PresenceChange, Snapshot, Update } from "../PresenceChange.js"
 import type { PresenceEntry } from "../PresenceEntry.js"
-import { InvalidMeta, type TrackError } from "../PresenceError.js"
+import type { InvalidMeta, TrackError } from "../PresenceError.js"
 import type { PresenceEvent } from "../PresenceEvent.js"
 import type { Delta } from "./feed/delta.js"
 import { following, type OpenFeed } from "./feed/feed.js"
 import type { Value } from "./input/json.js"
-import { cut } from "./input/names.js"
-import type { CheckedMeta } from "./input/validate.js"
+import { type CheckedMeta, unfitMeta } from "./input/validate.js"
 import type { OwnedLease } from "./leases/lease.js"
 import * as metrics from "./metrics.js"
 
@@ -48,16 +47,7 @@ export const typed =
     const decodeOption = Schema.decodeUnknownOption(schema)
 
     const encode = (topic: string, key: string, meta: A): Either.Either<I, InvalidMeta> =>
-      Either.mapLeft(encodeEither(meta), (error) => {
-        const [issue] = ParseResult.ArrayFormatter.formatErrorSync(error)
-        const path = (issue?.path ?? []).map((name) => (typeof name === "number" ? `[${name}]` : `.${String(name)}`))
-        return new InvalidMeta({
-          topic: cut(topic),
-          key: cut(key),
-          path: cut(`$${path.join("")}`),
-          reason: issue?.message ?? "does not encode"
-        })
-      })
+      Either.mapLeft(encodeEither(meta), (error) => unfitMeta(topic, key, error))
 
     const decode = (meta: Value): Option.Option<A> => {
       const decoded = decodeOption(meta)
