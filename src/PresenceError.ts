@@ -115,7 +115,7 @@ export class InvalidOption extends Schema.TaggedError<InvalidOption>("effect-pre
 
 /**
  * A subscriber was more than its capacity behind: the oldest `missed` are lost to it. Taking again goes on with the
- * oldest that was kept.
+ * oldest that was kept. The `topic` of who listens to all of them is empty.
  *
  * @since 0.1.0
  * @category errors
@@ -125,7 +125,7 @@ export class Lagged extends Schema.TaggedError<Lagged>("effect-presence/Lagged")
   missed: Schema.Number
 }) {
   override get message(): string {
-    return `a subscriber of ${JSON.stringify(this.topic)} was too slow and missed ${this.missed}`
+    return `a subscriber of ${this.topic === "" ? "all topics" : JSON.stringify(this.topic)} was too slow and missed ${this.missed}`
   }
 }
 

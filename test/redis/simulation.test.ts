@@ -1,7 +1,6 @@
 import { describe, expect, it } from "@effect/vitest"
 import fc from "fast-check"
-import { refOf } from "../../src/redis/protocol/keys.js"
-import { connectionOf } from "../support/partition.js"
+import { connectionOf, refOf } from "../../src/redis/protocol/keys.js"
 import { calm, HEARTBEAT, HOLD, LEASE, type Network, randomFrom, type SimulatedReplica, World } from "./simulation.js"
 
 const TOPICS = ["a", "b"]

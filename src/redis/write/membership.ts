@@ -42,6 +42,7 @@ export interface MembershipListener {
   readonly onEvicted: PartitionEvents<OwnedLease>["onEvicted"]
   readonly onWritten: PartitionEvents<OwnedLease>["onWritten"]
   readonly onEpochChanged: (partition: number) => void
+  readonly onLost: PartitionEvents<OwnedLease>["onLost"]
 }
 
 /** Joins the others, or fails with the reason. Heartbeats run until the scope closes. */
@@ -147,6 +148,7 @@ export const makeMembership = (
           wake()
           if (!joining) log(Effect.logError(refused))
         },
+        onLost: (topic, member) => listener?.onLost(topic, member),
         onReaped: (lost, connections) => {
           metrics.add(metrics.reaped, connections)
           log(Effect.logInfo(`ended ${connections} connections of the lost replica ${lost}`))
