@@ -30,6 +30,7 @@ const mayImport = {
   ".": ["effect"],
   "./testing": ["effect"],
   "./client": ["phoenix"],
+  "./react": ["react", "phoenix"],
   "./http": ["effect", "@effect/platform", "@effect/platform-node", "jose", "node:http", "node:crypto"],
   "./socket": [
     "effect",

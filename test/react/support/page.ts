@@ -4,7 +4,7 @@ import { expect, vi } from "@effect/vitest"
 import { Effect, type Scope } from "effect"
 import type { Browser, Page } from "playwright-core"
 import { bundle } from "../../client/support/bundle.js"
-import type { AppProps } from "./app.js"
+import type { AppProps } from "./props.js"
 
 /** What a program imports as `react` and `react-dom`. */
 export const REACTS: Readonly<Record<string, Record<string, string>>> = {
