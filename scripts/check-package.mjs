@@ -36,6 +36,7 @@ const mayImport = {
   "./testing": ["effect"],
   "./state": [],
   "./client": ["phoenix"],
+  "./react": ["react", "phoenix"],
   "./http": ["effect", "@effect/platform", "@effect/platform-node", "jose", "node:http", "node:net", "node:crypto"],
   "./socket": [
     "effect",
