@@ -160,9 +160,24 @@ export class PresenceUnavailable extends Schema.TaggedError<PresenceUnavailable>
 }
 
 /**
+ * The schema of what `track` and `update` may fail with.
+ *
+ * @since 0.2.0
+ * @category errors
+ */
+export const TrackError = Schema.Union(
+  InvalidTopic,
+  InvalidKey,
+  InvalidMeta,
+  InvalidOption,
+  LimitExceeded,
+  PresenceUnavailable
+).annotations({ identifier: "TrackError" })
+
+/**
  * What `track` and `update` may fail with.
  *
  * @since 0.1.0
  * @category errors
  */
-export type TrackError = InvalidTopic | InvalidKey | InvalidMeta | InvalidOption | LimitExceeded | PresenceUnavailable
+export type TrackError = typeof TrackError.Type

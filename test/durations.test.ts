@@ -10,6 +10,8 @@ const WALL_CLOCK = /\bDate\.now\b|currentTimeMillis|new Date\(|\bDateTime\.(unsa
 
 /** Where the wall clock is right: what is said there is a date. Each with the line, so that a file has no licence. */
 const dates: ReadonlyArray<readonly [file: string, line: string, why: string]> = [
+  ["client/tokens.ts", "Date.now() < this.until", "when a token ends"],
+  ["client/tokens.ts", "const now = Date.now()", "when a token ends"],
   ["http/eventStreams.ts", "Effect.flatMap(Clock.currentTimeMillis, (now) =>", "when a grant ends"],
   ["internal/presence.ts", "const since = (yield* Effect.clock).unsafeCurrentTimeMillis()", "health's `since`"],
   ["redis/write/membership.ts", "let since = clock.unsafeCurrentTimeMillis()", "health's `since`"],

@@ -10,6 +10,7 @@ import type { PresenceHealth } from "../PresenceHealth.js"
 import { eventOf } from "./feed/delta.js"
 import { type FollowDirectly, withFollow } from "./feed/direct.js"
 import { Feeds, following, type OpenFeed, type Position, plainly } from "./feed/feed.js"
+import { living, type OpenList } from "./feed/live.js"
 import { decode } from "./input/options.js"
 import { checkTopic } from "./input/validate.js"
 import type { OwnedLease } from "./leases/lease.js"
@@ -107,6 +108,12 @@ export const make = (mirror: Mirror, options?: Parameters<typeof decode>[0]) =>
       return stop
     }
 
+    const openList: OpenList<never> = (topic, watcher) =>
+      Effect.as(
+        feeds.hubs.watch(isUsable(topic) ? topic : "", watcher),
+        step((registry) => registry.list(topic))
+      )
+
     const health: Effect.Effect<PresenceHealth> = step(({ connections, topics }) => ({
       status: "ok",
       since,
@@ -118,8 +125,11 @@ export const make = (mirror: Mirror, options?: Parameters<typeof decode>[0]) =>
       list: (topic: string) => step((registry) => registry.list(topic)),
       get: (topic: string, key: string) => step((registry) => Option.fromNullable(registry.get(topic, key))),
       count: (topic: string) => step((registry) => registry.count(topic)),
+      counts: (topics: ReadonlyArray<string>) =>
+        step((registry) => new Map(topics.map((topic) => [topic, registry.count(topic)]))),
       topics: step((registry) => registry.topicNames()),
       ...following(openFeed, plainly),
+      live: living(openList),
       snapshot: (topic: string) => step((registry) => snapshotOf(registry, topic)),
       evict: (topic: string, key: string) => step((registry) => registry.evict(topic, key)),
       sweepExpired,

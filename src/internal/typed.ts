@@ -4,17 +4,16 @@
  * Others may have stored anything, so what does not decode is left out and counted; it never fails a reader. Decoded
  * entries and lists are remembered by the untyped ones they come from, so an unchanged list is not decoded again.
  */
-import { Effect, Either, Option, ParseResult, Schema, type Scope } from "effect"
+import { Effect, Either, Option, Schema, type Scope, Stream } from "effect"
 import type { Lease } from "../Lease.js"
 import type { Connection, Diff, Leave, PresenceChange, Snapshot, Update } from "../PresenceChange.js"
 import type { PresenceEntry } from "../PresenceEntry.js"
-import { InvalidMeta, type TrackError } from "../PresenceError.js"
+import type { InvalidMeta, TrackError } from "../PresenceError.js"
 import type { PresenceEvent } from "../PresenceEvent.js"
 import type { Delta } from "./feed/delta.js"
 import { following, type OpenFeed } from "./feed/feed.js"
 import type { Value } from "./input/json.js"
-import { cut } from "./input/names.js"
-import type { CheckedMeta } from "./input/validate.js"
+import { type CheckedMeta, unfitMeta } from "./input/validate.js"
 import type { OwnedLease } from "./leases/lease.js"
 import * as metrics from "./metrics.js"
 
@@ -28,6 +27,7 @@ export interface Untyped<E, Options> {
   ) => Effect.Effect<OwnedLease, TrackError, Scope.Scope>
   readonly list: (topic: string) => Effect.Effect<ReadonlyArray<PresenceEntry>, E>
   readonly get: (topic: string, key: string) => Effect.Effect<Option.Option<PresenceEntry>, E>
+  readonly live: (topic: string) => Stream.Stream<ReadonlyArray<PresenceEntry>, E>
   readonly snapshot: (topic: string) => Effect.Effect<Snapshot, E>
   readonly openFeed: OpenFeed<E>
 }
@@ -38,6 +38,7 @@ export const typed =
     openFeed: follow,
     list,
     get,
+    live,
     snapshot,
     ...rest
   }: Untyped<E, Options> & Rest) =>
@@ -46,16 +47,7 @@ export const typed =
     const decodeOption = Schema.decodeUnknownOption(schema)
 
     const encode = (topic: string, key: string, meta: A): Either.Either<I, InvalidMeta> =>
-      Either.mapLeft(encodeEither(meta), (error) => {
-        const [issue] = ParseResult.ArrayFormatter.formatErrorSync(error)
-        const path = (issue?.path ?? []).map((name) => (typeof name === "number" ? `[${name}]` : `.${String(name)}`))
-        return new InvalidMeta({
-          topic: cut(topic),
-          key: cut(key),
-          path: cut(`$${path.join("")}`),
-          reason: issue?.message ?? "does not encode"
-        })
-      })
+      Either.mapLeft(encodeEither(meta), (error) => unfitMeta(topic, key, error))
 
     const decode = (meta: Value): Option.Option<A> => {
       const decoded = decodeOption(meta)
@@ -185,6 +177,8 @@ export const typed =
         ),
       list: (topic: string) => Effect.map(list(topic), decodeList),
       get: (topic: string, key: string) => Effect.map(get(topic, key), Option.flatMap(decodeEntry)),
+      // What nobody here can decode changes the list, and nothing that is shown.
+      live: (topic: string) => Stream.changesWith(Stream.map(live(topic), decodeList), isSame),
       snapshot: (topic: string) => Effect.map(snapshot(topic), decodeSnapshot),
       ...following<E, PresenceEvent<A>, PresenceChange<A>>(follow, {
         events: decodeEvents,
@@ -193,6 +187,9 @@ export const typed =
       })
     }
   }
+
+const isSame = (a: ReadonlyArray<unknown>, b: ReadonlyArray<unknown>): boolean =>
+  a.length === b.length && a.every((entry, index) => entry === b[index])
 
 const filterMap = <A, B>(values: ReadonlyArray<A>, f: (value: A) => Option.Option<B>): Array<B> => {
   const out: Array<B> = []

@@ -13,6 +13,7 @@
 import { Effect, type Scope } from "effect"
 import { withFollow } from "../internal/feed/direct.js"
 import { following, plainly } from "../internal/feed/feed.js"
+import { living } from "../internal/feed/live.js"
 import { decode } from "../internal/input/options.js"
 import { checkTopic } from "../internal/input/validate.js"
 import type { OwnedLease } from "../internal/leases/lease.js"
@@ -36,13 +37,13 @@ export const make = (options: PresenceRedisOptions) =>
     const asked = yield* decodeRedis(options)
     const replica = randomId()
     const opened = yield* openPort(asked)
-    const { port } = opened
-    const redis = { ...asked, prefix: prefixIn(port.database, asked.prefix) }
+    const redis = { ...asked, prefix: prefixIn(opened.port.database, asked.prefix) }
     const isUsable = (topic: string): boolean => checkTopic(topic, settings.limits) === undefined
 
     // Each part is made of those before it; who tells whom is said at the end.
 
     const membership: Membership = yield* makeMembership(opened, redis, replica)
+    const { port } = membership
     const copyFeeds: CopyFeeds = yield* makeCopyFeeds({
       port,
       membership,
@@ -51,7 +52,7 @@ export const make = (options: PresenceRedisOptions) =>
       isUsable,
       snapshotOf
     })
-    const { copies, acquire, acquireLater, reached, openFeed, isClosed } = copyFeeds
+    const { copies, acquire, acquireLater, reached, openFeed, openList, isClosed } = copyFeeds
     const channels = yield* makeChannels({
       port,
       prefix: redis.prefix,
@@ -175,9 +176,11 @@ export const make = (options: PresenceRedisOptions) =>
       list: queries.list,
       get: queries.get,
       count: queries.count,
+      counts: queries.counts,
       topics: queries.topics,
       snapshot: queries.snapshot,
       ...following(openFeed, plainly),
+      live: living(openList),
       evict,
       sweepExpired: confirmation.end(tracker.sweepExpired),
       health

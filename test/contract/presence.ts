@@ -7,6 +7,7 @@ import { delay } from "./presence/delay.js"
 import { expiry } from "./presence/expiry.js"
 import { following } from "./presence/following.js"
 import { leases } from "./presence/leases.js"
+import { live } from "./presence/live.js"
 import { names } from "./presence/names.js"
 import { reads } from "./presence/reads.js"
 import { refused } from "./presence/refused.js"
@@ -17,5 +18,7 @@ import { type MakeLayer, subject, type Time, testTime } from "./Subject.js"
 export const presenceContract = (name: string, layer: MakeLayer, time: Time = testTime) =>
   describe(`${name}: presence`, () => {
     const given = subject(layer, time)
-    for (const part of [reads, leases, updates, expiry, delay, following, refused, names, typed, closing]) part(given)
+    for (const part of [reads, leases, updates, expiry, delay, following, live, refused, names, typed, closing]) {
+      part(given)
+    }
   })

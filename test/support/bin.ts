@@ -1,27 +1,19 @@
 /**
- * The ready server as a process of its own, built as the package is.
+ * The ready server as a process of its own, in one file.
  */
-import { type ChildProcess, execFileSync, spawn } from "node:child_process"
-import { cpSync, rmSync } from "node:fs"
+import { type ChildProcess, spawn } from "node:child_process"
+import { rmSync } from "node:fs"
 import { fileURLToPath } from "node:url"
 import { Effect, type Scope } from "effect"
+import { bundle } from "./bundle.js"
 
 const root = fileURLToPath(new URL("../..", import.meta.url))
 /** A folder that holds it as `dist`. Below the root, so that it finds the dependencies. */
 export const home = `${root}node_modules/.cache/effect-presence/${process.pid}`
 export const built = `${home}/dist`
 
-/** Compiles what is in `src` now. */
-export const build = (): void => {
-  execFileSync(
-    process.execPath,
-    [`${root}node_modules/typescript/bin/tsc`, "-p", "tsconfig.build.json", "--outDir", built],
-    {
-      cwd: root
-    }
-  )
-  cpSync(`${root}src`, built, { recursive: true, filter: (path) => !path.endsWith(".ts") })
-}
+/** Of what is in `src` now. */
+export const build = (): void => bundle("src/server/bin.ts", `${built}/server/bin.js`)
 
 export const clean = (): void => rmSync(home, { recursive: true, force: true })
 

@@ -6,6 +6,7 @@
 import type { Value } from "../../internal/input/json.js"
 import type { LeaveReason } from "../../PresenceChange.js"
 import type { Port, RedisReply } from "../client/port.js"
+import { understood } from "./format.js"
 import type { Keys } from "./keys.js"
 import * as scripts from "./scripts.js"
 
@@ -227,6 +228,17 @@ export const get = async (port: Port, keys: Keys, topic: string, key: string): P
   return membersOf(list(reply)).sort(byAge)
 }
 
+/** How many keys and connections each of the topics has. */
+export const counts = async (
+  port: Port,
+  keys: Keys,
+  topics: ReadonlyArray<string>
+): Promise<ReadonlyArray<{ readonly keys: number; readonly connections: number }>> => {
+  const names = topics.flatMap((topic) => [keys.keys(topic), keys.members(topic)])
+  const reply = list(await port.run(scripts.counts, names, []))
+  return topics.map((_, i) => ({ keys: Number(reply[2 * i]), connections: Number(reply[2 * i + 1]) }))
+}
+
 /** A hash by pages of its fields and values by turns. A page may be empty, and what changes meanwhile on two or none. */
 export async function* pages(port: Port, key: string): AsyncGenerator<ReadonlyArray<string>, void> {
   for (let cursor = "0"; ; ) {
@@ -295,7 +307,7 @@ export const byAge = (a: { joined: number; connection: string }, b: { joined: nu
 const seqOf = (connection: string): number => Number(connection.slice(connection.lastIndexOf(".") + 1))
 
 export const messageOf = (text: string): TopicMessage => {
-  const parts = JSON.parse(text) as ReadonlyArray<Value>
+  const parts = understood(JSON.parse(text)) as ReadonlyArray<Value>
   const operations: Array<MessageOperation> = []
   for (let i = 6; i < parts.length; ) {
     const connection = String(parts[i + 1])

@@ -6,9 +6,6 @@
  * replica; a single server has one partition, a cluster sixteen.
  */
 
-/** The format of what is kept, as `beat` writes it; a replica that meets a newer one does not start. */
-export const FORMAT = 2
-
 /** Why a prefix is refused, or `undefined` for a good one. */
 export const checkPrefix = (prefix: string): string | undefined => {
   if (prefix.length === 0) return "it is empty"

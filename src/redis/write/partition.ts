@@ -242,8 +242,8 @@ export class Partition<O> {
     const evicted = this.outbox.evicted.splice(0)
     if (evicted.length > 0) this.events.onEvicted(evicted)
     if (todo.refused !== undefined) {
-      this.setHealthy(false)
       this.events.onRefused(todo.refused)
+      this.setHealthy(false)
     }
     if (todo.beat) this.beat()
     if (todo.recover) this.recover()
