@@ -19,24 +19,31 @@ export const adapt = (authorize: Authorize, timeout: NodeDuration = "10 seconds"
       allowed: "a function that returns a grant or throws; allowAll lets everybody in"
     })
   }
-  const late = new Error(`authorize gave no answer within ${Duration.format(duration)}`)
   return (attempt) =>
     Effect.tryPromise({
       // Of the request it is told less; it is the same object.
       try: async (signal) => readGrant(await authorize({ ...attempt, signal } as unknown as Attempt)),
       catch: (error) => error
     }).pipe(
-      Effect.timeoutFail({ duration, onTimeout: () => late }),
+      Effect.timeoutFail({ duration, onTimeout: () => new NoAnswer(duration) }),
       Effect.catchAll((error) => {
         if (error instanceof Unauthorized) return Effect.fail(error)
         return Effect.logError("authorize failed, so somebody was refused", Cause.die(error)).pipe(
           Effect.annotateLogs({ package: "effect-presence" }),
           Effect.zipRight(
-            Effect.fail(new Unauthorized({ reason: error === late ? late.message : "authorization failed" }))
+            Effect.fail(
+              new Unauthorized({ reason: error instanceof NoAnswer ? error.message : "authorization failed" })
+            )
           )
         )
       })
     )
+}
+
+class NoAnswer extends Error {
+  constructor(duration: Duration.Duration) {
+    super(`authorize gave no answer within ${Duration.format(duration)}`)
+  }
 }
 
 /** Whoever returns nothing, or no key by mistake, grants nothing. */

@@ -1,118 +1,30 @@
 /** The routes on servers that exist: Node's own, Express's, Fastify's, one with another WebSocket server beside. */
+
+import { mkdtempSync, rmSync } from "node:fs"
 import * as Http from "node:http"
+import * as Http2 from "node:http2"
 import * as Net from "node:net"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
 import express from "express"
 import fastify from "fastify"
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from "vitest"
+import { describe, expect, it, vi } from "vitest"
 import { WebSocket, WebSocketServer } from "ws"
 import {
-  type Attached,
   type AttachOptions,
   type Attempt,
+  type Authorize,
   allowAll,
   createPresence,
   InvalidOption,
   jwt,
-  type NodePresence,
   Unauthorized
 } from "../../src/node/index.js"
 import { token } from "../server/support/server.js"
+import { arena, followed, get, open, own, phoenix, raw } from "./support/arena.js"
 
-// In a program such an error ends the process.
-const uncaught: Array<unknown> = []
-const note = (error: unknown): void => void uncaught.push(error)
-let others: Array<NodeJS.UncaughtExceptionListener> = []
-beforeAll(() => {
-  others = process.listeners("uncaughtException")
-  process.removeAllListeners("uncaughtException")
-  process.on("uncaughtException", note)
-})
-afterAll(() => {
-  process.off("uncaughtException", note)
-  for (const other of others) process.on("uncaughtException", other)
-})
-
-let presence: NodePresence
-const servers: Array<Http.Server> = []
-beforeEach(async () => {
-  presence = await createPresence({ ttl: Number.POSITIVE_INFINITY })
-})
-afterEach(async () => {
-  await presence.close()
-  for (const server of servers.splice(0)) {
-    server.closeAllConnections()
-    await new Promise((resolve) => server.close(resolve))
-  }
-  expect(uncaught.splice(0)).toEqual([])
-})
-
-const listen = async (server: Http.Server): Promise<number> => {
-  if (!servers.includes(server)) servers.push(server)
-  if (!server.listening) await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve))
-  return (server.address() as Net.AddressInfo).port
-}
-
-const attach = (server: Http.Server, options: Partial<AttachOptions> = {}): Promise<Attached> =>
-  presence.attach(server, { authorize: allowAll, drain: 0, diffInterval: 0, ...options })
-
-const get = async (port: number, path: string, init: RequestInit = {}) => {
-  const response = await fetch(`http://127.0.0.1:${port}${path}`, init)
-  const text = await response.text()
-  return { status: response.status, text }
-}
-
-type Frame = [unknown, unknown, string, string, Record<string, unknown>]
-
-/** A socket with what it hears, and how it ended. */
-const open = async (url: string) => {
-  const ws = new WebSocket(url)
-  const frames: Array<Frame> = []
-  let closed: { code: number; reason: string } | undefined
-  ws.on("message", (data) => frames.push(JSON.parse(String(data))))
-  ws.on("close", (code, reason) => {
-    closed = { code, reason: String(reason) }
-  })
-  await new Promise<void>((resolve, reject) => {
-    ws.once("open", resolve)
-    ws.once("error", reject)
-  })
-  return {
-    ws,
-    join: async (topic: string, payload: object) => {
-      const ref = `${Math.random()}`
-      ws.send(JSON.stringify([ref, ref, topic, "phx_join", payload]))
-      return vi.waitFor(
-        () => {
-          const reply = frames.find(([, of, , event]) => of === ref && event === "phx_reply")
-          if (reply === undefined) throw new Error("no reply yet")
-          return reply[4]
-        },
-        { timeout: 30_000, interval: 5 }
-      )
-    },
-    closed: () =>
-      vi.waitFor(
-        () => {
-          if (closed === undefined) throw new Error("open still")
-          return closed
-        },
-        { timeout: 30_000, interval: 5 }
-      )
-  }
-}
-
-const phoenix = (port: number) => open(`ws://127.0.0.1:${port}/socket/websocket?vsn=2.0.0`)
-
-const keys = async (topic = "room") => (await presence.list(topic)).map(({ key }) => key)
-const keysAre = (wanted: ReadonlyArray<string>, topic = "room") =>
-  vi.waitFor(async () => expect(await keys(topic)).toEqual(wanted), { timeout: 30_000, interval: 5 })
-
-/** An event stream, until its signal. */
-const followed = async (port: number, path: string) => {
-  const controller = new AbortController()
-  const response = await fetch(`http://127.0.0.1:${port}${path}`, { signal: controller.signal })
-  return { response, leave: () => controller.abort() }
-}
+const world = arena()
+const { uncaught, listen, attach, keys, keysAre } = world
 
 const kinds: ReadonlyArray<readonly [string, () => Promise<Http.Server>]> = [
   [
@@ -146,7 +58,7 @@ describe.each(kinds)("on a server of %s", (_, make) => {
     const server = await make()
     await attach(server)
     const port = await listen(server)
-    await using _alice = await presence.track("room", "alice", { role: "viewer" })
+    await using _alice = await world.presence.track("room", "alice", { role: "viewer" })
     expect(await get(port, "/presence/room")).toEqual({
       status: 200,
       text: '[{"key":"alice","metas":[{"role":"viewer"}]}]'
@@ -193,24 +105,15 @@ describe.each(kinds)("on a server of %s", (_, make) => {
     const server = await make()
     await attach(server)
     const port = await listen(server)
-    const raw = (text: string) =>
-      new Promise<string>((resolve, reject) => {
-        const socket = Net.connect(port, "127.0.0.1", () => socket.write(text))
-        let heard = ""
-        socket.on("data", (data) => {
-          heard += data
-        })
-        socket.on("end", () => resolve(heard))
-        socket.on("error", reject)
-      })
+    const ask = (text: string) => raw(() => Net.connect(port, "127.0.0.1"), text)
     // As Java's client begins over HTTP, with a body; and another request behind it.
-    const answer = await raw(
+    const answer = await ask(
       "POST /first HTTP/1.1\r\nHost: x\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n" +
         "Content-Type: text/plain\r\nContent-Length: 1\r\n\r\n!" +
         "GET /second HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
     )
     expect(answer).toMatch(/^HTTP\/1.1 200 OK[\s\S]*own POST \/first[\s\S]*HTTP\/1.1 200 OK[\s\S]*own GET \/second/)
-    const bare = await raw("GET /a HTTP/1.1\r\nHost: x\r\nUpgrade: x\r\nConnection: close, Upgrade\r\n\r\n")
+    const bare = await ask("GET /a HTTP/1.1\r\nHost: x\r\nUpgrade: x\r\nConnection: close, Upgrade\r\n\r\n")
     expect(bare).toContain("own GET /a")
   })
 })
@@ -277,7 +180,7 @@ describe("authorize", () => {
       ["socket", "connect", undefined, undefined, undefined, true],
       ["socket", "join", "room", "asked", undefined, true]
     ])
-    expect(await presence.list("room")).toEqual([{ key: "granted", metas: [{ by: "authorize" }] }])
+    expect(await world.presence.list("room")).toEqual([{ key: "granted", metas: [{ by: "authorize" }] }])
     socket.ws.terminate()
   })
 
@@ -328,6 +231,26 @@ describe("authorize", () => {
     socket.ws.terminate()
   })
 
+  it("hears that nobody waits any more when its client goes, and may fail late", async () => {
+    const unhandled: Array<unknown> = []
+    const note = (reason: unknown): void => void unhandled.push(reason)
+    process.on("unhandledRejection", note)
+    const asked: Array<{ signal: AbortSignal; fail: (error: unknown) => void }> = []
+    const authorize: Authorize = ({ signal }) => new Promise((_, fail) => asked.push({ signal, fail }))
+    const late = await get(await serve({ authorize, authorizeTimeout: 50 }), "/presence/room")
+    expect(late.status).toBe(403)
+    const gone = new AbortController()
+    const left = get(await serve({ authorize }), "/presence/room", { signal: gone.signal }).catch(() => "left")
+    await vi.waitFor(() => expect(asked).toHaveLength(2), { timeout: 30_000, interval: 5 })
+    gone.abort()
+    expect(await left).toBe("left")
+    await vi.waitFor(() => expect(asked.map(({ signal }) => signal.aborted)).toEqual([true, true]), 30_000)
+    for (const { fail } of asked) fail(new Error("too late"))
+    await new Promise((resolve) => setImmediate(resolve))
+    expect(unhandled).toEqual([])
+    process.off("unhandledRejection", note)
+  })
+
   it("may be a jwt's", async () => {
     const secret = "a secret that is long enough for anybody"
     const port = await serve({ authorize: jwt({ secret, topics: ["user:{sub}"] }) })
@@ -340,6 +263,51 @@ describe("authorize", () => {
     expect(await socket.join("user:alice", { key: "x", access_token })).toMatchObject({ status: "ok" })
     expect(await keys("user:alice")).toEqual(["alice"])
     socket.ws.terminate()
+  })
+})
+
+describe("what the routes do is what they do elsewhere", () => {
+  it("a client of Phoenix falls back to long polling", async () => {
+    const server = own()
+    await attach(server)
+    const port = await listen(server)
+    const begun = JSON.parse((await get(port, "/socket/longpoll?vsn=2.0.0")).text)
+    expect(begun).toMatchObject({ status: 410, token: expect.any(String) })
+  })
+
+  it("limits hold, over HTTP and sockets", async () => {
+    const server = own()
+    await attach(server, { limits: { streams: 1, frameBytes: 100 } })
+    const port = await listen(server)
+    const first = await followed(port, "/presence/room/events")
+    expect((await get(port, "/presence/room/events")).status).toBe(503)
+    first.leave()
+    const socket = await phoenix(port)
+    socket.ws.send("x".repeat(200))
+    expect((await socket.closed()).code).toBe(1009)
+  })
+
+  it("no page whose name is made to lead here reads a server that listens on loopback alone", async () => {
+    const ask = async (options: Partial<AttachOptions>, at?: string) => {
+      const server = own()
+      // Before it listens nobody knows where it will.
+      await attach(server, options)
+      const path = "/presence/room"
+      const text = `GET ${path} HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n`
+      if (at === undefined) {
+        const port = await listen(server)
+        return raw(() => Net.connect(port, "127.0.0.1"), text)
+      }
+      await new Promise<void>((resolve) => server.listen(at, resolve))
+      const answer = await raw(() => Net.connect(at), text)
+      server.close()
+      return answer
+    }
+    expect(await ask({})).toMatch(/^HTTP\/1.1 403 [\s\S]*the host evil.example is not this machine's/)
+    expect(await ask({ allowedOrigins: ["https://evil.example"] })).toMatch(/^HTTP\/1.1 200 /)
+    const directory = mkdtempSync(join(tmpdir(), "presence-"))
+    expect(await ask({}, join(directory, "socket"))).toMatch(/^HTTP\/1.1 200 /)
+    rmSync(directory, { recursive: true })
   })
 })
 
@@ -372,11 +340,35 @@ describe("the end", () => {
     const port = await listen(server)
     const socket = await phoenix(port)
     await socket.join("room", { key: "alice" })
-    await presence.close()
+    await world.presence.close()
     expect(await socket.closed()).toEqual({ code: 1012, reason: "restart" })
     expect((await get(port, "/presence/room")).text).toBe("own")
     await attached.close()
     await expect(attach(server)).rejects.toThrow("this presence is closed")
+  })
+
+  it("of the presence overtakes what is being attached, and nothing stays on the server", async () => {
+    const server = own()
+    const attaching = attach(server)
+    const closing = world.presence.close()
+    await expect(attaching).rejects.toThrow("this presence is closed")
+    await closing
+    expect([server.listenerCount("upgrade"), Object.hasOwn(server, "emit")]).toEqual([0, false])
+  })
+
+  it("of a Fastify server waits for nothing once the presence is closed", async () => {
+    const app = fastify()
+    app.get("/own", () => "own")
+    await attach(app.server)
+    await app.listen({ port: 0, host: "127.0.0.1" })
+    const port = (app.server.address() as Net.AddressInfo).port
+    const socket = await phoenix(port)
+    await socket.join("room", { key: "alice" })
+    const stream = await followed(port, "/presence/room/events?key=bob")
+    await keysAre(["alice", "bob"])
+    await world.presence.close()
+    await app.close()
+    await stream.response.text()
   })
 })
 
@@ -402,6 +394,19 @@ describe("what makes no sense is refused", () => {
     })
   })
 
+  it.each([
+    ["one that speaks no HTTP", () => Net.createServer(), "a Server"],
+    ["one of HTTP/2", () => Http2.createSecureServer(), "a Http2SecureServer"],
+    ["nothing", () => undefined, "a undefined"]
+  ])("%s in its place", async (_, make, value) => {
+    await expect(attach(make() as never)).rejects.toMatchObject({ _tag: "InvalidOption", option: "server", value })
+  })
+
+  it("no options at all", async () => {
+    const attach = world.presence.attach as (server: Http.Server) => Promise<unknown>
+    await expect(attach(own())).rejects.toThrow("the option authorize is undefined, but must be a function")
+  })
+
   const wrong: ReadonlyArray<readonly [string, Partial<AttachOptions>]> = [
     ["paths.http", { paths: { http: "presence" } }],
     ["paths.http", { paths: { http: "/" } }],
@@ -414,7 +419,12 @@ describe("what makes no sense is refused", () => {
     ["diffInterval", { diffInterval: -1 }],
     ["leaveDelay", { leaveDelay: Number.NaN }],
     ["allowedOrigins", { allowedOrigins: ["example.com"] }],
-    ["drain", { drain: "soon" as "1 second" }]
+    ["drain", { drain: "soon" as "1 second" }],
+    ["allowedOrigins", { allowedOrigins: "https://example.com" as never }],
+    ["paths.phoenix", { paths: { http: "/presence", phoenix: "/presence/socket" } }],
+    ["limits.streams", { limits: { streams: -1 } }],
+    ["limits.frameBytes", { limits: { frameBytes: 0.5 } }],
+    ["limits.idleTimeout", { limits: { idleTimeout: 0 } }]
   ]
   it.each(wrong)("%s %j", async (option, options) => {
     const server = Http.createServer()
@@ -422,33 +432,4 @@ describe("what makes no sense is refused", () => {
     expect([server.listenerCount("upgrade"), Object.hasOwn(server, "emit")]).toEqual([0, false])
     await attach(server)
   })
-})
-
-it("no reset of a client ends the process, whatever path it asked for by an upgrade", async () => {
-  const server = Http.createServer((_, response) => void setImmediate(() => response.end("own")))
-  await attach(server, { authorize: async () => ({}) })
-  const port = await listen(server)
-  const innocent = await phoenix(port)
-  for (let i = 0; i < 20; i++) {
-    await Promise.all(
-      ["/", "/presence/room", "/presence/room/events", "/socket/websocket?vsn=2.0.0", "/realtime/v1/websocket"].map(
-        (path) =>
-          new Promise<void>((resolve) => {
-            const socket = Net.connect(port, "127.0.0.1", () => {
-              const text =
-                `GET ${path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n` +
-                "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
-              socket.write(text, () =>
-                i % 2 === 0 ? socket.resetAndDestroy() : setImmediate(() => socket.resetAndDestroy())
-              )
-            })
-            socket.on("error", () => {})
-            socket.on("close", () => resolve())
-          })
-      )
-    )
-  }
-  expect(await innocent.join("room", { key: "x" })).toMatchObject({ status: "ok" })
-  expect(uncaught).toEqual([])
-  innocent.ws.terminate()
 })

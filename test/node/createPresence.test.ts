@@ -1,6 +1,9 @@
 /** Presence as promises, in process and over Redis. */
+import { getEventListeners } from "node:events"
+import { Redis } from "ioredis"
 import { afterAll, beforeAll, describe, expect, it } from "vitest"
 import {
+  type ConnectionOptions,
   createPresence,
   InvalidKey,
   InvalidMeta,
@@ -113,6 +116,8 @@ const suite = (name: string, optionsOf: () => NodeOptions) =>
       )
       const lease = await presence.track("room", "a")
       await expect(lease.update(() => 1n)).rejects.toBeInstanceOf(InvalidMeta)
+      // What somebody writes who has promises everywhere.
+      await expect(lease.update(async () => ({}))).rejects.toBeInstanceOf(InvalidMeta)
       const mine = new Error("mine")
       await expect(
         lease.update(() => {
@@ -155,6 +160,11 @@ const suite = (name: string, optionsOf: () => NodeOptions) =>
       await expect(next).rejects.toMatchObject({ name: "AbortError" })
       await expect(signalled.next()).rejects.toMatchObject({ name: "AbortError" })
       await expect(presence.events("room", { signal: AbortSignal.abort("gone") }).next()).rejects.toBe("gone")
+
+      // A signal that outlives its iterators keeps none of them.
+      const { signal } = new AbortController()
+      for await (const _ of presence.changes("room", { signal })) break
+      expect(getEventListeners(signal, "abort")).toEqual([])
     })
 
     test("changes go on from where somebody stood", async (presence) => {
@@ -204,6 +214,23 @@ suite("in process", () => ({}))
 describe.skipIf(redisIsOff())("with a Redis", () => {
   let n = 0
   suite("over Redis", () => ({ redis: { url: redis?.url ?? "", prefix: `t${n++}` } }))
+
+  it("a connection may be made by a function", async () => {
+    const connect = (options: ConnectionOptions) => new Redis({ ...options, port: redis?.port ?? 0, host: "127.0.0.1" })
+    await using(
+      { redis: { connect, prefix: "connect" } },
+      async (presence) => void (await presence.track("room", "alice"))
+    )
+  })
+
+  it("one that cannot be used is refused with its reason, and nothing stays connected to it", async () => {
+    await redis?.command("ACL", "SETUSER", "mute", "reset", "on", ">pw", "~*", "+@all", "resetchannels")
+    const url = `redis://mute:pw@127.0.0.1:${redis?.port}`
+    await expect(createPresence({ redis: { url, prefix: "mute" } })).rejects.toThrow(/channel/)
+    await expect
+      .poll(async () => (await redis?.command("CLIENT", "LIST"))?.includes("user=mute"), { timeout: 30_000 })
+      .toBe(false)
+  })
 
   it("two processes' presences are one", async () => {
     const options = { redis: { url: redis?.url ?? "", prefix: "two" } }
