@@ -5,7 +5,7 @@ import type { Life } from "./replica.js"
 import { randomFrom } from "./time.js"
 
 export const TOPICS = ["a", "b"] as const
-export const KEYS = ["alice", "bob", "carol"] as const
+const KEYS = ["alice", "bob", "carol"] as const
 /** Replicas that run at a time, at the most. */
 const REPLICAS = 3
 
