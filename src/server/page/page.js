@@ -341,7 +341,11 @@
       const title = `In ${connections} tabs`
       known.line.append(element("span", { className: "mark", role: "img", title, ariaLabel: title }, `×${connections}`))
     }
-    known.chips.replaceChildren(...texts.map((text) => element("span", { className: "chip", title: text }, text)))
+    // Of a long one the end may be missing.
+    const classOf = (text) => (text.length <= 8 ? "chip short" : "chip")
+    known.chips.replaceChildren(
+      ...texts.map((text) => element("span", { className: classOf(text), title: text }, text))
+    )
   }
 
   const initial = (key) => [...new Intl.Segmenter().segment(key)][0].segment.toLocaleUpperCase()
