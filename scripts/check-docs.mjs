@@ -125,7 +125,7 @@ try {
   if (!existsSync(join(root, "dist", "index.d.ts"))) throw new Error("dist is missing: run npm run build first")
   rmSync(out, { recursive: true, force: true })
   mkdirSync(out, { recursive: true })
-  const texts = ["README.md", "CHANGELOG.md", "CONTRIBUTING.md", ...pages]
+  const texts = ["README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", ...pages]
   const nowhere = texts.flatMap(lost)
   if (nowhere.length > 0) throw new Error(`${nowhere.join(", which is not there\n")}, which is not there`)
   const blocks = ["README.md", ...pages, ...sources].flatMap(blocksOf).map((block) => {

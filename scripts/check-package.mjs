@@ -1,8 +1,10 @@
 /**
  * Checks the package as a stranger gets it.
  *
- * A copy of the work tree without `.git` is packed by `npm pack` alone, the tarball is installed beside its peers in an
- * empty project, and there every entry is imported, type-checked and traced to see what it loads, and the bin is run.
+ * A copy of the work tree without `.git` is packed by `npm pack` alone, twice and from two folders, which must give the
+ * same bytes. The tarball is installed in an empty project, first beside `effect` alone, which is all that the core needs,
+ * then beside its other peers too. There every entry is imported, type-checked and traced to see what it loads, a
+ * definition is gone to, links are followed, and the bin is run.
  * Replicas are run over a real redis-server with each major of ioredis (`REDIS_SERVER` names it, `REDIS=off` skips it).
  * All failures are printed; the exit code is 1 when there was one. In CI the copy gets its own `npm ci`, elsewhere it
  * borrows this directory's `node_modules`. Everything is made in a temporary directory, which is removed.
@@ -15,13 +17,16 @@ import {
   mkdtempSync,
   readdirSync,
   readFileSync,
+  realpathSync,
+  renameSync,
   rmSync,
   symlinkSync,
   writeFileSync
 } from "node:fs"
 import { createServer } from "node:net"
 import { tmpdir } from "node:os"
-import { dirname, join } from "node:path"
+import { dirname, join, relative } from "node:path"
+import { checkPackage, createPackageFromTarballData } from "@arethetypeswrong/core"
 import { publint } from "publint"
 import { formatMessage } from "publint/utils"
 
@@ -29,9 +34,10 @@ import { formatMessage } from "publint/utils"
 const mayImport = {
   ".": ["effect"],
   "./testing": ["effect"],
+  "./state": [],
   "./client": ["phoenix"],
   "./react": ["react", "phoenix"],
-  "./http": ["effect", "@effect/platform", "@effect/platform-node", "jose", "node:http", "node:crypto"],
+  "./http": ["effect", "@effect/platform", "@effect/platform-node", "jose", "node:http", "node:net", "node:crypto"],
   "./socket": [
     "effect",
     "@effect/platform",
@@ -39,11 +45,23 @@ const mayImport = {
     "jose",
     "ws",
     "node:http",
+    "node:net",
     "node:events",
     "node:crypto"
   ],
-  "./redis": ["effect", "ioredis", "node:fs", "node:crypto"]
+  "./node": ["effect", "jose", "node:http", "node:https", "node:crypto"],
+  "./redis": ["effect", "ioredis", "node:fs", "node:crypto"],
+  "./rpc": ["effect", "@effect/platform", "@effect/rpc"]
 }
+
+/** How large it may be, in bytes: as it is fetched, and on a disk. What grows beyond it was added by somebody who decides so. */
+const mayWeigh = { packed: 600_000, unpacked: 2_400_000 }
+
+/** It is ESM alone: who asks as CommonJS, or knows no `exports`, is not served, and is not looked at. */
+const unserved = ["node10", "node16-cjs"]
+
+/** The entries for which `effect` is enough. */
+const CORE = [".", "./testing", "./redis", "./node"]
 
 const root = join(import.meta.dirname, "..")
 const work = mkdtempSync(join(tmpdir(), "effect-presence-"))
@@ -79,60 +97,202 @@ const run = (command, args, cwd) => {
   return result.stdout
 }
 
-const pack = () => {
+const copySources = () => {
   const files = execFileSync("git", ["ls-files", "-z", "--cached", "--others", "--exclude-standard"], { cwd: root })
   for (const file of files.toString().split("\0")) {
     if (file === "" || !existsSync(join(root, file))) continue
     mkdirSync(dirname(join(copy, file)), { recursive: true })
     cpSync(join(root, file), join(copy, file))
   }
-  if (process.env.CI) run("npm", ["ci", "--no-audit", "--no-fund"], copy)
+  if (process.env.CI) run("npm", ["ci", "--no-dry-run", "--no-audit", "--no-fund"], copy)
   else symlinkSync(join(root, "node_modules"), join(copy, "node_modules"))
-  run("npm", ["pack", "--pack-destination", work], copy)
-  return join(work, readdirSync(work).find((name) => name.endsWith(".tgz")) ?? fail("npm pack made no tarball"))
 }
 
-/** The versions that this repository is tested with, for a project that uses the package as its documentation says. */
+/** A tarball of a folder, in one of its own. Made also where npm is told to change nothing, as by `npm publish --dry-run`. */
+const pack = (from, name) => {
+  const folder = join(work, name)
+  mkdirSync(folder)
+  run("npm", ["pack", "--no-dry-run", "--pack-destination", folder], from)
+  return join(folder, readdirSync(folder).find((file) => file.endsWith(".tgz")) ?? fail("npm pack made no tarball"))
+}
+
+/** From another folder, so that no path of a machine is in it. */
+const checkBytes = (tarball) => {
+  const elsewhere = join(work, "elsewhere")
+  renameSync(copy, elsewhere)
+  try {
+    const [one, two] = [tarball, pack(elsewhere, "again")].map((file) => readFileSync(file))
+    if (!one?.equals(two)) fail("npm pack made other bytes than before")
+  } finally {
+    renameSync(elsewhere, copy)
+  }
+}
+
+/** The version that this repository is tested with. */
+const exactly = (name) => `${name}@${manifest.devDependencies[name] ?? fail(`${name} is no devDependency`)}`
+const peers = Object.keys(manifest.peerDependencies)
+const isOptional = (name) => manifest.peerDependenciesMeta?.[name]?.optional === true
+
+const add = (...packages) =>
+  run("npm", ["install", "--no-audit", "--no-fund", "--prefer-offline", ...packages], consumer)
+
+/** A project that uses the package as its documentation says, with the peers that are not optional. */
 const install = (tarball) => {
-  const version = (name) => manifest.devDependencies[name] ?? fail(`${name} is a peer but no devDependency`)
-  const peers = Object.keys(manifest.peerDependencies ?? {})
-  const names = [...peers, "typescript", "@types/node"].map((name) => `${name}@${version(name)}`)
   mkdirSync(consumer)
   writeFileSync(join(consumer, "package.json"), JSON.stringify({ name: "consumer", private: true, type: "module" }))
-  run("npm", ["install", "--no-audit", "--no-fund", "--prefer-offline", tarball, ...names], consumer)
+  add(
+    tarball,
+    ...peers
+      .filter((name) => !isOptional(name))
+      .concat("typescript", "@types/node")
+      .map(exactly)
+  )
 }
 
 const checkPeers = () => {
-  const peers = manifest.peerDependencies ?? {}
   listed(
     "missing in peerDependencies",
-    ["effect", "@effect/platform", "@effect/platform-node"].filter((name) => !peers[name])
+    ["effect", "@effect/platform", "@effect/platform-node"].filter((name) => !peers.includes(name))
   )
+  const needed = peers.filter((name) => !isOptional(name))
+  if (needed.join() !== "effect") fail(`the core needs effect alone, and here every program needs ${needed.join(", ")}`)
   if (manifest.dependencies?.effect) fail("effect is a dependency: two copies of it would not know each other's tags")
 }
 
-const checkContent = (tarball) => {
-  const files = run("tar", ["-tzf", tarball], work)
+const installed = join(consumer, "node_modules", manifest.name)
+
+/** What the core does beside `effect` alone, and what is said by what needs more. */
+const checkAlone = () => {
+  if (existsSync(join(consumer, "node_modules", "@effect")))
+    fail("@effect/… was installed too, so this check sees nothing")
+  const program = `
+    import { createServer } from "node:http"
+    import { allowAll, createPresence } from "${manifest.name}/node"
+    const presence = await createPresence()
+    const lease = await presence.track("post:42", "alice", { role: "viewer" })
+    console.log(JSON.stringify(await presence.list("post:42")))
+    await presence.attach(createServer(), { authorize: allowAll }).catch((error) => console.log(error.message))
+    const answer = presence.fetch({ authorize: allowAll })(new Request("http://localhost/presence/room"))
+    await answer.catch((error) => console.log(error.message))
+    await presence.close()`
+  writeFileSync(join(consumer, "alone.mjs"), program)
+  const said = run("node", ["alone.mjs"], consumer)
+  const server = spawnSync(bin, { cwd: consumer, encoding: "utf8", timeout: 30_000 })
+  if (server.status !== 1) fail(`the ready server ended with ${server.status ?? server.signal}\n${server.stderr}`)
+  const range = manifest.peerDependencies["@effect/platform-node"].replace(/^\^(\d+\.\d+).*/, "$1")
+  const missing = `is not installed, and routes and the ready server need it: npm install @effect/platform-node@${range}`
+  const lines = [...said.trim().split("\n"), server.stderr.trim()]
+  const first = lines.shift()
+  if (first !== `[{"key":"alice","metas":[{"role":"viewer"}]}]`) fail(said)
+  if (lines.length !== 3 || !lines.every((line) => line.endsWith(missing)))
+    fail(`${lines.join("\n")}\ninstead of\n${missing}`)
+}
+
+const listFiles = (tarball) =>
+  run("tar", ["-tzf", tarball], work)
     .trim()
     .split("\n")
     .map((file) => file.replace(/^package\//, ""))
-  const allowed = /^(package\.json|README\.md|LICENSE|dist\/.+\.(js|d\.ts|html|css|lua))$/
+
+const checkContent = (files) => {
+  const allowed =
+    /^(package\.json|LICENSE|(docs\/)?[\w-]+\.md|src\/.+\.ts|dist\/.+\.(js|d\.ts|html|css|lua)|dist\/.+\.map)$/
   listed(
     "not meant to be published",
     files.filter((file) => !allowed.test(file) || /\.test\.|\bbench\b/.test(file))
   )
   listed(
     "missing",
-    ["README.md", "LICENSE", "dist/index.js", "dist/index.d.ts"].filter((file) => !files.includes(file))
+    ["README.md", "LICENSE", "dist/index.js", "dist/index.d.ts", "src/index.ts"].filter((file) => !files.includes(file))
   )
-  const installed = join(consumer, "node_modules", manifest.name)
-  const mapped = files.filter((file) => readFileSync(join(installed, file), "utf8").includes("\n//# sourceMappingURL="))
-  listed("a source map that is not there", mapped)
+  const history = readFileSync(join(installed, "CHANGELOG.md"), "utf8")
+  if (!history.includes(`\n## ${manifest.version}\n`)) fail(`CHANGELOG.md says nothing of ${manifest.version}`)
+}
+
+/** Prints what it weighs. */
+const checkSize = (tarball, files) => {
+  const bytesOf = (file) => readFileSync(file).length
+  const weighs = {
+    packed: bytesOf(tarball),
+    unpacked: files.reduce((sum, file) => sum + bytesOf(join(installed, file)), 0)
+  }
+  for (const [what, bytes] of Object.entries(weighs)) {
+    const text = `${what}: ${Math.ceil(bytes / 1_000)} kB of ${mayWeigh[what] / 1_000}`
+    if (bytes > mayWeigh[what]) fail(`${text}: make it smaller, or mayWeigh in scripts/check-package.mjs larger`)
+    console.log(`      ${text}`)
+  }
+}
+
+/** Whatever a debugger or an editor is led to by a map is there. */
+const checkMaps = (files) => {
+  const compiled = files.filter((file) => /^dist\/.+\.(js|d\.ts)$/.test(file) && !/^dist\/server\/page\//.test(file))
+  const lost = compiled.flatMap((file) => {
+    const [, name] = /\n\/\/# sourceMappingURL=(.+)\s*$/.exec(readFileSync(join(installed, file), "utf8")) ?? []
+    const map = name === undefined ? undefined : join(dirname(file), name)
+    if (map === undefined || !files.includes(map)) return [`${file} has no map`]
+    const { sourceRoot, sources } = JSON.parse(readFileSync(join(installed, map), "utf8"))
+    return sources
+      .map((source) => join(dirname(map), sourceRoot ?? "", source))
+      .filter((source) => !files.includes(source))
+      .map((source) => `${map} leads to ${source}`)
+  })
+  listed("maps", lost)
+}
+
+/** What README.md and the pages link to is there for who reads them in the package. */
+const checkLinks = (files) => {
+  const pages = files.filter((file) => file.endsWith(".md"))
+  const lost = pages.flatMap((page) =>
+    [...readFileSync(join(installed, page), "utf8").matchAll(/\]\((?!\w+:|#)([^)#]+)/g)]
+      .map(([, path = ""]) => join(dirname(page), path))
+      .filter((file) => !files.includes(file))
+      .map((file) => `${page} leads to ${file}`)
+  )
+  listed("links", lost)
+}
+
+/** An editor that is asked where something is defined shows the source, not a declaration. Asked as editors do. */
+const checkDefinitions = () => {
+  const file = join(consumer, "definition.ts")
+  writeFileSync(file, `import { PresenceLive } from "${manifest.name}"\nexport const layer = PresenceLive\n`)
+  const compilerOptions = { module: "NodeNext", moduleResolution: "NodeNext", skipLibCheck: true, types: [] }
+  writeFileSync(join(consumer, "tsconfig.json"), JSON.stringify({ compilerOptions, files: ["definition.ts"] }))
+  const ask = (seq, command, args) => JSON.stringify({ seq, type: "request", command, arguments: { file, ...args } })
+  const asked = [ask(1, "open"), ask(2, "definition", { line: 1, offset: 11 })]
+  const { stdout } = spawnSync(
+    "node",
+    [join("node_modules", "typescript", "lib", "tsserver.js"), "--disableAutomaticTypingAcquisition"],
+    {
+      cwd: consumer,
+      encoding: "utf8",
+      input: `${asked.join("\n")}\n`
+    }
+  )
+  const answers = stdout
+    .split("\n")
+    .filter((line) => line.startsWith("{"))
+    .map((line) => JSON.parse(line))
+  const [found] = answers.find(({ request_seq }) => request_seq === 2)?.body ?? []
+  if (found === undefined) fail(`tsserver does not know PresenceLive\n${stdout}`)
+  const where = relative(realpathSync(installed), found.file)
+  if (where !== join("src", "Presence.ts")) fail(`PresenceLive is defined in ${where}`)
+  const line = readFileSync(found.file, "utf8").split("\n")[found.start.line - 1]
+  if (!line?.startsWith("export const PresenceLive")) fail(`the definition of PresenceLive is ${line}`)
 }
 
 const checkLint = async () => {
-  const result = await publint({ pkgDir: join(consumer, "node_modules", manifest.name), pack: false, strict: true })
+  const result = await publint({ pkgDir: installed, pack: false, strict: true })
   if (result.messages.length > 0) fail(result.messages.map((message) => formatMessage(message, result.pkg)).join("\n"))
+}
+
+const checkAttw = async (tarball) => {
+  const { problems } = await checkPackage(createPackageFromTarballData(readFileSync(tarball)))
+  listed(
+    "problems",
+    problems
+      .filter((problem) => !unserved.includes(problem.resolutionKind))
+      .map((problem) => `${problem.kind} ${problem.entrypoint ?? ""} ${problem.resolutionKind ?? ""}`)
+  )
 }
 
 const specifier = (entry) => manifest.name + entry.slice(1)
@@ -164,7 +324,9 @@ const checkImports = (entry) => {
   const imported = edges.flatMap(([importer, name]) =>
     importer === manifest.name && name !== manifest.name ? [name] : []
   )
-  if (!imported.includes(allowed[0])) fail(`it does not import ${allowed[0]}, so this check sees nothing`)
+  if (allowed.length > 0 && !imported.includes(allowed[0])) {
+    fail(`it does not import ${allowed[0]}, so this check sees nothing`)
+  }
   listed(
     "imports",
     [...new Set(imported)].filter((name) => !allowed.includes(name))
@@ -179,7 +341,7 @@ const checkClosed = () => {
   }
 }
 
-const program = `
+const programOf = (entries) => `
 import { Presence, PresenceLive, type PresenceEntry, type TrackError } from "${manifest.name}"
 import { Effect, Schema } from "effect"
 ${entries.map((entry, i) => `import * as entry${i} from "${specifier(entry)}"`).join("\n")}
@@ -204,12 +366,12 @@ export const typed = Effect.gen(function*() {
 `
 
 /** Complaints inside the peers' own declarations are not ours to mend; any other fails. */
-const checkTypes = (module, moduleResolution) => {
+const checkTypes = (module, moduleResolution, known = entries) => {
   const compilerOptions = {
     ...{ module, moduleResolution, target: "ES2022", lib: ["ES2023"], types: ["node"], noEmit: true },
     ...{ strict: true, exactOptionalPropertyTypes: true, skipLibCheck: false }
   }
-  writeFileSync(join(consumer, "program.ts"), program)
+  writeFileSync(join(consumer, "program.ts"), programOf(known))
   writeFileSync(join(consumer, "tsconfig.json"), JSON.stringify({ compilerOptions, files: ["program.ts"] }))
   const { status, stdout } = spawnSync("node_modules/.bin/tsc", ["--pretty", "false"], {
     cwd: consumer,
@@ -332,12 +494,25 @@ const checkSources = () => {
 }
 
 try {
-  const tarball = pack()
+  copySources()
+  const tarball = pack(copy, "once")
+  const files = listFiles(tarball)
   await check("peers", checkPeers)
   install(tarball)
-  await check("content", () => checkContent(tarball))
+  await check("content", () => checkContent(files))
+  await check("size", () => checkSize(tarball, files))
+  await check("the same bytes again", () => checkBytes(tarball))
+  await check("maps", () => checkMaps(files))
+  await check("go to definition", checkDefinitions)
+  await check("links", () => checkLinks(files))
   await check("publint", checkLint)
-  for (const entry of entries) await check(`import ${specifier(entry)}`, () => checkImports(entry))
+  await check("attw", () => checkAttw(tarball))
+  const imports = (entry) => check(`import ${specifier(entry)}`, () => checkImports(entry))
+  for (const entry of CORE) await imports(entry)
+  await check("types, NodeNext, beside effect alone", () => checkTypes("NodeNext", "NodeNext", CORE))
+  await check("beside effect alone", checkAlone)
+  add(...peers.filter(isOptional).map(exactly))
+  for (const entry of entries.filter((entry) => !CORE.includes(entry))) await imports(entry)
   await check("nothing else can be imported", checkClosed)
   await check("types, NodeNext", () => checkTypes("NodeNext", "NodeNext"))
   await check("bin --help", checkHelp)
@@ -347,7 +522,7 @@ try {
   const isOff = process.env.REDIS === "off"
   if (isOff) console.log("skip  REDIS=off: replicas over a real Redis are NOT checked, with neither ioredis")
   else await check("replicas, ioredis 5", () => checkReplicas(5))
-  run("npm", ["install", "--no-audit", "--no-fund", "--prefer-offline", "ioredis@6"], consumer)
+  add("ioredis@6")
   await check("types, Bundler, ioredis 6", () => checkTypes("ESNext", "Bundler"))
   await check("sources, ioredis 6", checkSources)
   if (!isOff) await check("replicas, ioredis 6", () => checkReplicas(6))
