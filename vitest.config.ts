@@ -19,8 +19,9 @@ export default defineConfig({
     testTimeout: 60_000,
     hookTimeout: 60_000,
     globalSetup: fileURLToPath(new URL("test/support/programs.ts", import.meta.url)),
-    // Real processes, so that tests of memory can ask for a garbage collection.
+    // Real processes, so that tests of memory can ask for a garbage collection; more than a small machine has processors,
+    // as many files wait for processes that they start, and for leases that run out.
     pool: "forks",
-    poolOptions: { forks: { maxForks: 2, execArgv: ["--expose-gc"] } }
+    poolOptions: { forks: { maxForks: 5, execArgv: ["--expose-gc"] } }
   }
 })

@@ -8,9 +8,8 @@ import { Presence, PresenceLive } from "effect-presence"
 const badge = (post: string) =>
   Stream.unwrap(
     Effect.map(Presence, (presence) =>
-      presence.changes(post).pipe(
-        Stream.mapEffect(() => presence.count(post)),
-        Stream.map(({ keys }) => `${keys} viewing`),
+      presence.live(post).pipe(
+        Stream.map((viewers) => `${viewers.length} viewing`),
         Stream.changes
       )
     )

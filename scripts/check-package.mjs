@@ -2,8 +2,9 @@
  * Checks the package as a stranger gets it.
  *
  * A copy of the work tree without `.git` is packed by `npm pack` alone, twice and from two folders, which must give the
- * same bytes. The tarball is installed beside its peers in an empty project, and there every entry is imported,
- * type-checked and traced to see what it loads, a definition is gone to, links are followed, and the bin is run.
+ * same bytes. The tarball is installed in an empty project, first beside `effect` alone, which is all that the core needs,
+ * then beside its other peers too. There every entry is imported, type-checked and traced to see what it loads, a
+ * definition is gone to, links are followed, and the bin is run.
  * Replicas are run over a real redis-server with each major of ioredis (`REDIS_SERVER` names it, `REDIS=off` skips it).
  * All failures are printed; the exit code is 1 when there was one. In CI the copy gets its own `npm ci`, elsewhere it
  * borrows this directory's `node_modules`. Everything is made in a temporary directory, which is removed.
@@ -33,7 +34,10 @@ import { formatMessage } from "publint/utils"
 const mayImport = {
   ".": ["effect"],
   "./testing": ["effect"],
-  "./http": ["effect", "@effect/platform", "@effect/platform-node", "jose", "node:http", "node:crypto"],
+  "./state": [],
+  "./client": ["phoenix"],
+  "./react": ["react", "phoenix"],
+  "./http": ["effect", "@effect/platform", "@effect/platform-node", "jose", "node:http", "node:net", "node:crypto"],
   "./socket": [
     "effect",
     "@effect/platform",
@@ -41,10 +45,13 @@ const mayImport = {
     "jose",
     "ws",
     "node:http",
+    "node:net",
     "node:events",
     "node:crypto"
   ],
-  "./redis": ["effect", "ioredis", "node:fs", "node:crypto"]
+  "./node": ["effect", "jose", "node:http", "node:https", "node:crypto"],
+  "./redis": ["effect", "ioredis", "node:fs", "node:crypto"],
+  "./rpc": ["effect", "@effect/platform", "@effect/rpc"]
 }
 
 /** How large it may be, in bytes: as it is fetched, and on a disk. What grows beyond it was added by somebody who decides so. */
@@ -52,6 +59,9 @@ const mayWeigh = { packed: 600_000, unpacked: 2_400_000 }
 
 /** It is ESM alone: who asks as CommonJS, or knows no `exports`, is not served, and is not looked at. */
 const unserved = ["node10", "node16-cjs"]
+
+/** The entries for which `effect` is enough. */
+const CORE = [".", "./testing", "./redis", "./node"]
 
 const root = join(import.meta.dirname, "..")
 const work = mkdtempSync(join(tmpdir(), "effect-presence-"))
@@ -118,26 +128,65 @@ const checkBytes = (tarball) => {
   }
 }
 
-/** The versions that this repository is tested with, for a project that uses the package as its documentation says. */
+/** The version that this repository is tested with. */
+const exactly = (name) => `${name}@${manifest.devDependencies[name] ?? fail(`${name} is no devDependency`)}`
+const peers = Object.keys(manifest.peerDependencies)
+const isOptional = (name) => manifest.peerDependenciesMeta?.[name]?.optional === true
+
+const add = (...packages) =>
+  run("npm", ["install", "--no-audit", "--no-fund", "--prefer-offline", ...packages], consumer)
+
+/** A project that uses the package as its documentation says, with the peers that are not optional. */
 const install = (tarball) => {
-  const version = (name) => manifest.devDependencies[name] ?? fail(`${name} is a peer but no devDependency`)
-  const peers = Object.keys(manifest.peerDependencies ?? {})
-  const names = [...peers, "typescript", "@types/node"].map((name) => `${name}@${version(name)}`)
   mkdirSync(consumer)
   writeFileSync(join(consumer, "package.json"), JSON.stringify({ name: "consumer", private: true, type: "module" }))
-  run("npm", ["install", "--no-audit", "--no-fund", "--prefer-offline", tarball, ...names], consumer)
+  add(
+    tarball,
+    ...peers
+      .filter((name) => !isOptional(name))
+      .concat("typescript", "@types/node")
+      .map(exactly)
+  )
 }
 
 const checkPeers = () => {
-  const peers = manifest.peerDependencies ?? {}
   listed(
     "missing in peerDependencies",
-    ["effect", "@effect/platform", "@effect/platform-node"].filter((name) => !peers[name])
+    ["effect", "@effect/platform", "@effect/platform-node"].filter((name) => !peers.includes(name))
   )
+  const needed = peers.filter((name) => !isOptional(name))
+  if (needed.join() !== "effect") fail(`the core needs effect alone, and here every program needs ${needed.join(", ")}`)
   if (manifest.dependencies?.effect) fail("effect is a dependency: two copies of it would not know each other's tags")
 }
 
 const installed = join(consumer, "node_modules", manifest.name)
+
+/** What the core does beside `effect` alone, and what is said by what needs more. */
+const checkAlone = () => {
+  if (existsSync(join(consumer, "node_modules", "@effect")))
+    fail("@effect/… was installed too, so this check sees nothing")
+  const program = `
+    import { createServer } from "node:http"
+    import { allowAll, createPresence } from "${manifest.name}/node"
+    const presence = await createPresence()
+    const lease = await presence.track("post:42", "alice", { role: "viewer" })
+    console.log(JSON.stringify(await presence.list("post:42")))
+    await presence.attach(createServer(), { authorize: allowAll }).catch((error) => console.log(error.message))
+    const answer = presence.fetch({ authorize: allowAll })(new Request("http://localhost/presence/room"))
+    await answer.catch((error) => console.log(error.message))
+    await presence.close()`
+  writeFileSync(join(consumer, "alone.mjs"), program)
+  const said = run("node", ["alone.mjs"], consumer)
+  const server = spawnSync(bin, { cwd: consumer, encoding: "utf8", timeout: 30_000 })
+  if (server.status !== 1) fail(`the ready server ended with ${server.status ?? server.signal}\n${server.stderr}`)
+  const range = manifest.peerDependencies["@effect/platform-node"].replace(/^\^(\d+\.\d+).*/, "$1")
+  const missing = `is not installed, and routes and the ready server need it: npm install @effect/platform-node@${range}`
+  const lines = [...said.trim().split("\n"), server.stderr.trim()]
+  const first = lines.shift()
+  if (first !== `[{"key":"alice","metas":[{"role":"viewer"}]}]`) fail(said)
+  if (lines.length !== 3 || !lines.every((line) => line.endsWith(missing)))
+    fail(`${lines.join("\n")}\ninstead of\n${missing}`)
+}
 
 const listFiles = (tarball) =>
   run("tar", ["-tzf", tarball], work)
@@ -275,7 +324,9 @@ const checkImports = (entry) => {
   const imported = edges.flatMap(([importer, name]) =>
     importer === manifest.name && name !== manifest.name ? [name] : []
   )
-  if (!imported.includes("effect")) fail("it does not import effect, so this check sees nothing")
+  if (allowed.length > 0 && !imported.includes(allowed[0])) {
+    fail(`it does not import ${allowed[0]}, so this check sees nothing`)
+  }
   listed(
     "imports",
     [...new Set(imported)].filter((name) => !allowed.includes(name))
@@ -290,7 +341,7 @@ const checkClosed = () => {
   }
 }
 
-const program = `
+const programOf = (entries) => `
 import { Presence, PresenceLive, type PresenceEntry, type TrackError } from "${manifest.name}"
 import { Effect, Schema } from "effect"
 ${entries.map((entry, i) => `import * as entry${i} from "${specifier(entry)}"`).join("\n")}
@@ -315,12 +366,12 @@ export const typed = Effect.gen(function*() {
 `
 
 /** Complaints inside the peers' own declarations are not ours to mend; any other fails. */
-const checkTypes = (module, moduleResolution) => {
+const checkTypes = (module, moduleResolution, known = entries) => {
   const compilerOptions = {
     ...{ module, moduleResolution, target: "ES2022", lib: ["ES2023"], types: ["node"], noEmit: true },
     ...{ strict: true, exactOptionalPropertyTypes: true, skipLibCheck: false }
   }
-  writeFileSync(join(consumer, "program.ts"), program)
+  writeFileSync(join(consumer, "program.ts"), programOf(known))
   writeFileSync(join(consumer, "tsconfig.json"), JSON.stringify({ compilerOptions, files: ["program.ts"] }))
   const { status, stdout } = spawnSync("node_modules/.bin/tsc", ["--pretty", "false"], {
     cwd: consumer,
@@ -456,7 +507,12 @@ try {
   await check("links", () => checkLinks(files))
   await check("publint", checkLint)
   await check("attw", () => checkAttw(tarball))
-  for (const entry of entries) await check(`import ${specifier(entry)}`, () => checkImports(entry))
+  const imports = (entry) => check(`import ${specifier(entry)}`, () => checkImports(entry))
+  for (const entry of CORE) await imports(entry)
+  await check("types, NodeNext, beside effect alone", () => checkTypes("NodeNext", "NodeNext", CORE))
+  await check("beside effect alone", checkAlone)
+  add(...peers.filter(isOptional).map(exactly))
+  for (const entry of entries.filter((entry) => !CORE.includes(entry))) await imports(entry)
   await check("nothing else can be imported", checkClosed)
   await check("types, NodeNext", () => checkTypes("NodeNext", "NodeNext"))
   await check("bin --help", checkHelp)
@@ -466,7 +522,7 @@ try {
   const isOff = process.env.REDIS === "off"
   if (isOff) console.log("skip  REDIS=off: replicas over a real Redis are NOT checked, with neither ioredis")
   else await check("replicas, ioredis 5", () => checkReplicas(5))
-  run("npm", ["install", "--no-audit", "--no-fund", "--prefer-offline", "ioredis@6"], consumer)
+  add("ioredis@6")
   await check("types, Bundler, ioredis 6", () => checkTypes("ESNext", "Bundler"))
   await check("sources, ioredis 6", checkSources)
   if (!isOff) await check("replicas, ioredis 6", () => checkReplicas(6))

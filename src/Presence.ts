@@ -31,6 +31,7 @@ import { readConfig } from "./internal/input/options.js"
 import { make } from "./internal/presence.js"
 import type { Json } from "./Json.js"
 import type { Lease as Lease_ } from "./Lease.js"
+import type { PresenceActivity } from "./PresenceActivity.js"
 import type { PresenceChange, Snapshot } from "./PresenceChange.js"
 import type { PresenceEntry } from "./PresenceEntry.js"
 import type { Lagged, LimitName, PresenceUnavailable, TrackError } from "./PresenceError.js"
@@ -120,7 +121,7 @@ export const PresenceLive: Layer.Layer<Presence | Channels> = Presence.layer()
  * @category models
  */
 export interface PresenceFor<A>
-  extends Pick<Presence.Service, "count" | "topics" | "evict" | "sweepExpired" | "health" | "limits"> {
+  extends Pick<Presence.Service, "count" | "counts" | "topics" | "evict" | "sweepExpired" | "health" | "limits"> {
   /** Like `Presence.track`; the meta is required, and one that does not encode is `InvalidMeta`. */
   readonly track: (
     topic: string,
@@ -141,6 +142,18 @@ export interface PresenceFor<A>
     topic: string,
     options?: Presence.ChangesOptions
   ) => Stream.Stream<PresenceChange<A>, PresenceUnavailable>
+  /**
+   * The list now, then whenever what it shows has changed. Who is slow gets the latest.
+   *
+   * @since 0.2.0
+   */
+  readonly live: (topic: string) => Stream.Stream<ReadonlyArray<PresenceEntry<A>>, PresenceUnavailable>
+  /**
+   * What happens on all topics to connections whose metas decode.
+   *
+   * @since 0.2.0
+   */
+  readonly activity: Stream.Stream<PresenceActivity<A>, Lagged>
   /** The connections whose metas decode, and the version they stand at. */
   readonly snapshot: (topic: string) => Effect.Effect<Snapshot<A>, PresenceUnavailable>
 }
@@ -256,6 +269,13 @@ export declare namespace Presence {
     readonly get: (topic: string, key: string) => Effect.Effect<Option.Option<PresenceEntry>, PresenceUnavailable>
     /** How many keys and connections a topic has. O(1). In process it never suspends. */
     readonly count: (topic: string) => Effect.Effect<Count, PresenceUnavailable>
+    /**
+     * The same of many topics at once, for a list of rooms: a map in which each of them is. Over Redis all that are not
+     * followed here are one round of commands.
+     *
+     * @since 0.2.0
+     */
+    readonly counts: (topics: ReadonlyArray<string>) => Effect.Effect<ReadonlyMap<string, Count>, PresenceUnavailable>
     /** The topics with at least one connection, in no order. */
     readonly topics: Effect.Effect<ReadonlyArray<string>, PresenceUnavailable>
     /** Subscribed once the effect returns: no event after that is missed. */
@@ -264,8 +284,28 @@ export declare namespace Presence {
     readonly events: (topic: string) => Stream.Stream<PresenceEvent, Lagged | PresenceUnavailable>
     /** A `Snapshot`, then every `Diff`, no gap and no repeat. Who lags gets a new `Snapshot`; it never fails for that. */
     readonly changes: (topic: string, options?: ChangesOptions) => Stream.Stream<PresenceChange, PresenceUnavailable>
+    /**
+     * The list of a topic now, then whenever it has changed: what a page shows. Who is slow gets the latest list, never
+     * a queue of those in between.
+     *
+     * @since 0.2.0
+     */
+    readonly live: (topic: string) => Stream.Stream<ReadonlyArray<PresenceEntry>, PresenceUnavailable>
     /** The connections and the version they stand at. */
     readonly snapshot: (topic: string) => Effect.Effect<Snapshot, PresenceUnavailable>
+    /**
+     * What happens on all topics, from when the stream is run: each connection that joins, leaves or is updated, once.
+     * For logs, webhooks, "last seen" in a database. It ends when the layer closes; who is more than `bufferSize` behind
+     * fails with `Lagged`.
+     *
+     * Over Redis each replica tells what happens to the connections that are tracked in it, and the leaves of a lost
+     * replica by whoever of the others ended them: run it in every replica, and all of them together tell all, each once. A
+     * crash loses what was not read yet, and leaves that were being ended at that moment; a replica that was taken for
+     * lost and comes back is told as gone, not as back.
+     *
+     * @since 0.2.0
+     */
+    readonly activity: Stream.Stream<PresenceActivity, Lagged>
     /** Ends every connection of a key and counts them. No ban: a new `track` is let in. */
     readonly evict: (topic: string, key: string) => Effect.Effect<number, PresenceUnavailable>
     /** Ends what is past its ttl now and counts it. The layer runs it every `sweepInterval`. */

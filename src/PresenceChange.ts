@@ -7,6 +7,7 @@
  * @since 0.1.0
  */
 import { Schema } from "effect"
+import { metaSchema } from "./internal/input/metaSchema.js"
 import { Json } from "./Json.js"
 
 /**
@@ -103,7 +104,29 @@ export interface Diff<A = Json> {
  */
 export type PresenceChange<A = Json> = Snapshot<A> | Diff<A>
 
-const connection = { key: Schema.String, ref: Schema.String, meta: Json }
+const connection = <A, R>(meta: Schema.Schema<A, Json, R>) =>
+  Schema.Struct({ key: Schema.String, ref: Schema.String, meta })
+
+const snapshot = <A, R>(meta: Schema.Schema<A, Json, R>) =>
+  Schema.Struct({
+    _tag: Schema.Literal("Snapshot"),
+    topic: Schema.String,
+    epoch: Schema.String,
+    version: Schema.NonNegativeInt,
+    connections: Schema.Array(connection(meta))
+  })
+
+const diff = <A, R>(meta: Schema.Schema<A, Json, R>) =>
+  Schema.Struct({
+    _tag: Schema.Literal("Diff"),
+    topic: Schema.String,
+    epoch: Schema.String,
+    from: Schema.NonNegativeInt,
+    version: Schema.NonNegativeInt,
+    joins: Schema.Array(connection(meta)),
+    leaves: Schema.Array(Schema.Struct({ key: Schema.String, ref: Schema.String, meta, reason: LeaveReason })),
+    updates: Schema.Array(Schema.Struct({ key: Schema.String, ref: Schema.String, previousRef: Schema.String, meta }))
+  })
 
 /**
  * The schema of a {@link Connection}.
@@ -111,7 +134,7 @@ const connection = { key: Schema.String, ref: Schema.String, meta: Json }
  * @since 0.1.0
  * @category models
  */
-export const Connection: Schema.Schema<Connection> = Schema.Struct(connection).annotations({ identifier: "Connection" })
+export const Connection: Schema.Schema<Connection> = connection(Json).annotations({ identifier: "Connection" })
 
 /**
  * The schema of a {@link Snapshot}.
@@ -119,13 +142,7 @@ export const Connection: Schema.Schema<Connection> = Schema.Struct(connection).a
  * @since 0.1.0
  * @category models
  */
-export const Snapshot: Schema.Schema<Snapshot> = Schema.Struct({
-  _tag: Schema.Literal("Snapshot"),
-  topic: Schema.String,
-  epoch: Schema.String,
-  version: Schema.NonNegativeInt,
-  connections: Schema.Array(Connection)
-}).annotations({ identifier: "Snapshot" })
+export const Snapshot: Schema.Schema<Snapshot> = snapshot(Json).annotations({ identifier: "Snapshot" })
 
 /**
  * The schema of a {@link Diff}.
@@ -133,18 +150,7 @@ export const Snapshot: Schema.Schema<Snapshot> = Schema.Struct({
  * @since 0.1.0
  * @category models
  */
-export const Diff: Schema.Schema<Diff> = Schema.Struct({
-  _tag: Schema.Literal("Diff"),
-  topic: Schema.String,
-  epoch: Schema.String,
-  from: Schema.NonNegativeInt,
-  version: Schema.NonNegativeInt,
-  joins: Schema.Array(Connection),
-  leaves: Schema.Array(Schema.Struct({ ...connection, reason: LeaveReason })),
-  updates: Schema.Array(
-    Schema.Struct({ key: Schema.String, ref: Schema.String, previousRef: Schema.String, meta: Json })
-  )
-}).annotations({ identifier: "Diff" })
+export const Diff: Schema.Schema<Diff> = diff(Json).annotations({ identifier: "Diff" })
 
 /**
  * The schema of a {@link PresenceChange}, as the SSE route encodes it.
@@ -152,6 +158,17 @@ export const Diff: Schema.Schema<Diff> = Schema.Struct({
  * @since 0.1.0
  * @category models
  */
-export const PresenceChange: Schema.Schema<PresenceChange> = Schema.Union(Snapshot, Diff).annotations({
-  identifier: "PresenceChange"
+export const PresenceChange: Schema.Schema<PresenceChange> & {
+  /**
+   * The schema of changes whose metas have a type of your own, in the same JSON. A meta that does not decode fails the whole;
+   * `forSchema` leaves such out.
+   *
+   * @since 0.2.0
+   */
+  readonly schema: <A, I, R>(meta: Schema.Schema<A, I, R>) => Schema.Schema<PresenceChange<A>, PresenceChange, R>
+} = Object.assign(Schema.Union(Snapshot, Diff).annotations({ identifier: "PresenceChange" }), {
+  schema: <A, I, R>(meta: Schema.Schema<A, I, R>) => {
+    const encoded = metaSchema(meta)
+    return Schema.Union(snapshot(encoded), diff(encoded)).annotations({ title: "PresenceChange" })
+  }
 })

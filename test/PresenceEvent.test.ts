@@ -2,7 +2,7 @@
  * Events, entries and changes as JSON: their exact texts, and that encoding then decoding is the identity.
  */
 import { describe, expect, it } from "@effect/vitest"
-import { Arbitrary, Effect, FastCheck, Schema } from "effect"
+import { Arbitrary, Effect, Either, FastCheck, ParseResult, Schema } from "effect"
 import {
   InvalidMeta,
   InvalidTopic,
@@ -14,6 +14,7 @@ import {
   PresenceEvent,
   PresenceHealth,
   PresenceUnavailable,
+  TrackError,
   Unauthorized
 } from "../src/index.js"
 import { seedOf } from "./support/seed.js"
@@ -103,6 +104,44 @@ describe("encoding then decoding is the identity", () => {
   roundTrips("of a change", PresenceChange)
   roundTrips("of a health", PresenceHealth)
 
+  const ofDates = Schema.Struct({
+    at: Schema.DateFromString.pipe(Schema.validDate()),
+    tags: Schema.Array(Schema.String)
+  })
+
+  /** The same as the untyped schema says it of the encoded metas, so a reader of either kind reads what the other wrote. */
+  const roundTripsTyped = <A, I, B>(name: string, schema: Schema.Schema<A, I>, untyped: Schema.Schema<B>) =>
+    it(name, () => {
+      const encode = text(schema)
+      const decode = Schema.decodeSync(Schema.parseJson(schema))
+      FastCheck.assert(
+        FastCheck.property(Arbitrary.make(schema), (value) => {
+          const encoded = encode(value)
+          expect(decode(encoded)).toEqual(value)
+          expect(text(untyped)(Schema.decodeSync(Schema.parseJson(untyped))(encoded))).toBe(encoded)
+        }),
+        { seed: seedOf(name, runs), numRuns: runs }
+      )
+    })
+
+  roundTripsTyped("of an event with typed metas", PresenceEvent.schema(ofDates), PresenceEvent)
+  roundTripsTyped("of an entry with typed metas", PresenceEntry.schema(ofDates), PresenceEntry)
+  roundTripsTyped("of a change with typed metas", PresenceChange.schema(ofDates), PresenceChange)
+
+  it("of what track may fail with", () => {
+    const schema = Schema.parseJson(TrackError)
+    FastCheck.assert(
+      FastCheck.property(Arbitrary.make(TrackError), (error) => {
+        const encoded = Schema.encodeSync(schema)(error)
+        const decoded = Schema.decodeSync(schema)(encoded)
+        expect(decoded).toBeInstanceOf(error.constructor)
+        expect(decoded.message).toBe(error.message)
+        expect(Schema.encodeSync(schema)(decoded)).toBe(encoded)
+      }),
+      { seed: seedOf("of what track may fail with", runs), numRuns: runs }
+    )
+  })
+
   it("of names and metas with __proto__, lone surrogates and everything else", () => {
     const metas = ['{"__proto__":{"a":1},"constructor":{"__proto__":null}}', '"\\ud800"', "[[[]]]", "-1.5e-300", "null"]
     for (const meta of metas) {
@@ -128,6 +167,63 @@ describe("what is no event is refused", () => {
       expect(decode(value)._tag).toBe("Left")
     })
   }
+})
+
+describe("typed metas", () => {
+  const Cursor = Schema.Struct({ x: Schema.Number, at: Schema.DateFromString })
+  const listed = { key: "alice", metas: [{ x: 1, at: "1970-01-01T00:00:00.000Z" }] }
+
+  it("are decoded from the same JSON", () => {
+    const entry = Schema.decodeUnknownSync(PresenceEntry.schema(Cursor))(listed)
+    expect(entry).toEqual({ key: "alice", metas: [{ x: 1, at: new Date(0) }] })
+    expect(Schema.encodeSync(PresenceEntry.schema(Cursor))(entry)).toEqual(listed)
+  })
+
+  const refused: ReadonlyArray<
+    readonly [name: string, schema: Schema.Schema.AnyNoContext, value: unknown, where: string]
+  > = [
+    ["an entry", PresenceEntry.schema(Cursor), { key: "alice", metas: [{ x: 1 }] }, "metas.0.at"],
+    ["an event", PresenceEvent.schema(Cursor), { type: "update", key: "alice", meta: null }, "meta"],
+    [
+      "a change",
+      PresenceChange.schema(Cursor),
+      {
+        _tag: "Snapshot",
+        topic: "t",
+        epoch: "e",
+        version: 1,
+        connections: [{ key: "alice", ref: "r", meta: { x: "1" } }]
+      },
+      "connections.0.meta.x"
+    ]
+  ]
+  for (const [name, schema, value, where] of refused) {
+    it(`that do not decode fail ${name}, and the place is named`, () => {
+      const refusal = Either.flip(Schema.decodeUnknownEither(schema)(value))
+      const paths = ParseResult.ArrayFormatter.formatErrorSync(Either.getOrThrow(refusal)).map(({ path }) =>
+        path.join(".")
+      )
+      expect(paths).toContain(where)
+    })
+  }
+
+  it("of names such as __proto__ survive", () => {
+    const source = '{"type":"join","key":"a","meta":{"__proto__":{"a":1}}}'
+    const schema = Schema.parseJson(PresenceEvent.schema(Json))
+    expect(Schema.encodeSync(schema)(Schema.decodeSync(schema)(source))).toBe(source)
+  })
+
+  it("that encode to what is no JSON are refused where they are encoded", () => {
+    const entry = PresenceEntry.schema(Schema.Struct({ at: Schema.DateFromSelf }))
+    expect(Schema.encodeEither(entry)({ key: "alice", metas: [{ at: new Date(0) }] })).toMatchObject({ _tag: "Left" })
+    const optional = PresenceEvent.schema(Schema.Struct({ name: Schema.optional(Schema.String) }))
+    expect(Schema.encodeEither(optional)({ type: "join", key: "a", meta: { name: undefined } })._tag).toBe("Left")
+    expect(Schema.encodeSync(optional)({ type: "join", key: "a", meta: {} })).toEqual({
+      type: "join",
+      key: "a",
+      meta: {}
+    })
+  })
 })
 
 describe("Json", () => {
@@ -161,6 +257,17 @@ describe("errors can be read at 3 at night", () => {
       }
     }
     expect(new Unauthorized({ reason: "no token" })).toMatchObject({ status: 403, message: "no token" })
+  })
+
+  it("what is none of them is refused by the schema of what track may fail with", () => {
+    for (const wrong of [
+      { _tag: "Lagged", topic: "room", missed: 3 },
+      { _tag: "InvalidTopic", topic: 1 },
+      "InvalidTopic",
+      null
+    ]) {
+      expect(Schema.decodeUnknownEither(TrackError)(wrong)._tag).toBe("Left")
+    }
   })
 
   it.effect("they are caught by their tags", () =>

@@ -59,6 +59,13 @@ const ROOMS: Readonly<Record<string, Room>> = {
     knows: [".", "redis", "redis/client", "redis/protocol", "internal/state", "internal/feed", "internal/input"],
     types: ["redis/write"]
   },
+  // What a page bundles knows types, and words that know types.
+  state: { knows: ["."], without: /./ },
+  // For browsers: the rules of what is let in, and nothing that Node or a framework has.
+  client: { knows: ["internal/input"], without: /^(?!phoenix$)/ },
+  react: { knows: ["client"], without: /^(?!react$)/ },
+  node: { knows: [".", "web", "http", "socket", "redis", "internal/input"], types: ["redis/client"] },
+  rpc: { knows: [".", "web", "internal/input"], without: /^(node:|ws|@effect\/platform-node)/ },
   server: { knows: [".", "web", "http", "socket", "redis", "internal"] },
   testing: { knows: [".", "internal", "internal/input", "internal/leases", "internal/feed"] }
 }

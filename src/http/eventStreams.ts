@@ -3,9 +3,10 @@
  * which nothing happens. They end together at shutdown, one by itself when what was granted to it expires.
  */
 import type { HttpServerRequest } from "@effect/platform"
-import { Clock, Data, Duration, Effect, type Scope } from "effect"
+import { Data, Duration, Effect, type Scope } from "effect"
 import { inTurns, nextTurn } from "../internal/leases/turns.js"
 import type { PresenceUnavailable } from "../PresenceError.js"
+import { atTime } from "../web/atTime.js"
 import { EventStream, type StreamOptions } from "./eventStream.js"
 import { type Position, StreamedTopic, type TopicOptions } from "./streamedTopic.js"
 
@@ -13,8 +14,6 @@ const KEEP_ALIVE = Duration.seconds(15)
 
 /** Milliseconds of the real clock. */
 const TURN = 3
-
-const DAY = 86_400_000
 
 /** No more streams may be open. */
 export class TooManyStreams extends Data.TaggedError("TooManyStreams")<{ readonly max: number }> {
@@ -84,7 +83,7 @@ export class EventStreams {
       yield* on.begin(stream, since)
       if (this.ended) stream.end()
       const over = Effect.sync(() => stream.end())
-      if (expires !== undefined) yield* Effect.forkScoped(at(expires, over))
+      if (expires !== undefined) yield* Effect.forkScoped(Effect.zipRight(atTime(expires), over))
       return stream
     })
   }
@@ -120,9 +119,3 @@ export class EventStreams {
     return topic
   }
 }
-
-/** At a time by the clock on the wall, however far away: a timer of more than 24 days never goes off. */
-const at = (time: number, then: Effect.Effect<void>): Effect.Effect<void> =>
-  Effect.flatMap(Clock.currentTimeMillis, (now) =>
-    now >= time ? then : Effect.zipRight(Effect.sleep(Math.min(time - now, DAY)), at(time, then))
-  )

@@ -13,6 +13,7 @@ import { type HearDirectly, hearOf, withHear } from "../internal/feed/direct.js"
 import type { Port } from "./client/port.js"
 import { noStop, within } from "./client/waiting.js"
 import * as metrics from "./metrics.js"
+import { understood } from "./protocol/format.js"
 
 /** The channels that mirror presence. */
 export const MIRROR = "presence:"
@@ -93,7 +94,7 @@ export const makeChannels = ({ port, prefix, timeout, origin, capacity, mirror }
       /** Whether the channel is one of these. */
       onMessage: (channel: string, text: string): boolean => {
         if (!channel.startsWith(base)) return false
-        const [from, topic, said] = JSON.parse(text) as ReadonlyArray<unknown>
+        const [from, topic, said] = understood(JSON.parse(text))
         if (from !== origin && typeof said === "string" && topic === channel.slice(base.length)) {
           local.unsafePublish(channel.slice(base.length), said)
         }

@@ -5,7 +5,8 @@
  */
 import { Config, ConfigError, ConfigProvider, Duration, Either, LogLevel, Option, type Redacted } from "effect"
 import { InvalidOption, type PresenceUnavailable } from "../PresenceError.js"
-import { isLoopback, refusal } from "../web/origins.js"
+import { refusal } from "../web/originList.js"
+import { isLoopback } from "../web/origins.js"
 import { type JwtOptions, jwt as makeJwt } from "../web/tokens.js"
 
 export interface Settings {

@@ -1,46 +1,12 @@
 #!/usr/bin/env node
 /**
- * `npx effect-presence`: the ready server, until SIGTERM or SIGINT.
- *
- * What is wrong with the settings, or with the address they name, is one line on standard error and exit code 1. A
- * second signal does not cut its end short.
+ * `npx effect-presence`: the ready server, or one line on standard error that says what is not installed.
  */
-// By module, here and in what this imports: the whole of the platform takes seconds to load.
-import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
-import { Console, Effect, Layer, Logger } from "effect"
-import * as Server from "./Server.js"
-import * as Settings from "./Settings.js"
+import { explained } from "../web/missingPeers.js"
 
-const serve = Effect.gen(function* () {
-  const settings = yield* Effect.withConfigProvider(Settings.settings, Settings.provider(process.env)).pipe(
-    Effect.mapError(Settings.describe)
-  )
-  const unknown = Settings.describeUnknown(process.env)
-  if (unknown !== undefined) yield* Console.warn(`effect-presence: ${unknown}`)
-  return yield* Layer.effectDiscard(Server.announce(settings)).pipe(
-    Layer.provide(Server.layer(settings)),
-    Layer.launch,
-    Effect.mapError((error) =>
-      error._tag === "PresenceUnavailable"
-        ? Settings.describeRedis(error)
-        : Settings.describeListening(settings, error.cause)
-    ),
-    Logger.withMinimumLogLevel(settings.logLevel)
-  )
+import("./main.js").catch((error) => {
+  const missing = explained(error)
+  if (missing === error) throw error
+  console.error(`effect-presence: ${String(missing)}`)
+  process.exitCode = 1
 })
-
-// npm passes on what a terminal has sent to both of them already, and without a listener the second would kill.
-for (const signal of ["SIGINT", "SIGTERM"]) process.on(signal, () => {})
-
-const [first] = process.argv.slice(2)
-
-const main = (): Effect.Effect<void, string> => {
-  if (first === undefined) return serve
-  if (first === "--help" || first === "-h") return Console.log(Settings.help)
-  return Effect.fail(`${first} is not understood; --help lists the settings`)
-}
-
-main().pipe(
-  Effect.tapError((line) => Console.error(`effect-presence: ${line}`)),
-  NodeRuntime.runMain({ disableErrorReporting: true })
-)

@@ -39,7 +39,20 @@ import { IncomingMessage } from "node:http"
 import * as HttpLayerRouter from "@effect/platform/HttpLayerRouter"
 import type * as HttpServerRequest from "@effect/platform/HttpServerRequest"
 import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
-import { Duration, Effect, FiberSet, Layer, Option, Runtime } from "effect"
+import {
+  Context,
+  Duration,
+  Effect,
+  Exit,
+  FiberRef,
+  FiberRefs,
+  FiberRefsPatch,
+  FiberSet,
+  Layer,
+  Option,
+  Runtime,
+  Scope
+} from "effect"
 import { Channels } from "../Channels.js"
 import { readDuration, TIMER_OR_NONE } from "../internal/input/options.js"
 import type { Json } from "../Json.js"
@@ -229,17 +242,11 @@ export const layerRouter = <R = never, R2 = never>(
         Effect.forkScoped
       )
 
-      const hostOf = (
-        request: Request,
-        refusal: Unauthorized | undefined,
-        run: SocketHost<R | R2>["run"]
-      ): SocketHost<R | R2> => ({
+      const host: SocketHost<R | R2> = {
         ...shared,
         sockets,
-        run,
-        address: addressOf(request),
-        authorize: (topic, payload) => {
-          if (refusal !== undefined) return Effect.succeed({ _tag: "Refused" as const, reason: refusal.reason })
+        authorize: ({ request, refusal }, topic, payload) => {
+          if (refusal !== undefined) return Effect.succeed(refusedFor(refusal))
           return options
             .authorize({ route: "socket", on: "join", request, topic, payload: payload as JsonObject })
             .pipe(
@@ -250,12 +257,12 @@ export const layerRouter = <R = never, R2 = never>(
                   ? { _tag: "Granted" as const, ...grant }
                   : refusedFor(`${limits.topics} topics are followed here, no more are`)
               }),
-              Effect.catchAll(({ reason }) => Effect.succeed({ _tag: "Refused" as const, reason }))
+              Effect.catchAll(({ reason }) => Effect.succeed(refusedFor(reason)))
             )
         },
         onMessage:
           options.onMessage &&
-          (({ channel, event, payload }) =>
+          (({ request }, { channel, event, payload }) =>
             Effect.map(
               options.onMessage?.({
                 topic: channel.topic,
@@ -266,14 +273,31 @@ export const layerRouter = <R = never, R2 = never>(
               }) ?? Effect.succeedNone,
               Option.getOrUndefined
             ))
-      })
+      }
+
+      let lasting = FiberRefs.empty()
+      const over = yield* Scope.make()
+      yield* Scope.close(over, Exit.void)
+      /**
+       * What stays of a request's runtime: its services, in a scope that is over. The rest is alike as a rule, and
+       * sockets share it.
+       */
+      const settle = <R3>({ context, fiberRefs, runtimeFlags }: Runtime.Runtime<R3>): Runtime.Runtime<R3> => {
+        const own = FiberRefs.delete(fiberRefs, FiberRef.currentContext)
+        if (FiberRefsPatch.diff(lasting, own)._tag !== "Empty") lasting = own
+        return Runtime.make({ context: Context.add(context, Scope.Scope, over), fiberRefs: lasting, runtimeFlags })
+      }
 
       /** A socket from its first byte on, over whatever carries it. With a refusal it is there to say why. */
       const converse = (transport: Transport, raw: Draining, { request, version, refusal }: Caller) =>
         Effect.map(Effect.runtime<R | R2>(), (runtime) => {
           const own = refusal === undefined ? limits : { ...limits, rate: REFUSED_RATE }
-          const runFork = Runtime.runFork(runtime)
-          const socket = new SocketConnection(transport, raw, own, version, hostOf(request, refusal, runFork))
+          const socket = new SocketConnection(transport, raw, own, version, host, {
+            request,
+            address: addressOf(request),
+            refusal: refusal?.reason,
+            run: Runtime.runFork(settle(runtime))
+          })
           if (refusal === undefined) return
           refused.open++
           run(

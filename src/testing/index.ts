@@ -5,3 +5,4 @@
  * @since 0.1.0
  */
 export * from "./PresenceTest.js"
+export * from "./UnmetExpectation.js"

@@ -10,13 +10,15 @@ import type { HttpServerRequest } from "@effect/platform"
 import { Effect } from "effect"
 import type { Json } from "../Json.js"
 import { Unauthorized } from "../PresenceError.js"
+import type { Grant } from "./Grant.js"
 import { type JwtOptions, jwt as makeJwt } from "./tokens.js"
 
 /**
  * What somebody asks for.
  *
- * - `read`: to see a topic over HTTP, also to follow it without being tracked.
- * - `join`: to join a topic over a socket, or over HTTP to be tracked under the `key` of the query.
+ * - `read`: to see a topic over HTTP or RPC, also to follow it without being tracked.
+ * - `join`: to join a topic over a socket or by RPC, or over HTTP to be tracked under the `key` of the query; by RPC also to
+ *   update one's meta.
  * - `connect`: to open a socket. The topics come later, so `topic` is `undefined`.
  *
  * @since 0.1.0
@@ -31,10 +33,16 @@ export type Attempt =
  */
 interface Asked {
   /** What they ask by. Some clients send their token elsewhere over a socket than over HTTP. */
-  readonly route: "http" | "socket"
-  /** The HTTP request; for a socket the one that opened it. */
+  readonly route: "http" | "socket" | "rpc"
+  /**
+   * The HTTP request; for a socket the one that opened it. By RPC the one that carries the call, with the headers of the
+   * call beside its own, which win; where none does (a worker) it has only those of the call.
+   */
   readonly request: HttpServerRequest.HttpServerRequest
-  /** The payload of the join; over HTTP the parameters of the query, all of them texts but `meta`, which is read as JSON. */
+  /**
+   * The payload of the join; over HTTP the parameters of the query, all of them texts but `meta`, which is read as JSON; by
+   * RPC that of the procedure, encoded.
+   */
   readonly payload: { readonly [name: string]: Json }
 }
 
@@ -42,23 +50,8 @@ interface Asked {
  * Yes, and as whom.
  *
  * @since 0.1.0
- * @category models
  */
-export interface Grant {
-  /** Who it is. Without a key they may watch and are not tracked. */
-  readonly key?: string | undefined
-  /** What their connection carries, any JSON value. Default `{}`. */
-  readonly meta?: unknown
-  /** Whether pushes over the socket may replace the meta. Default true. */
-  readonly clientMeta?: boolean | undefined
-  /**
-   * When the grant ends, in milliseconds since the epoch. Then the channel ends with `phx_error`, unless an
-   * `access_token` push brought a later end: its client joins again by itself, at once and with the newer token if its
-   * parameters bring one; a grant that has ended already refuses the join with `unauthorized`, and the client tries
-   * again with its own back-off. Over HTTP the stream of events ends. Default never.
-   */
-  readonly expires?: number | undefined
-}
+export type { Grant } from "./Grant.js"
 
 /**
  * The hook: a {@link Grant}, or {@link Unauthorized} with the status and the reason that the client is told.
@@ -120,7 +113,7 @@ export type { JwtOptions } from "./tokens.js"
  * **A name that a user chose** belongs into `exact_topics`: in `topics` one that ends with `*` lets into all that begins so.
  * A token with neither leads where the option `topics` says, and else nowhere.
  *
- * Over HTTP the token is `Authorization: Bearer`, else the parameter `access_token`. On a socket it is the join's
+ * Over HTTP and RPC the token is `Authorization: Bearer`, else over HTTP the parameter `access_token`. On a socket it is the join's
  * `access_token` or `token`, the client's `authToken`, or the URL's `access_token`, `token` or `apikey`. A bad token is
  * `unauthorized`, one that cannot be checked as its keys cannot be read says so, and what it does not grant is `forbidden
  * topic`. Options that make no sense throw `InvalidOption`.

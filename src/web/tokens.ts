@@ -84,7 +84,7 @@ export const jwt = (options: JwtOptions): Authorize => {
 
   return (attempt) => {
     const [token, status] =
-      attempt.route === "http" ? ([httpToken(attempt), 401] as const) : ([socketToken(attempt), 403] as const)
+      attempt.route === "socket" ? ([socketToken(attempt), 403] as const) : ([httpToken(attempt), 401] as const)
     if (attempt.on === "connect" && token === undefined) return Effect.succeed({})
     return Effect.flatMap(read(token, status), ({ key: ownKey, topics, exact_topics, exp, claims }) => {
       if (attempt.on !== "connect") {

@@ -9,8 +9,8 @@
  *
  * The routes of this package put it around all that their router serves, also a program's own routes beside them.
  */
-import { IncomingMessage, type ServerResponse } from "node:http"
-import type { Socket } from "node:net"
+import { IncomingMessage, ServerResponse } from "node:http"
+import { Socket } from "node:net"
 import type { HttpRouter } from "@effect/platform/HttpLayerRouter"
 import * as HttpServerRequest from "@effect/platform/HttpServerRequest"
 import type { HttpServerResponse } from "@effect/platform/HttpServerResponse"
@@ -36,7 +36,8 @@ const ignore = (): void => {}
 const kept = new WeakSet<Socket>()
 
 /**
- * Ends an upgraded request without an answer: its socket has become something else and stays.
+ * Ends an upgraded request without an answer: its socket has become something else and stays, for hours. The request may
+ * stay as long, but not what it was answered with, nor the fiber that answered it.
  */
 export const keep = (request: HttpServerRequest.HttpServerRequest, socket: Socket): void => {
   kept.add(socket)
@@ -44,7 +45,22 @@ export const keep = (request: HttpServerRequest.HttpServerRequest, socket: Socke
   response.detachSocket(socket)
   // The platform writes no answer that is ended. Ending it would make the headers of one, which would stay with the socket.
   response.finished = true
+  // Kept by the platform's request where its types do not show it. Each response holds its request's fiber.
+  Object.assign(request, { response: ANSWERED, upgradeEffect: undefined })
+  // Not before the platform, which may be about to listen, has had its turn.
+  queueMicrotask(() => {
+    for (const listener of socket.listeners("close")) {
+      if (isInterrupt(listener)) socket.off("close", listener as () => void)
+    }
+  })
 }
+
+/** The answer of all requests that are ended without one. */
+const ANSWERED = new ServerResponse(new IncomingMessage(new Socket()))
+ANSWERED.finished = true
+
+/** Whether it is the platform's, which interrupts the fiber of a request whose client goes: that is over. */
+const isInterrupt = (listener: unknown): boolean => String(listener).includes("clientAbortFiberId")
 
 /** Guards every request of a router. One function, so that a router which several layers guard has it once. */
 export const guardRouter = (router: HttpRouter): Effect.Effect<void> => router.addGlobalMiddleware(guarded)

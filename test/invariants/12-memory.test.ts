@@ -22,6 +22,7 @@ describe("12. after the last connection and subscriber of a topic go, its memory
                 yield* take
                 yield* presence.list(topic)
                 yield* Stream.runHead(presence.changes(topic))
+                yield* Stream.runHead(presence.live(topic))
                 yield* lease.update({ n: -n })
                 yield* presence.snapshot(topic)
               })

@@ -26,6 +26,7 @@ import {
   type PresenceChange,
   type PresenceEntry,
   type PresenceEvent,
+  PresenceState,
   type Subscription
 } from "../../src/index.js"
 import { apply, type Copy } from "../support/follow.js"
@@ -38,6 +39,8 @@ interface Follower {
   readonly scope: Scope.CloseableScope
   readonly pull: Effect.Effect<Chunk.Chunk<PresenceChange>, unknown>
   copy: Copy | undefined
+  /** What the package itself makes of the changes. */
+  state: PresenceState
 }
 
 interface Listener {
@@ -85,14 +88,14 @@ const play = ({ settings, commands }: { readonly settings: Settings; readonly co
     /** What was seen of a topic when it was last looked at. */
     const looks = new Map<string, { list: ReadonlyArray<PresenceEntry>; changes: number; followers: number }>()
 
-    const open = (topic: string, since?: Copy) =>
+    const open = (topic: string, since?: Copy, state = PresenceState.empty()) =>
       Effect.gen(function* () {
         const scope = yield* Scope.make()
         const pull = yield* Scope.extend(
           Stream.toPull(presence.changes(topic, since === undefined ? undefined : { since })),
           scope
         )
-        const follower: Follower = { topic, scope, pull, copy: since }
+        const follower: Follower = { topic, scope, pull, copy: since, state }
         followers.push(follower)
         world.follow(topic)
         // It follows from its first read on, so it reads at once.
@@ -113,6 +116,8 @@ const play = ({ settings, commands }: { readonly settings: Settings; readonly co
           }
           if (change._tag === "Diff" && since !== undefined) compared.resumed++
           follower.copy = apply(follower.copy, change)
+          follower.state = follower.state.apply(change)
+          same("the state of a follower", stateOf(follower.state), entriesOf(follower.copy))
           const life = lives.get(topic)
           const state =
             life?.epoch === change.epoch ? world.topic(topic).history.get(change.version - life.base) : undefined
@@ -274,7 +279,7 @@ const play = ({ settings, commands }: { readonly settings: Settings; readonly co
           case "resume": {
             if (followers.length === 0) return
             const follower = pick(followers, command.who)
-            yield* open(follower.topic, follower.copy)
+            yield* open(follower.topic, follower.copy, follower.state)
             yield* unfollow(followers, follower)
             return
           }
@@ -374,9 +379,13 @@ const play = ({ settings, commands }: { readonly settings: Settings; readonly co
       for (;;) {
         const chunk = yield* Effect.option(promptly(follower.pull))
         if (Option.isNone(chunk)) break
-        for (const change of chunk.value) follower.copy = apply(follower.copy, change)
+        for (const change of chunk.value) {
+          follower.copy = apply(follower.copy, change)
+          follower.state = follower.state.apply(change)
+        }
       }
       expect(follower.copy?.connections).toEqual([])
+      expect(follower.state.entries).toEqual([])
     }
     for (const scope of [...scopes, ...followers.map((f) => f.scope), ...listeners.map((l) => l.scope)]) {
       yield* Scope.close(scope, Exit.void)
@@ -387,6 +396,15 @@ const pick = <A>(from: ReadonlyArray<A>, i: number): A => from[i % from.length] 
 
 const shape = (copy: { readonly connections: Copy["connections"] } | undefined): string =>
   JSON.stringify(copy?.connections.map(({ key, ref, meta }) => [key, ref, meta]) ?? "nothing yet")
+
+const stateOf = ({ entries, count }: PresenceState): string => JSON.stringify([entries, count])
+
+const entriesOf = ({ connections }: Copy): string => {
+  const entries = new Map<string, Array<unknown>>()
+  for (const { key, meta } of connections) entries.set(key, [...(entries.get(key) ?? []), meta])
+  const count = { keys: entries.size, connections: connections.length }
+  return JSON.stringify([Array.from(entries, ([key, metas]) => ({ key, metas })), count])
+}
 
 /** `expect` is too slow for what is compared a million times. */
 const same = <A extends string | number | boolean>(what: string, actual: A, expected: A): void => {

@@ -2,9 +2,11 @@
  * Replicas as real processes, and how to know that they agree.
  */
 import { type ChildProcess, spawn } from "node:child_process"
+import { existsSync, rmSync } from "node:fs"
 import { fileURLToPath } from "node:url"
-import { expect } from "@effect/vitest"
+import { afterAll, expect } from "@effect/vitest"
 import type { PresenceRedisOptions } from "../../src/redis/index.js"
+import { bundle } from "../support/bundle.js"
 
 export type Command =
   | {
@@ -47,8 +49,9 @@ export interface Report {
 export const LEASE = 3_000
 export const HEARTBEAT = 1_000
 
-const program = fileURLToPath(new URL("replica.process.ts", import.meta.url))
-const viteNode = fileURLToPath(new URL("../../node_modules/vite-node/vite-node.mjs", import.meta.url))
+const folder = fileURLToPath(new URL(`../../node_modules/.cache/effect-presence/${process.pid}`, import.meta.url))
+const program = `${folder}/replica.mjs`
+afterAll(() => rmSync(folder, { recursive: true, force: true }))
 
 export class ReplicaProcess {
   /** What it holds, by id: what it was told to track, and not yet to end. */
@@ -78,7 +81,8 @@ export class ReplicaProcess {
 
   static async start(options: PresenceRedisOptions): Promise<ReplicaProcess> {
     const all = { lease: LEASE, heartbeat: HEARTBEAT, timeout: 2_000, ...options }
-    const child = spawn(process.execPath, [viteNode, program, "--", JSON.stringify(all)], {
+    if (!existsSync(program)) bundle("test/redis/replica.process.ts", program)
+    const child = spawn(process.execPath, [program, JSON.stringify(all)], {
       stdio: ["ignore", "inherit", "inherit", "ipc"]
     })
     const replica = new ReplicaProcess(child)

@@ -1,8 +1,8 @@
 import { describe, expect, it } from "@effect/vitest"
 import fc from "fast-check"
-import { refOf } from "../../src/redis/protocol/keys.js"
-import { connectionOf } from "../support/partition.js"
-import { calm, HEARTBEAT, HOLD, LEASE, type Network, randomFrom, type SimulatedReplica, World } from "./simulation.js"
+import { connectionOf, refOf } from "../../src/redis/protocol/keys.js"
+import { randomFrom } from "../simulation/time.js"
+import { calm, HEARTBEAT, HOLD, LEASE, type Network, type SimulatedReplica, World } from "./simulation.js"
 
 const TOPICS = ["a", "b"]
 const KEYS = ["alice", "bob", "carol"]
@@ -71,7 +71,7 @@ const play = (
     }
     if (random() < (chances.old ?? 0)) {
       lostData = true
-      world.after(random() * 60_000, world.redis.save())
+      world.failOver(random() * 60_000)
     }
     if (random() < (chances.step ?? 0) && world.clock.now - stepped > LEASE) {
       stepped = world.clock.now
@@ -83,8 +83,7 @@ const play = (
     }
     if (random() < chances.failOver) {
       lostData = true
-      const restore = world.redis.save()
-      world.after(random() * 3_000, restore)
+      world.failOver(random() * 3_000)
     }
   }
   world.network = calm

@@ -5,11 +5,11 @@
  */
 import type { Delta } from "../../src/internal/feed/delta.js"
 import type { ApplyAnswer, ApplyCall, End, Settings, Standing, TopicMessage } from "../../src/redis/protocol/calls.js"
-import { ownerOf, placeOf } from "../../src/redis/protocol/keys.js"
+import { connectionOf, ownerOf, placeOf } from "../../src/redis/protocol/keys.js"
 import { TopicCopy } from "../../src/redis/read/topicCopy.js"
 import { ReplicaLease, type Todo } from "../../src/redis/write/lease.js"
 import type { Cell } from "../../src/redis/write/outbox.js"
-import { connectionOf, FakePartition } from "../support/partition.js"
+import { FakePartition } from "../support/partition.js"
 
 export const LEASE = 15_000
 export const HEARTBEAT = 5_000
@@ -29,14 +29,6 @@ export interface Network {
 }
 
 export const calm: Network = { requestLost: 0, answerLost: 0, requestLate: 0, messageLost: 0, sparesBeats: false }
-
-/** Mulberry32: small, and the same everywhere. */
-export const randomFrom = (seed: number) => (): number => {
-  seed = (seed + 0x6d2b79f5) | 0
-  let t = Math.imul(seed ^ (seed >>> 15), 1 | seed)
-  t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t
-  return ((t ^ (t >>> 14)) >>> 0) / 4294967296
-}
 
 export class World {
   readonly clock = { now: 1_000_000 }
@@ -75,6 +67,13 @@ export class World {
     this.replicas.push(replica)
     replica.begin()
     return replica
+  }
+
+  /** After a while Redis is one that has what it has now. */
+  failOver(ms: number): void {
+    const { redis } = this
+    const restore = redis.save()
+    this.after(ms, () => restore(redis, `${redis.history}'`))
   }
 
   at(at: number, run: () => void): void {

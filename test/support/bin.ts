@@ -1,27 +1,19 @@
 /**
- * The ready server as a process of its own, built as the package is.
+ * The ready server as a process of its own, in one file.
  */
-import { type ChildProcess, execFileSync, spawn } from "node:child_process"
-import { cpSync, rmSync } from "node:fs"
+import { type ChildProcess, spawn } from "node:child_process"
+import { rmSync } from "node:fs"
 import { fileURLToPath } from "node:url"
 import { Effect, type Scope } from "effect"
+import { bundle } from "./bundle.js"
 
 const root = fileURLToPath(new URL("../..", import.meta.url))
 /** A folder that holds it as `dist`. Below the root, so that it finds the dependencies. */
 export const home = `${root}node_modules/.cache/effect-presence/${process.pid}`
 export const built = `${home}/dist`
 
-/** Compiles what is in `src` now. */
-export const build = (): void => {
-  execFileSync(
-    process.execPath,
-    [`${root}node_modules/typescript/bin/tsc`, "-p", "tsconfig.build.json", "--outDir", built],
-    {
-      cwd: root
-    }
-  )
-  cpSync(`${root}src`, built, { recursive: true, filter: (path) => !path.endsWith(".ts") })
-}
+/** Of what is in `src` now. */
+export const build = (): void => bundle("src/server/bin.ts", `${built}/server/bin.js`)
 
 export const clean = (): void => rmSync(home, { recursive: true, force: true })
 
@@ -42,8 +34,8 @@ export interface Ended {
   readonly err: string
 }
 
-const start = (environment: Record<string, string>, args: ReadonlyArray<string>): ChildProcess =>
-  spawn(process.execPath, [`${built}/server/bin.js`, ...args], {
+const start = (environment: Record<string, string>, args: ReadonlyArray<string>, dist = built): ChildProcess =>
+  spawn(process.execPath, [`${dist}/server/bin.js`, ...args], {
     env: { PATH: process.env.PATH, PORT: "0", ...environment },
     stdio: ["ignore", "pipe", "pipe"]
   })
@@ -63,10 +55,15 @@ export const run = (environment: Record<string, string>, ...args: ReadonlyArray<
     return Effect.sync(() => child.kill("SIGKILL"))
   })
 
-/** Starts it, and waits until it is ready. It is killed with the scope if it has not ended by then. */
-export const serve = (environment: Record<string, string> = {}): Effect.Effect<Started, string, Scope.Scope> =>
+/**
+ * Starts it, or what else was built, and waits until it is ready. It is killed with the scope if it has not ended by then.
+ */
+export const serve = (
+  environment: Record<string, string> = {},
+  dist = built
+): Effect.Effect<Started, string, Scope.Scope> =>
   Effect.acquireRelease(
-    Effect.sync(() => start(environment, [])),
+    Effect.sync(() => start(environment, [], dist)),
     (child) => Effect.sync(() => child.kill("SIGKILL"))
   ).pipe(
     Effect.flatMap((child) =>

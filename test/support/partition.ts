@@ -7,6 +7,7 @@ import type {
   ApplyCall,
   BeatAnswer,
   BeatCall,
+  Lost,
   MessageOperation,
   ReadAnswer,
   Settings,
@@ -14,10 +15,7 @@ import type {
   StoredMember,
   TopicMessage
 } from "../../src/redis/protocol/calls.js"
-import { fieldOf } from "../../src/redis/protocol/keys.js"
-
-/** A connection's name in Redis, as the scripts make it. */
-export const connectionOf = (replica: string, seq: number): string => `${replica}.${seq}`
+import { connectionOf, fieldOf } from "../../src/redis/protocol/keys.js"
 
 const LATE = Number.NEGATIVE_INFINITY
 
@@ -77,6 +75,7 @@ export class FakePartition {
       { topic: Topic; from: number; fromTag: string; born: boolean; told: Array<MessageOperation> }
     >()
     const forbidden: Array<number> = []
+    const lost: Array<Lost> = []
     let changed = 0
     for (const [at, operation] of call.operations.entries()) {
       let open = opened.get(operation.topic)
@@ -119,6 +118,7 @@ export class FakePartition {
         }
         members.delete(connection)
         if (mode === "evict") evicted.add(field)
+        else if (mode === "reap") lost.push({ topic: operation.topic, member })
         open.told.push({ type: "remove", connection, reason: operation.reason })
         changed++
       }
@@ -142,7 +142,7 @@ export class FakePartition {
       this.forget(replica)
       emptied = true
     }
-    return { status: "OK", epoch, changed, emptied, versions, forbidden }
+    return { status: "OK", epoch, changed, emptied, versions, forbidden, lost }
   }
 
   beat(call: BeatCall, { lease, heartbeat, partitions }: Settings): BeatAnswer {
@@ -159,6 +159,11 @@ export class FakePartition {
     const shortest = Math.min(heartbeat, ...lives.map(({ heartbeat }) => heartbeat))
     const first = `lease ${lease} ms, heartbeat ${heartbeat} ms, partitions ${partitions}`
     const format = `format 2, partitions ${partitions}`
+    if (Number(/^format (\d+)/.exec(this.shared ?? "")?.[1] ?? 0) > 2) {
+      const strangers = [...this.leases.keys()].some((other) => !this.settings.has(other))
+      if (strangers) return { status: "SHARED", theirs: String(this.shared) }
+      this.shared = format
+    }
     if (mode === "claim" && this.shared !== first && this.shared !== format) {
       const isRefused =
         elder !== null && Number(elder[3]) === partitions
@@ -221,8 +226,13 @@ export class FakePartition {
     }
   }
 
+  /** Who was doubted at the last beat: what is told to who does not ask for the history. */
+  get marked(): ReadonlySet<string> {
+    return this.doubts?.replicas ?? new Set()
+  }
+
   private doubted(): ReadonlySet<string> {
-    if (this.doubts === undefined || this.doubts.history === this.history) return this.doubts?.replicas ?? new Set()
+    if (this.doubts === undefined || this.doubts.history === this.history) return this.marked
     // Nobody has beaten yet in this history.
     return new Set([...this.leases.keys()].filter((replica) => this.settings.has(replica)))
   }
@@ -249,8 +259,8 @@ export class FakePartition {
     for (const map of [this.leases, this.topics, this.indexes, this.numbers, this.evicted]) map.clear()
   }
 
-  /** A copy, as a Redis replica has it; `restore` is the fail-over to it. */
-  save(): () => void {
+  /** A copy, as a Redis replica or a file has it, which can be put into any partition. */
+  save(): (into: FakePartition, history: string) => void {
     const { epoch, floor, shared, doubts } = this
     const settings = new Map(this.settings)
     const leases = new Map(this.leases)
@@ -260,20 +270,20 @@ export class FakePartition {
     )
     const indexes = new Map([...this.indexes].map(([replica, index]) => [replica, new Set(index)]))
     const evicted = new Map([...this.evicted].map(([replica, places]) => [replica, new Set(places)]))
-    return () => {
-      this.flush()
-      this.history += "'"
-      this.epoch = epoch
-      this.floor = floor
-      this.shared = shared
-      this.doubts = doubts
+    return (into, history) => {
+      into.flush()
+      into.history = history
+      into.epoch = epoch
+      into.floor = floor
+      into.shared = shared
+      into.doubts = doubts
       for (const [from, to] of [
-        [leases, this.leases],
-        [settings, this.settings],
-        [numbers, this.numbers],
-        [topics, this.topics],
-        [indexes, this.indexes],
-        [evicted, this.evicted]
+        [leases, into.leases],
+        [settings, into.settings],
+        [numbers, into.numbers],
+        [topics, into.topics],
+        [indexes, into.indexes],
+        [evicted, into.evicted]
       ] as ReadonlyArray<[Map<string, unknown>, Map<string, unknown>]>) {
         for (const [name, value] of from) to.set(name, value)
       }

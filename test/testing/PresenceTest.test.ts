@@ -86,6 +86,51 @@ describe("assertions", () => {
     })
   )
 
+  check("forSchema takes and gives typed metas", (presence, test) =>
+    Effect.gen(function* () {
+      const Visit = Schema.Struct({ since: Schema.Date })
+      const at = (millis: number) => ({ since: new Date(millis) })
+      const visits = test.forSchema(Visit)
+      const alice = yield* Effect.scoped(
+        Effect.tap(presence.forSchema(Visit).track("room", "alice", at(0)), (lease) => lease.update(at(1)))
+      )
+      expect(alice.key).toBe("alice")
+      expect(yield* failure(visits.joined("room", "alice", at(1)))).toContain(
+        'expected "alice" to join "room" with {"since":"1970-01-01T00:00:00.001Z"}'
+      )
+      expect(yield* visits.joined("room", "alice", at(0))).toEqual({
+        type: "join",
+        topic: "room",
+        key: "alice",
+        meta: at(0)
+      })
+      expect(yield* visits.updated("room", "alice")).toMatchObject({ meta: at(1) })
+      yield* visits.left("room", "alice")
+      yield* visits.none()
+      expect((yield* visits.recorded()).map((event) => event.type)).toEqual(["join", "update", "leave"])
+    })
+  )
+
+  check("forSchema compares what metas encode to, however they were stored", (presence, test) =>
+    Effect.gen(function* () {
+      yield* presence.track("room", "alice", { n: "1", and: "more" })
+      yield* test.forSchema(Schema.Struct({ n: Schema.NumberFromString })).joined("room", "alice", { n: 1 })
+    }).pipe(Effect.scoped)
+  )
+
+  check("forSchema does not take what does not decode, and none finds it", (presence, test) =>
+    Effect.gen(function* () {
+      const numbers = test.forSchema(Schema.Number)
+      yield* presence.track("room", "alice", "one")
+      yield* Effect.flip(numbers.joined("room", "alice"))
+      expect(yield* failure(numbers.none())).toContain('"alice" joined "room" with "one"')
+      expect(yield* numbers.recorded()).toEqual([])
+      expect(yield* failure(numbers.joined("room", "alice", Number.NaN))).toContain("does not encode to JSON")
+      yield* numbers.forget
+      yield* test.none()
+    }).pipe(Effect.scoped)
+  )
+
   check("no topic needs to be named beforehand, and each is its own", (presence, test) =>
     Effect.gen(function* () {
       yield* Effect.scoped(presence.track("presence:room", "alice"))

@@ -3,24 +3,25 @@
  */
 import { type ConfigError, type Effect, type Layer, type Option, Schema, type Scope, type Stream } from "effect"
 import { expectTypeOf } from "vitest"
-import type {
-  Channels,
-  InvalidTopic,
-  Json,
-  Lagged,
-  Lease,
-  LeaveReason,
-  Presence,
+import {
+  type Channels,
+  type InvalidTopic,
+  type Json,
+  type Lagged,
+  type Lease,
+  type LeaveReason,
+  type Presence,
+  type PresenceActivity,
   PresenceChange,
   PresenceEntry,
   PresenceEvent,
-  PresenceFor,
-  PresenceHealth,
-  PresenceLive,
-  PresenceUnavailable,
-  Snapshot,
-  Subscription,
-  TrackError
+  type PresenceFor,
+  type PresenceHealth,
+  type PresenceLive,
+  type PresenceUnavailable,
+  type Snapshot,
+  type Subscription,
+  type TrackError
 } from "../../src/index.js"
 
 declare const presence: Presence.Service
@@ -73,7 +74,12 @@ expectTypeOf(presence.get("room", "alice")).toEqualTypeOf<
 expectTypeOf(presence.count("room")).toEqualTypeOf<
   Effect.Effect<{ readonly keys: number; readonly connections: number }, PresenceUnavailable>
 >()
+expectTypeOf(presence.counts(["room"])).toEqualTypeOf<
+  Effect.Effect<ReadonlyMap<string, Presence.Count>, PresenceUnavailable>
+>()
 expectTypeOf(presence.topics).toEqualTypeOf<Effect.Effect<ReadonlyArray<string>, PresenceUnavailable>>()
+expectTypeOf(presence.live("room")).toEqualTypeOf<Stream.Stream<ReadonlyArray<PresenceEntry>, PresenceUnavailable>>()
+expectTypeOf(presence.activity).toEqualTypeOf<Stream.Stream<PresenceActivity, Lagged>>()
 expectTypeOf(presence.snapshot("room")).toEqualTypeOf<Effect.Effect<Snapshot, PresenceUnavailable>>()
 expectTypeOf(presence.evict("room", "alice")).toEqualTypeOf<Effect.Effect<number, PresenceUnavailable>>()
 expectTypeOf(presence.sweepExpired).toEqualTypeOf<Effect.Effect<number>>()
@@ -147,6 +153,13 @@ expectTypeOf(viewers.snapshot("room")).toEqualTypeOf<Effect.Effect<Snapshot<View
 declare const Needy: Schema.Schema<string, string, "a service">
 // @ts-expect-error A schema that needs a service cannot decode on its own.
 presence.forSchema(Needy)
+
+// Schemas of what others are told, with typed metas
+
+expectTypeOf(PresenceEntry.schema(Viewer)).toEqualTypeOf<Schema.Schema<PresenceEntry<Viewer>, PresenceEntry>>()
+expectTypeOf(PresenceEvent.schema(Viewer)).toEqualTypeOf<Schema.Schema<PresenceEvent<Viewer>, PresenceEvent>>()
+expectTypeOf(PresenceChange.schema(Viewer)).toEqualTypeOf<Schema.Schema<PresenceChange<Viewer>, PresenceChange>>()
+expectTypeOf<typeof TrackError.Type>().toEqualTypeOf<TrackError>()
 
 // Channels
 

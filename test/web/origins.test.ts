@@ -2,7 +2,8 @@
 import { HttpServer } from "@effect/platform"
 import { describe, expect, it } from "@effect/vitest"
 import { Cause, Effect, Exit, Layer } from "effect"
-import { make, refusal } from "../../src/web/origins.js"
+import { refusal } from "../../src/web/originList.js"
+import { make } from "../../src/web/origins.js"
 import { ask, serve } from "../support/http.js"
 
 type Headers = Record<string, string>

@@ -85,6 +85,16 @@ export class Hubs<A, S> {
     }
   }
 
+  /** Listens until the scope closes. */
+  watch(topic: string, listener: HubListener<A>): Effect.Effect<void, never, Scope.Scope> {
+    return Effect.asVoid(
+      Effect.acquireRelease(
+        Effect.sync(() => this.listen(topic, listener)),
+        (stop) => Effect.sync(stop)
+      )
+    )
+  }
+
   close(): void {
     this.closed = true
     for (const hub of this.hubs.values()) hub.close()

@@ -1,6 +1,7 @@
 /**
  * What is refused, as the errors that users see.
  */
+import { ParseResult } from "effect"
 import { InvalidKey, InvalidMeta, InvalidTopic, LimitExceeded } from "../../PresenceError.js"
 import type { Full } from "../state/registry.js"
 import { copy, type Value } from "./json.js"
@@ -42,6 +43,18 @@ export const checkMeta = (topic: string, key: string, meta: unknown, limits: Inp
     case "TooLarge":
       return new LimitExceeded({ limit: "metaBytes", max: limits.metaBytes, actual: copied.actual, value: cut(key) })
   }
+}
+
+/** A meta that does not fit its schema, either way. */
+export const unfitMeta = (topic: string, key: string, error: ParseResult.ParseError): InvalidMeta => {
+  const [issue] = ParseResult.ArrayFormatter.formatErrorSync(error)
+  const path = (issue?.path ?? []).map((name) => (typeof name === "number" ? `[${name}]` : `.${String(name)}`))
+  return new InvalidMeta({
+    topic: cut(topic),
+    key: cut(key),
+    path: cut(`$${path.join("")}`),
+    reason: issue?.message ?? "does not fit its schema"
+  })
 }
 
 /** A count that is at its limit, for the one who came too late. */

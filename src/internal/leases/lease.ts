@@ -109,18 +109,22 @@ export class Scopes {
     return this.byScope.get(scope)
   }
 
+  /** By itself, so that it holds on to no more than it needs for as long as the scope is open. */
+  private closing(scope: Scope.Scope, leases: ScopeLeases): () => Effect.Effect<void> {
+    return () => {
+      // What is dead weighs on a weak map until it is collected.
+      this.byScope.delete(scope)
+      return this.owner.closeScope(leases)
+    }
+  }
+
   /**
    * Adds the finalizer, then goes on with what the scope holds. In a scope that is closed the finalizer runs at once,
    * and what it holds says so. Interrupted on the way it leaves a finalizer with nothing to do.
    */
   make<A, E>(scope: Scope.Scope, use: (leases: ScopeLeases) => Effect.Effect<A, E>): Effect.Effect<A, E> {
     const leases = new ScopeLeases(this.owner)
-    const close = (): Effect.Effect<void> => {
-      // What is dead weighs on a weak map until it is collected.
-      this.byScope.delete(scope)
-      return this.owner.closeScope(leases)
-    }
-    return Effect.flatMap(Scope.addFinalizerExit(scope, close), () => {
+    return Effect.flatMap(Scope.addFinalizerExit(scope, this.closing(scope, leases)), () => {
       // Another fiber may have been first meanwhile; then this one stays empty.
       const first = this.byScope.get(scope)
       if (first === undefined && !leases.closed) this.byScope.set(scope, leases)

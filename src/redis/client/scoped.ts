@@ -1,7 +1,7 @@
 /**
  * A port for as long as a scope is open, and who listens to it.
  */
-import { Cause, Effect, type Metric, Runtime, type Scope } from "effect"
+import { Effect, LogLevel, type Metric, Runtime, type Scope } from "effect"
 import { PresenceUnavailable } from "../../PresenceError.js"
 import * as metrics from "../metrics.js"
 import type { Where } from "./connection.js"
@@ -20,6 +20,9 @@ export interface OpenPort {
   readonly listen: (listener: PortListener) => void
 }
 
+/** How long no second warning follows of what is dropped for one kind of reason, in ms. */
+const QUIET = 60_000
+
 export const openPort = (options: {
   readonly where: Where
   readonly timeout: number
@@ -30,13 +33,27 @@ export const openPort = (options: {
     const all = (tell: (listener: PortListener) => void): void => {
       for (const listener of listeners) tell(listener)
     }
+    /** When what cannot be read was last warned of, by the kind of its error. */
+    const warned = new Map<string, number>()
+    /** Anybody may publish anything; what is not ours, or of a later version, cannot be read. */
+    const dropped = (channel: string, cause: unknown): void => {
+      const { name, message } = cause instanceof Error ? cause : new Error(String(cause))
+      const now = performance.now()
+      const isDue = now - (warned.get(name) ?? Number.NEGATIVE_INFINITY) >= QUIET
+      if (isDue) warned.set(name, now)
+      run(
+        Effect.logWithLevel(
+          isDue ? LogLevel.Warning : LogLevel.Debug,
+          `a message on ${JSON.stringify(channel)} is dropped: ${message}`
+        )
+      )
+    }
     const handlers: PortEvents = {
       onMessage: (channel, text) => {
         try {
           listeners.some((listener) => listener.onMessage(channel, text))
         } catch (cause) {
-          // Anybody may publish anything; what is not ours cannot be read.
-          run(Effect.logDebug(`a message on ${channel} is dropped`, Cause.fail(cause)))
+          dropped(channel, cause)
         }
       },
       onReady: () => all((listener) => listener.onReady()),

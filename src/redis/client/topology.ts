@@ -76,6 +76,9 @@ export const single = (make: () => RedisConnection | Promise<RedisConnection>, h
 
 // A cluster
 
+/** Milliseconds until it is asked again who has which slot. */
+const SLOTS_EVERY = 5_000
+
 const clustered = async (
   server: DiscoveredServer,
   target: Target,
@@ -96,7 +99,8 @@ const clustered = async (
     retryDelayOnFailover: 0,
     retryDelayOnTryAgain: 50,
     slotsRefreshTimeout: timeout,
-    slotsRefreshInterval: 5_000,
+    // Of the client's own, the one that is on its way when the cluster is closed would be followed by the next for ever.
+    slotsRefreshInterval: 0,
     clusterRetryStrategy: (times) => jitter(backoff(50, times)),
     redisOptions,
     // Certificates name hosts, so with TLS the name goes on as it is.
@@ -105,12 +109,32 @@ const clustered = async (
   const cluster = new Cluster(hostsOf([server.address, ...target.addresses]), clusterOptions)
   cluster.on("error", () => {})
   let closed = false
+  const open = new Set<Redis>()
+  // When a connection ends late, the client forgets the one that it has made to the same node since, and leaves it open.
+  const endForgotten = (): void => {
+    const known = new Set(cluster.nodes())
+    for (const node of open) if (!known.has(node)) node.disconnect()
+  }
   cluster.on("+node", (node: Redis) => {
-    node.on("ready", handlers.onReady)
+    open.add(node)
+    node.on("ready", () => {
+      if (!closed) handlers.onReady()
+    })
     node.on("end", () => {
+      open.delete(node)
+      endForgotten()
       if (!closed) handlers.onDown("a node of the cluster is gone")
     })
   })
+  const refresh = setInterval(() => {
+    if (cluster.status === "ready") cluster.refreshSlotsCache()
+  }, SLOTS_EVERY)
+  const close = (): void => {
+    closed = true
+    clearInterval(refresh)
+    cluster.disconnect()
+    endForgotten()
+  }
   let turn = Math.floor(Math.random() * 1_000)
   // Each attempt at another node, as the last one's may be the one that is gone.
   const subscriber = (): Redis => {
@@ -124,7 +148,7 @@ const clustered = async (
     const unconnected = cluster.nodes("master").filter(({ status }) => status === "wait")
     await timed(Promise.allSettled(unconnected.map((master) => master.connect())), timeout, "the cluster")
   } catch (cause) {
-    cluster.disconnect()
+    close()
     throw new ConnectFailure(`${target.shown}: ${cause instanceof Error ? cause.message : cause}`)
   }
   return {
@@ -138,9 +162,6 @@ const clustered = async (
       cluster.disconnect(true)
       return true
     },
-    close: () => {
-      closed = true
-      cluster.disconnect()
-    }
+    close
   }
 }

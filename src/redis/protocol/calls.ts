@@ -6,7 +6,8 @@
 import type { Value } from "../../internal/input/json.js"
 import type { LeaveReason } from "../../PresenceChange.js"
 import type { Port, RedisReply } from "../client/port.js"
-import type { Keys } from "./keys.js"
+import { understood } from "./format.js"
+import { connectionOf, type Keys } from "./keys.js"
 import * as scripts from "./scripts.js"
 
 /** One operation on a connection. */
@@ -44,7 +45,15 @@ export type ApplyAnswer =
       readonly versions: ReadonlyMap<string, number>
       /** Indices of operations on connections that somebody evicted. */
       readonly forbidden: ReadonlyArray<number>
+      /** Of a reap: who was ended by it, and not by another before. */
+      readonly lost: ReadonlyArray<Lost>
     }
+
+/** A member that a lost replica had, and where. */
+export interface Lost {
+  readonly topic: string
+  readonly member: StoredMember
+}
 
 export interface BeatCall {
   readonly mode: "beat" | "claim" | "leave"
@@ -166,8 +175,20 @@ export const apply = async (port: Port, keys: Keys, call: ApplyCall): Promise<Ap
     changed: Number(reply[2]),
     emptied: reply[3] === 1,
     versions,
-    forbidden: list(reply[5]).map(Number)
+    forbidden: list(reply[5]).map(Number),
+    lost: lostOf(call, list(reply[6]))
   }
+}
+
+const lostOf = ({ replica, operations }: ApplyCall, entries: ReadonlyArray<RedisReply>): ReadonlyArray<Lost> => {
+  const lost: Array<Lost> = []
+  for (let i = 0; i + 1 < entries.length; i += 2) {
+    const operation = operations[Number(entries[i])]
+    if (operation === undefined) continue
+    const { topic, seq } = operation
+    lost.push({ topic, member: storedMemberOf(connectionOf(replica, seq), String(entries[i + 1])) })
+  }
+  return lost
 }
 
 /** How a replica lives. Others may live by another lease and heartbeat. */
@@ -225,6 +246,17 @@ export const read = async (
 export const get = async (port: Port, keys: Keys, topic: string, key: string): Promise<ReadonlyArray<StoredMember>> => {
   const reply = await port.run(scripts.get, [keys.keys(topic), keys.members(topic), keys.replicas], [key])
   return membersOf(list(reply)).sort(byAge)
+}
+
+/** How many keys and connections each of the topics has. */
+export const counts = async (
+  port: Port,
+  keys: Keys,
+  topics: ReadonlyArray<string>
+): Promise<ReadonlyArray<{ readonly keys: number; readonly connections: number }>> => {
+  const names = topics.flatMap((topic) => [keys.keys(topic), keys.members(topic)])
+  const reply = list(await port.run(scripts.counts, names, []))
+  return topics.map((_, i) => ({ keys: Number(reply[2 * i]), connections: Number(reply[2 * i + 1]) }))
 }
 
 /** A hash by pages of its fields and values by turns. A page may be empty, and what changes meanwhile on two or none. */
@@ -295,7 +327,7 @@ export const byAge = (a: { joined: number; connection: string }, b: { joined: nu
 const seqOf = (connection: string): number => Number(connection.slice(connection.lastIndexOf(".") + 1))
 
 export const messageOf = (text: string): TopicMessage => {
-  const parts = JSON.parse(text) as ReadonlyArray<Value>
+  const parts = understood(JSON.parse(text)) as ReadonlyArray<Value>
   const operations: Array<MessageOperation> = []
   for (let i = 6; i < parts.length; ) {
     const connection = String(parts[i + 1])

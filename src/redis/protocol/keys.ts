@@ -6,9 +6,6 @@
  * replica; a single server has one partition, a cluster sixteen.
  */
 
-/** The format of what is kept, as `beat` writes it; a replica that meets a newer one does not start. */
-export const FORMAT = 2
-
 /** Why a prefix is refused, or `undefined` for a good one. */
 export const checkPrefix = (prefix: string): string | undefined => {
   if (prefix.length === 0) return "it is empty"
@@ -83,6 +80,9 @@ export const placeOf = (field: string): { readonly seq: number; readonly topic: 
   const seq = Number(field.slice(0, colon))
   return colon > 0 && Number.isSafeInteger(seq) ? { seq, topic: field.slice(colon + 1) } : undefined
 }
+
+/** A connection's name in Redis. */
+export const connectionOf = (replica: string, seq: number): string => `${replica}.${seq}`
 
 /** Whose a connection is: its name in Redis, its own for ever, is the replica and the number of its join there. */
 export const ownerOf = (connection: string): { readonly replica: string; readonly seq: number } => {

@@ -32,3 +32,5 @@ export const beat = load("beat")
 export const read = load("read")
 
 export const get = load("get")
+
+export const counts = load("counts")

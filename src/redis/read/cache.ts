@@ -57,14 +57,6 @@ export class ReadCache {
     })
   }
 
-  async count(keys: Keys, topic: string): Promise<{ readonly keys: number; readonly connections: number }> {
-    const [byKey, connections] = await Promise.all([
-      this.port.command("HLEN", [keys.keys(topic)]),
-      this.port.command("HLEN", [keys.members(topic)])
-    ])
-    return { keys: Number(byKey), connections: Number(connections) }
-  }
-
   /** The connections of a key, oldest first. */
   async get(keys: Keys, topic: string, key: string): Promise<ReadonlyArray<RosterMember>> {
     return (await calls.get(this.port, keys, topic, key)).map((stored) => new CopyMember(stored, 0))

@@ -5,6 +5,7 @@ import { Effect, Runtime, Schedule, type Scope } from "effect"
 import { type Delta, eventOf } from "../../internal/feed/delta.js"
 import type { FollowDirectly } from "../../internal/feed/direct.js"
 import { Feeds, type OpenFeed, type Position } from "../../internal/feed/feed.js"
+import type { OpenList } from "../../internal/feed/live.js"
 import type { Snapshot } from "../../PresenceChange.js"
 import type { PresenceUnavailable } from "../../PresenceError.js"
 import type { Port } from "../client/port.js"
@@ -38,6 +39,7 @@ export interface CopyFeeds {
   /** Waits until what was written from here is seen here, if the topic is followed; 2 s at the most, or less. */
   readonly reached: (topic: string, ms?: number) => Effect.Effect<void>
   readonly openFeed: OpenFeed<PresenceUnavailable>
+  readonly openList: OpenList<PresenceUnavailable>
   readonly followDirectly: FollowDirectly
   /** Looks now what was missed. */
   readonly look: (reason: string, partition?: number) => void
@@ -163,6 +165,13 @@ export const makeCopyFeeds = ({
         }
       })
 
+    const openList: OpenList<PresenceUnavailable> = (topic, watcher) =>
+      Effect.gen(function* () {
+        const followed = isUsable(topic) && !closed ? yield* acquire(topic) : undefined
+        yield* feeds.hubs.watch(followed === undefined ? "" : topic, watcher)
+        return Effect.sync(() => followed?.copy.roster.list() ?? [])
+      })
+
     const followDirectly: FollowDirectly = (topic, { onChange, onEnd }) => {
       if (closed || !isUsable(topic)) {
         onChange(snapshotOf(topic, undefined))
@@ -213,6 +222,7 @@ export const makeCopyFeeds = ({
       acquireLater,
       reached,
       openFeed,
+      openList,
       followDirectly,
       look: (reason, partition) => {
         copies.digest(reason, partition).catch((cause) => membership.onFailure("comparing versions", cause))

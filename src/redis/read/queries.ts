@@ -3,10 +3,13 @@
  */
 import { Effect, ExecutionStrategy, Exit, Option, Scope } from "effect"
 import type { Roster } from "../../internal/state/roster.js"
+import type { Presence } from "../../Presence.js"
 import type { Snapshot } from "../../PresenceChange.js"
 import type { PresenceEntry } from "../../PresenceEntry.js"
 import type { PresenceUnavailable } from "../../PresenceError.js"
 import type { Port } from "../client/port.js"
+import * as calls from "../protocol/calls.js"
+import type { Keys } from "../protocol/keys.js"
 import type { Membership } from "../write/membership.js"
 import { ReadCache } from "./cache.js"
 import { type Copies, type FollowedTopic, SMALL } from "./copies.js"
@@ -25,6 +28,11 @@ export interface QueriesOptions {
   readonly isClosed: () => boolean
   readonly layerScope: Scope.Scope
 }
+
+/** Topics that one call counts: more would hold Redis up. */
+const SLICE = 500
+
+const NONE: Presence.Count = Object.freeze({ keys: 0, connections: 0 })
 
 /** A topic as it is read. */
 interface View {
@@ -92,6 +100,46 @@ export const makeQueries = ({ port, membership, copies, acquire, isUsable, isClo
       )
     })
 
+  /** Those that are not followed here in one round: a call for each partition, all at once. */
+  const counts = (
+    topics: ReadonlyArray<string>,
+    what: () => string
+  ): Effect.Effect<ReadonlyMap<string, Presence.Count>, PresenceUnavailable> =>
+    Effect.suspend(() => {
+      const counted = new Map<string, Presence.Count>()
+      const asked = new Map<Keys, Array<string>>()
+      for (const topic of topics) {
+        if (counted.has(topic)) continue
+        // Each at its place, whatever comes later.
+        counted.set(topic, NONE)
+        if (isClosed() || !isUsable(topic)) continue
+        const followed = copies.live(topic)
+        if (followed !== undefined) {
+          const { keys, connections } = followed.copy.roster
+          counted.set(topic, { keys, connections })
+          continue
+        }
+        const partition = membership.of(topic)
+        partition.use()
+        const its = asked.get(partition.keys)
+        if (its === undefined) asked.set(partition.keys, [topic])
+        else its.push(topic)
+      }
+      if (asked.size === 0) return Effect.succeed(counted)
+      const countSome = async (keys: Keys, some: ReadonlyArray<string>): Promise<void> => {
+        const answer = await calls.counts(port, keys, some)
+        for (const [i, topic] of some.entries()) counted.set(topic, answer[i] ?? NONE)
+      }
+      return ask(`counting ${what()}`, async () => {
+        const answers: Array<Promise<void>> = []
+        for (const [keys, its] of asked) {
+          for (let i = 0; i < its.length; i += SLICE) answers.push(countSome(keys, its.slice(i, i + SLICE)))
+        }
+        await Promise.all(answers)
+        return counted
+      })
+    })
+
   return {
     snapshot: (topic: string) => Effect.map(view(topic), (view) => snapshotOfView(topic, view)),
 
@@ -120,19 +168,12 @@ export const makeQueries = ({ port, membership, copies, acquire, isUsable, isClo
       }),
 
     count: (topic: string) =>
-      Effect.suspend(
-        (): Effect.Effect<{ readonly keys: number; readonly connections: number }, PresenceUnavailable> => {
-          if (isClosed() || !isUsable(topic)) return Effect.succeed({ keys: 0, connections: 0 })
-          const followed = copies.live(topic)
-          if (followed !== undefined) {
-            const { keys, connections } = followed.copy.roster
-            return Effect.succeed({ keys, connections })
-          }
-          const partition = membership.of(topic)
-          partition.use()
-          return ask(`counting ${JSON.stringify(topic)}`, () => cache.count(partition.keys, topic))
-        }
+      Effect.map(
+        counts([topic], () => JSON.stringify(topic)),
+        (counts) => counts.get(topic) ?? NONE
       ),
+
+    counts: (topics: ReadonlyArray<string>) => counts(topics, () => `${topics.length} topics`),
 
     topics: Effect.suspend((): Effect.Effect<ReadonlyArray<string>, PresenceUnavailable> => {
       if (isClosed()) return Effect.succeed(NOBODY)

@@ -4,7 +4,7 @@
  * Being in `l`, and not found late, is the right to write. Whoever is told `LEASE` (after a pause, a reap, a flush, an empty
  * restart, a fail-over that lost it) claims, writes everything it holds, and removes what Redis has of it and it has
  * not. The same when Redis may have forgotten something: it counts other connections than are held, or it restarted or
- * failed over, which each may lose the last writes.
+ * failed over, which each may lose the last writes. Told `SHARED`, it stands aside until others' format is gone.
  *
  * Decisions only: calls come out, answers (or their loss) go in, and what is to be done comes back. A beat that gets
  * no answer holds nothing up.
@@ -82,7 +82,11 @@ export class ReplicaLease<O = unknown> {
     if (answer === undefined) return nothing
     // A later call overtook it, so it did not keep the lease. If no later beat is on its way, another must.
     if (answer.status === "STALE") return { ...nothing, beat: call.number === this.lastBeat }
-    if (answer.status === "SHARED") return { ...nothing, refused: answer.theirs }
+    if (answer.status === "SHARED") {
+      // From now on it claims, until it is let in, and then writes everything again.
+      if (call.number >= this.claimed) this.isIn = false
+      return { ...nothing, refused: answer.theirs }
+    }
     if (answer.status === "LEASE") return this.lost(call.number)
 
     for (const place of call.seen) this.seen.delete(place)

@@ -12,11 +12,15 @@ import { within } from "../client/waiting.js"
 import * as metrics from "../metrics.js"
 import type { RedisSettings } from "../options.js"
 import type { Settings } from "../protocol/calls.js"
-import { FORMAT, Keys, partitionOf } from "../protocol/keys.js"
+import { FORMAT, formatOf } from "../protocol/format.js"
+import { Keys, partitionOf } from "../protocol/keys.js"
+import * as scripts from "../protocol/scripts.js"
 import type { Cell } from "./outbox.js"
 import { Partition, type PartitionEvents } from "./partition.js"
 
 export interface Membership {
+  /** To read by. Others' format that is not understood here is not asked for: all but heartbeats fails with the reason. */
+  readonly port: Port
   readonly partitions: ReadonlyArray<Partition<OwnedLease>>
   readonly of: (topic: string) => Partition<OwnedLease>
   /**
@@ -42,11 +46,12 @@ export interface MembershipListener {
   readonly onEvicted: PartitionEvents<OwnedLease>["onEvicted"]
   readonly onWritten: PartitionEvents<OwnedLease>["onWritten"]
   readonly onEpochChanged: (partition: number) => void
+  readonly onLost: PartitionEvents<OwnedLease>["onLost"]
 }
 
 /** Joins the others, or fails with the reason. Heartbeats run until the scope closes. */
 export const makeMembership = (
-  { port, listen }: OpenPort,
+  { port: open, listen }: OpenPort,
   settings: RedisSettings,
   replica: string
 ): Effect.Effect<Membership, PresenceUnavailable, Scope.Scope> =>
@@ -60,10 +65,13 @@ export const makeMembership = (
     const start = clock.unsafeCurrentTimeNanos()
     /** Milliseconds of a clock that never goes back. */
     const now = (): number => Number(clock.unsafeCurrentTimeNanos() - start) / 1e6
-    const own = { lease, heartbeat, partitions: port.partitions }
+    const own = { lease, heartbeat, partitions: open.partitions }
+    /** Why this replica may not write, by the partition that says so; and why not even read. */
+    const refusals = new Map<number, { readonly reason: string; readonly isNewer: boolean }>()
+    const refused = (): string | undefined => [...refusals.values()][0]?.reason
+    const port = standingAside(open, () => [...refusals.values()].find(({ isNewer }) => isNewer)?.reason)
     // Until somebody listens nothing is held and nothing is followed, so there is nothing to tell.
     let listener: MembershipListener | undefined
-    let refused: string | undefined
     /** Why the connection for commands is down, while it is; and the last heartbeat's failure, until one is answered. */
     let down: string | undefined
     let beatFailure: unknown
@@ -99,8 +107,9 @@ export const makeMembership = (
       status = next
       since = clock.unsafeCurrentTimeMillis()
       if (joining) return
-      if (next === "unavailable") log(Effect.logWarning(`Redis does not answer${because(down ?? beatFailure)}`))
-      else if (next === "degraded") {
+      if (next === "unavailable") {
+        if (refused() === undefined) log(Effect.logWarning(`Redis does not answer${because(down ?? beatFailure)}`))
+      } else if (next === "degraded") {
         log(
           Effect.logWarning("nothing can be subscribed to in Redis: what others do is heard of up to 10 seconds late")
         )
@@ -139,14 +148,19 @@ export const makeMembership = (
         onBeaten: () => {
           lastBeat = now()
           beatFailure = undefined
+          refusals.delete(partition)
           wake()
           if (shortest() < pausing) hurry.unsafeOpen()
         },
         onRefused: (theirs) => {
-          refused = refusal(prefix, theirs, own)
+          const reason = refusal(prefix, theirs, own)
+          const isNews = refusals.get(partition)?.reason !== reason
+          refusals.set(partition, { reason, isNewer: formatOf(theirs) > FORMAT })
+          beatFailure = new Error(reason)
           wake()
-          if (!joining) log(Effect.logError(refused))
+          if (isNews && !joining) log(Effect.logError(reason))
         },
+        onLost: (topic, member) => listener?.onLost(topic, member),
         onReaped: (lost, connections) => {
           metrics.add(metrics.reaped, connections)
           log(Effect.logInfo(`ended ${connections} connections of the lost replica ${lost}`))
@@ -191,7 +205,7 @@ export const makeMembership = (
     const first = partitions[0] as Partition<OwnedLease>
     yield* within<void>(timeout, (done) => {
       const look = (): void => {
-        if (refused !== undefined || first.isClaimed) done()
+        if (refused() !== undefined || first.isClaimed) done()
       }
       wake = look
       first.use()
@@ -201,7 +215,8 @@ export const makeMembership = (
       }
     })
     joining = false
-    if (refused !== undefined) return yield* new PresenceUnavailable({ reason: refused })
+    const reason = refused()
+    if (reason !== undefined) return yield* new PresenceUnavailable({ reason })
     if (!first.isClaimed) return yield* unavailable("the first heartbeat")
     yield* mayUseChannels(port, first.keys.inbox(replica))
 
@@ -232,6 +247,7 @@ export const makeMembership = (
     )
 
     return {
+      port,
       partitions,
       of: (topic) => partitions[partitionOf(topic, partitions.length)] as Partition<OwnedLease>,
       health: () => ({ status, since }),
@@ -264,11 +280,25 @@ const mayUseChannels = (port: Port, channel: string): Effect.Effect<void, Presen
           Effect.void
     )
   )
+
+/** A port by which nothing is read or written but heartbeats while there is a reason not to. */
+const standingAside = (port: Port, reason: () => string | undefined): Port => {
+  const ask = <A>(call: () => Promise<A>): Promise<A> => {
+    const refused = reason()
+    return refused === undefined ? call() : Promise.reject(new Error(refused))
+  }
+  return {
+    ...port,
+    command: (name, args) => ask(() => port.command(name, args)),
+    run: (script, keys, args) =>
+      script === scripts.beat ? port.run(script, keys, args) : ask(() => port.run(script, keys, args))
+  }
+}
+
 /** Why this replica cannot be one of those that are there, by what they say of themselves. */
 const refusal = (prefix: string, theirs: string, { lease, heartbeat, partitions }: Settings): string => {
   const there = `other replicas with the prefix ${prefix}`
-  const format = Number(/^format (\d+)/.exec(theirs)?.[1] ?? 1)
-  if (format > FORMAT) {
+  if (formatOf(theirs) > FORMAT) {
     return `${there} are of a newer version, and this one does not understand what they keep in Redis ("${theirs}"; it knows formats up to ${FORMAT}): start that version, or another prefix; when they are gone for good, delete their keys`
   }
   if (!theirs.endsWith(`partitions ${partitions}`)) {

@@ -37,6 +37,8 @@ export interface PartitionEvents<O> {
   readonly onHealthChanged: () => void
   /** A heartbeat was answered, and the lease is kept. */
   readonly onBeaten: () => void
+  /** A connection of a lost replica was ended by this one. */
+  readonly onLost: (topic: string, member: calls.StoredMember) => void
   readonly onReaped: (replica: string, connections: number) => void
   readonly onFailure: (what: string, cause: unknown) => void
 }
@@ -242,8 +244,8 @@ export class Partition<O> {
     const evicted = this.outbox.evicted.splice(0)
     if (evicted.length > 0) this.events.onEvicted(evicted)
     if (todo.refused !== undefined) {
-      this.setHealthy(false)
       this.events.onRefused(todo.refused)
+      this.setHealthy(false)
     }
     if (todo.beat) this.beat()
     if (todo.recover) this.recover()

@@ -5,6 +5,7 @@
  * for a database) holds up this socket's messages and nobody else's; only then there is a fiber. A defect ends this socket
  * only. When the socket ends, what is waited for is interrupted, its topics are left, and its scope ends its leases.
  */
+import type { HttpServerRequest } from "@effect/platform/HttpServerRequest"
 import { Cause, Effect, Exit, Fiber, Option, Scope } from "effect"
 import type { Lease } from "../../Lease.js"
 import type { TrackError } from "../../PresenceError.js"
@@ -24,7 +25,14 @@ import type {
 import type { Frame, RelayedMessage } from "../topic/audience.js"
 import type { Member, Topic, Topics } from "../topic/topics.js"
 import type { FairTurns, Worker } from "./fairTurns.js"
-import { type Draining, FlowControl, type FlowLimits, type Input, type Transport } from "./flowControl.js"
+import {
+  type Draining,
+  FlowControl,
+  type FlowLimits,
+  type FlowListener,
+  type Input,
+  type Transport
+} from "./flowControl.js"
 import type { Open, OpenSockets } from "./openSockets.js"
 
 /** Milliseconds to wait at least for the next message of one that is too fast, so that not each has a timer. */
@@ -40,13 +48,20 @@ export interface SocketHost<R> {
   readonly now: () => number
   readonly topics: Topics
   readonly sockets: OpenSockets
-  /** Where the client comes from. */
+  readonly track: (channel: Channel, key: string, meta: unknown) => Effect.Effect<Lease, TrackError, Scope.Scope>
+  readonly authorize: (peer: Peer<R>, topic: string, payload: Payload) => Effect.Effect<Permission, never, R>
+  readonly onMessage: ((peer: Peer<R>, message: Asked) => Effect.Effect<ApplicationReply, never, R>) | undefined
+}
+
+/** Who is at the other end of a socket. */
+export interface Peer<R> {
+  /** What the socket was asked for by. */
+  readonly request: HttpServerRequest
   readonly address: string
+  /** Why they may join nothing. */
+  readonly refusal: string | undefined
   /** Runs what has to be waited for, at once as far as it goes. */
   readonly run: (effect: Effect.Effect<void, never, R>) => Fiber.RuntimeFiber<void>
-  readonly track: (channel: Channel, key: string, meta: unknown) => Effect.Effect<Lease, TrackError, Scope.Scope>
-  readonly authorize: (topic: string, payload: Payload) => Effect.Effect<Permission, never, R>
-  readonly onMessage: ((message: Asked) => Effect.Effect<ApplicationReply, never, R>) | undefined
 }
 
 type Asked = Question & { readonly _tag: "Ask" }
@@ -58,13 +73,10 @@ export interface Order {
   readonly end: "phx_close" | "phx_error" | "if evicted" | "if expired"
 }
 
-export class SocketConnection<R> implements Open, Worker {
+export class SocketConnection<R> implements Open, Worker, FlowListener {
   private state = session.initial
-  /** By the client's topic: who follows, and what is tracked. */
-  private readonly members = new Map<string, ChannelMember>()
-  private readonly leases = new Map<string, Lease>()
-  /** The channels that are to end for what they were granted has ended. */
-  private readonly expired = new WeakSet<Channel>()
+  /** By the client's topic. */
+  private readonly places = new Map<string, Place>()
   private readonly flow: FlowControl<Order>
   /** Made with the first lease. */
   private scope: Scope.CloseableScope | undefined
@@ -80,19 +92,11 @@ export class SocketConnection<R> implements Open, Worker {
     private readonly raw: Draining,
     limits: FlowLimits,
     private readonly version: Version,
-    private readonly host: SocketHost<R>
+    private readonly host: SocketHost<R>,
+    private readonly peer: Peer<R>
   ) {
-    const { sockets, address } = host
-    this.flow = new FlowControl(transport, raw, limits, host.now, {
-      onInput: () => this.pump(),
-      onDrain: () => this.catchUp(),
-      onEnding: () => sockets.finish(() => this.finish()),
-      onClosed: () => {
-        this.closed = true
-        this.forget()
-      }
-    })
-    sockets.add(this, address)
+    this.flow = new FlowControl(transport, raw, limits, host.now, this)
+    host.sockets.add(this, peer.address)
   }
 
   // Its life
@@ -110,6 +114,15 @@ export class SocketConnection<R> implements Open, Worker {
     this.expire()
   }
 
+  onEnding(): void {
+    this.host.sockets.finish(() => this.finish())
+  }
+
+  onClosed(): void {
+    this.closed = true
+    this.forget()
+  }
+
   /** Leaves its topics, then its leases end. */
   private finish(): void {
     const { waiting } = this
@@ -117,7 +130,7 @@ export class SocketConnection<R> implements Open, Worker {
       this.leave()
       return this.scope === undefined ? Effect.void : Scope.close(this.scope, Exit.void)
     })
-    this.host
+    this.peer
       .run(waiting === undefined ? ending : Effect.zipRight(Fiber.interrupt(waiting), ending))
       .addObserver(() => {
         this.finished = true
@@ -131,8 +144,7 @@ export class SocketConnection<R> implements Open, Worker {
 
   // The line of messages
 
-  /** Somebody may have something to take from the line. */
-  private pump(): void {
+  onInput(): void {
     if (this.waiting !== undefined || this.inLine || this.working) return
     this.inLine = true
     this.host.turns.run(this)
@@ -168,14 +180,14 @@ export class SocketConnection<R> implements Open, Worker {
 
   /** Does it. Whether that is all; else the line goes on when it is. */
   private isDone(effect: Effect.Effect<void, never, R>): boolean {
-    const fiber = this.host.run(effect)
+    const fiber = this.peer.run(effect)
     const exit = fiber.unsafePoll()
     if (exit === null) {
       this.waiting = fiber
       fiber.addObserver((exit) => {
         this.waiting = undefined
         if (Exit.isFailure(exit)) this.fail(exit.cause)
-        else this.pump()
+        else this.onInput()
       })
       return false
     }
@@ -186,7 +198,7 @@ export class SocketConnection<R> implements Open, Worker {
   /** A defect ends this socket only. */
   private fail(cause: Cause.Cause<never>): void {
     if (Cause.isInterruptedOnly(cause)) return
-    this.host.run(
+    this.peer.run(
       Effect.annotateLogs(Effect.logError("a defect ended a socket", cause), {
         package: "effect-presence",
         fiber: "socket"
@@ -197,13 +209,13 @@ export class SocketConnection<R> implements Open, Worker {
 
   /** Leaves all topics. The leases are the scope's. */
   private leave(): void {
-    for (const member of this.members.values()) member.leave()
-    this.members.clear()
+    for (const { member } of this.places.values()) member?.leave()
+    this.places.clear()
   }
 
   /** Brings channels up to date that missed something while the socket was full. */
-  private catchUp(): void {
-    for (const member of this.members.values()) member.catchUp()
+  onDrain(): void {
+    for (const { member } of this.places.values()) member?.catchUp()
   }
 
   /**
@@ -212,8 +224,9 @@ export class SocketConnection<R> implements Open, Worker {
    */
   private expire(): void {
     for (const channel of this.state.channels.values()) {
-      if (!this.isExpired(channel) || this.expired.has(channel)) continue
-      this.expired.add(channel)
+      const place = this.place(channel.wire)
+      if (!this.isExpired(channel) || place.expired === channel) continue
+      place.expired = channel
       this.flow.order({ wire: channel.wire, joinRef: channel.joinRef, end: "if expired" })
     }
   }
@@ -246,7 +259,7 @@ export class SocketConnection<R> implements Open, Worker {
         : undefined
     }
     if (end !== "if evicted") return this.perform(session.end(this.state, wire, joinRef, end))
-    const lease = this.leases.get(wire)
+    const lease = this.places.get(wire)?.lease
     if (lease === undefined) return undefined
     return Effect.flatMap(Effect.option(lease.refresh), (result) =>
       Option.contains(result, "evicted") ? (this.obey({ wire, joinRef, end: "phx_close" }) ?? Effect.void) : Effect.void
@@ -268,9 +281,10 @@ export class SocketConnection<R> implements Open, Worker {
   private act(action: Action): void {
     if (action._tag === "Follow") {
       const { channel } = action
-      const old = this.members.get(channel.wire)
-      const member = new ChannelMember(this.flow, this.version, channel, this.leases)
-      this.members.set(channel.wire, member)
+      const place = this.place(channel.wire)
+      const old = place.member
+      const member = new ChannelMember(this.flow, this.version, channel, place)
+      place.member = member
       member.join(this.host.topics)
       // Only now, so that the topic is followed all the while.
       old?.leave()
@@ -295,13 +309,13 @@ export class SocketConnection<R> implements Open, Worker {
   private answer(question: Question): SessionStep | Effect.Effect<SessionStep, never, R> {
     switch (question._tag) {
       case "Authorize":
-        return Effect.map(this.host.authorize(question.topic, question.payload), question.next)
+        return Effect.map(this.host.authorize(this.peer, question.topic, question.payload), question.next)
       case "Ask":
         return this.host.onMessage === undefined
           ? question.next(undefined)
-          : Effect.map(this.host.onMessage(question), question.next)
+          : Effect.map(this.host.onMessage(this.peer, question), question.next)
       case "Relay": {
-        const member = this.members.get(question.channel.wire)
+        const member = this.places.get(question.channel.wire)?.member
         if (member === undefined) return question.next()
         const { event, payload, inner, self } = question
         const message = { event, inner, payload: payload instanceof Uint8Array ? payload : JSON.stringify(payload) }
@@ -311,12 +325,14 @@ export class SocketConnection<R> implements Open, Worker {
         return Effect.map(this.track(question.channel, question.key, question.meta), question.next)
       case "Update":
         return Effect.map(this.update(question.channel, question.meta), question.next)
-      case "Leave":
-        this.members.get(question.wire)?.leave()
-        this.members.delete(question.wire)
-        return this.untrack(question.wire, question.next)
+      case "Leave": {
+        const place = this.places.get(question.wire)
+        this.places.delete(question.wire)
+        place?.member?.leave()
+        return this.untrack(place, question.next)
+      }
       case "Untrack":
-        return this.untrack(question.wire, question.next)
+        return this.untrack(this.places.get(question.wire), question.next)
     }
   }
 
@@ -326,8 +342,9 @@ export class SocketConnection<R> implements Open, Worker {
     return this.host.track(channel, key, meta).pipe(
       Scope.extend(this.scope),
       Effect.flatMap((lease) => {
-        const old = this.leases.get(wire)
-        this.leases.set(wire, lease)
+        const place = this.place(wire)
+        const old = place.lease
+        place.lease = lease
         // An eviction may have come before the topic could know whose lease it is.
         this.flow.order({ wire, joinRef, end: "if evicted" })
         return old === undefined ? Effect.succeed(done) : Effect.as(old.release, done)
@@ -337,7 +354,7 @@ export class SocketConnection<R> implements Open, Worker {
   }
 
   private update({ wire }: Channel, meta: unknown): Effect.Effect<Outcome> {
-    const lease = this.leases.get(wire)
+    const lease = this.places.get(wire)?.lease
     if (lease === undefined) return Effect.succeed({ _tag: "Failed", reason: "released" })
     return lease.update(meta).pipe(
       Effect.map(
@@ -347,12 +364,31 @@ export class SocketConnection<R> implements Open, Worker {
     )
   }
 
-  private untrack(wire: string, next: () => SessionStep): SessionStep | Effect.Effect<SessionStep> {
-    const lease = this.leases.get(wire)
-    if (lease === undefined) return next()
-    this.leases.delete(wire)
+  private untrack(place: Place | undefined, next: () => SessionStep): SessionStep | Effect.Effect<SessionStep> {
+    if (place?.lease === undefined) return next()
+    const { lease } = place
+    place.lease = undefined
     return Effect.map(lease.release, next)
   }
+
+  private place(wire: string): Place {
+    let place = this.places.get(wire)
+    if (place === undefined) {
+      place = { member: undefined, lease: undefined, expired: undefined }
+      this.places.set(wire, place)
+    }
+    return place
+  }
+}
+
+/** What a socket has on a topic, from one join to the next. */
+interface Place {
+  /** Who follows it. */
+  member: ChannelMember | undefined
+  /** What is tracked. */
+  lease: Lease | undefined
+  /** The channel that is to end since what it was granted has ended. */
+  expired: Channel | undefined
 }
 
 /** A channel of a socket, as its topic knows it. */
@@ -364,7 +400,7 @@ class ChannelMember implements Member {
     private readonly flow: FlowControl<Order>,
     readonly version: Version,
     private readonly channel: Channel,
-    private readonly leases: ReadonlyMap<string, Lease>
+    private readonly place: Readonly<Place>
   ) {}
 
   get joinRef(): Ref {
@@ -380,7 +416,7 @@ class ChannelMember implements Member {
   }
 
   get ref(): string | undefined {
-    return this.leases.get(this.channel.wire)?.ref
+    return this.place.lease?.ref
   }
 
   write(frame: Frame): void {

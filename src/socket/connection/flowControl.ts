@@ -60,13 +60,13 @@ export interface Draining {
 /** Told what happens to the bytes. None of these may wait. */
 export interface FlowListener {
   /** `take` may have another answer. */
-  readonly onInput: () => void
+  onInput(): void
   /** A full socket has drained. */
-  readonly onDrain: () => void
+  onDrain(): void
   /** The socket is closed, or being closed. */
-  readonly onEnding: () => void
+  onEnding(): void
   /** Nothing is left of it. */
-  readonly onClosed: () => void
+  onClosed(): void
 }
 
 export class FlowControl<Order> {
@@ -99,7 +99,7 @@ export class FlowControl<Order> {
     ws.on("error", () => this.end())
     ws.on("close", () => {
       this.end()
-      listener.onClosed()
+      this.listener.onClosed()
     })
     raw.on("drain", () => this.measure())
   }
@@ -196,7 +196,7 @@ export class FlowControl<Order> {
   order(order: Order): void {
     this.line.push({ _tag: "Order", order })
     // Not at once: who gives orders is in the midst of telling everybody something.
-    queueMicrotask(this.listener.onInput)
+    queueMicrotask(() => this.listener.onInput())
   }
 
   /** Reads, or stops reading, as there is room. */

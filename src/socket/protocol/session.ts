@@ -6,6 +6,7 @@
  * Whoever drives the machine puts one message in after the other and answers each question first, so a socket's
  * messages take effect in their order. Nothing here waits, throws, or knows of sockets and effects.
  */
+import { isReserved } from "../../internal/input/events.js"
 import { checkName } from "../../internal/input/names.js"
 import { type ClientMessage, isDeeper, isRecord, type Ref } from "./codec.js"
 import type {
@@ -19,6 +20,8 @@ import type {
   SessionState,
   SessionStep
 } from "./sessionStep.js"
+
+export { isReserved }
 
 /** Nothing joined. */
 export const initial: SessionState = { channels: new Map() }
@@ -276,23 +279,6 @@ const push = (
     }
   })
 }
-
-/**
- * Nobody may speak for the server. `chan_reply_` and a ref is what Phoenix's client raises within itself for the answer
- * to a push; some clients compare names in lower case.
- */
-export const isReserved = (event: string): boolean => {
-  const name = event.toLowerCase()
-  return (
-    name === "" ||
-    RESERVED_PREFIXES.some((prefix) => name.startsWith(prefix)) ||
-    RESERVED.has(name) ||
-    checkName(event, 255)?._tag === "TooLong"
-  )
-}
-
-const RESERVED_PREFIXES = ["phx_", "presence", "chan_reply_"]
-const RESERVED = new Set(["access_token", "system", "postgres_changes"])
 
 const PREFIX = "realtime:"
 

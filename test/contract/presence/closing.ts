@@ -43,6 +43,7 @@ export const closing = ({ layer, pass, test, ticks }: Subject) =>
         const changes = yield* Effect.fork(Stream.runCollect(presence.changes("room")))
         const { stream } = yield* presence.subscribe("room")
         const events = yield* Effect.fork(Stream.runCollect(stream))
+        const live = yield* Effect.fork(Stream.runLast(presence.live("room")))
         // The fibers are under way when the next change has come to both.
         for (let i = 0; i < 20; i++) yield* Effect.yieldNow()
         yield* close
@@ -50,6 +51,7 @@ export const closing = ({ layer, pass, test, ticks }: Subject) =>
         const read = [...(yield* Fiber.join(changes))]
         expect(read.map((change) => change._tag)).toEqual(["Snapshot", "Diff"])
         expect(read[1]).toMatchObject({ leaves: [{ key: "alice", reason: "released" }] })
+        expect(yield* Fiber.join(live)).toEqual(Option.some([]))
       }))
 
     test("a parked take is interrupted", () =>
@@ -79,6 +81,7 @@ export const closing = ({ layer, pass, test, ticks }: Subject) =>
         expect([...(yield* Stream.runCollect(presence.events("room")))]).toEqual([])
         yield* Stream.runDrain(presence.changes("room"))
         yield* Stream.runDrain(presence.changes("room", { since: { epoch: "x", version: 0 } }))
+        expect([...(yield* Stream.runCollect(presence.live("room")))]).toEqual([])
         const subscription = yield* presence.subscribe("room")
         expect([...(yield* Stream.runCollect(subscription.stream))]).toEqual([])
         const after = yield* presence.track("room", "bob")

@@ -1,7 +1,7 @@
 /** Following: `subscribe`, `events`, `changes`. */
 import { describe, expect } from "@effect/vitest"
 import { Duration, Effect, Fiber, Option, Stream } from "effect"
-import { Channels, type Diff, Presence, type PresenceChange } from "../../../src/index.js"
+import { Channels, type Diff, Presence, type PresenceChange, PresenceState } from "../../../src/index.js"
 import { apply, applyAll } from "../../support/follow.js"
 import { followTopic } from "../../support/followTopic.js"
 import { join, leave, listen, update } from "../../support/listen.js"
@@ -57,6 +57,33 @@ export const following = ({ check, pass, ticks }: Subject) =>
         const expected = [join("a"), join("b"), leave("a"), update("b", 1)]
         expect(yield* first).toEqual(expected)
         expect(yield* second).toEqual(expected)
+      })
+    )
+
+    check("the state that a follower folds is what is listed, and says where to go on from", () =>
+      Effect.gen(function* () {
+        const presence = yield* Presence
+        const alice = yield* presence.track("room", "alice", 1)
+        const folded = (until: string, state = PresenceState.empty()) =>
+          presence.changes("room", { since: state }).pipe(
+            Stream.scan(state, (state, change) => state.apply(change)),
+            Stream.filter(({ entries }) => entries.some(({ key }) => key === until)),
+            Stream.runHead,
+            Effect.map(Option.getOrThrow)
+          )
+        const first = yield* Effect.fork(folded("bob"))
+        yield* presence.track("room", "alice", 2)
+        yield* alice.update(3)
+        const bob = yield* presence.track("room", "bob", 4)
+        const state = yield* Fiber.join(first)
+        expect(state.entries).toEqual(yield* presence.list("room"))
+        expect(state.count).toEqual(yield* presence.count("room"))
+        // Somebody follows, so that the topic's past is at hand.
+        yield* followTopic("room")
+        yield* bob.release
+        yield* presence.track("room", "carol", 5)
+        const next = yield* folded("carol", state)
+        expect(next.entries).toEqual(yield* presence.list("room"))
       })
     )
 

@@ -1,6 +1,6 @@
 /** Reads: `list`, `get`, `count`, `topics`, `snapshot`, `health`. */
 import { describe, expect } from "@effect/vitest"
-import { Effect, Option } from "effect"
+import { Effect, Option, Schema } from "effect"
 import { Presence } from "../../../src/index.js"
 import { apply } from "../../support/follow.js"
 import type { Subject } from "../Subject.js"
@@ -73,6 +73,39 @@ export const reads = ({ check }: Subject) =>
         expect(yield* presence.topics).toEqual(["room:1"])
         expect(yield* presence.health).toMatchObject({ status: "ok", connections: 1, topics: 1 })
       })
+    )
+
+    check(
+      "counts counts many topics at once, each that was asked for, also one that nobody is on or that cannot be",
+      () =>
+        Effect.gen(function* () {
+          const presence = yield* Presence
+          yield* presence.track("room:1", "alice")
+          yield* presence.track("room:1", "alice")
+          const bob = yield* presence.track("__proto__", "bob")
+          // Followed, so that over Redis it is counted from memory.
+          yield* presence.track("room:3", "carol")
+          yield* presence.subscribe("room:3")
+          const topics = ["room:3", "nobody", "__proto__", "room:1", "", "\ud800", "room:1"]
+          const counts = yield* presence.counts(topics)
+          expect([...counts]).toEqual([
+            ["room:3", { keys: 1, connections: 1 }],
+            ["nobody", { keys: 0, connections: 0 }],
+            ["__proto__", { keys: 1, connections: 1 }],
+            ["room:1", { keys: 1, connections: 2 }],
+            ["", { keys: 0, connections: 0 }],
+            ["\ud800", { keys: 0, connections: 0 }]
+          ])
+          yield* bob.release
+          expect((yield* presence.counts(["__proto__"])).get("__proto__")).toEqual({ keys: 0, connections: 0 })
+          // What was answered is the reader's own, or stays as it was.
+          expect(counts.get("__proto__")).toEqual({ keys: 1, connections: 1 })
+          expect((yield* presence.counts([])).size).toBe(0)
+          expect(yield* presence.forSchema(Schema.Literal("never")).counts(["room:1"])).toEqual(
+            new Map([["room:1", { keys: 1, connections: 2 }]])
+          )
+          expect((yield* presence.topics).length).toBe(2)
+        })
     )
 
     check("a snapshot has every connection with its ref, sorted by key, then age", () =>

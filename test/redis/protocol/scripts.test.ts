@@ -391,6 +391,11 @@ describe.skipIf(redisIsOff())("the scripts, on a real server", () => {
       await redis.command("FLUSHALL")
       await pass(0)
     }
+    /** All that is kept. */
+    const dump = async (): Promise<ReadonlyArray<unknown>> => {
+      const names = ((await port.command("KEYS", ["test:*"])) as ReadonlyArray<string>).toSorted()
+      return Promise.all(names.map(async (name) => [name, await port.command("DUMP", [name])]))
+    }
 
     it.each(["old", "new"])("those of the same settings live together, the %s ones first", async (first) => {
       await begin()
@@ -458,6 +463,41 @@ describe.skipIf(redisIsOff())("the scripts, on a real server", () => {
         await redis.command("DEL", keys.leases)
         expect(await newBeat("claim", "new")).toMatchObject({ status: "OK" })
       }
+    })
+
+    it("who finds itself beside a newer format stands aside, whatever it calls for, and comes back when that is gone", async () => {
+      await begin()
+      expect(await newBeat("claim", "new")).toMatchObject({ status: "OK" })
+      const theirs = "format 3, regions 7"
+      const appear = async (): Promise<void> => {
+        await redis.command("SET", keys.shared, theirs)
+        await redis.command("ZADD", keys.leases, String(now + 60_000), "newer")
+        await redis.command("HSET", keys.replicas, "newer", "format 3, lease 15 s")
+      }
+      await appear()
+      const before = await dump()
+      await pass(5_000)
+      for (const mode of ["beat", "claim", "leave"] as const) {
+        expect(await newBeat(mode, "new")).toEqual({ status: "SHARED", theirs })
+        expect(await newBeat(mode, "another")).toEqual({ status: "SHARED", theirs })
+      }
+      // Late or not, they are there.
+      await pass(120_000)
+      expect(await newBeat("beat", "new")).toEqual({ status: "SHARED", theirs })
+      expect(await dump()).toEqual(before)
+      await redis.command("ZREM", keys.leases, "newer")
+      await redis.command("HDEL", keys.replicas, "newer")
+      expect(await newBeat("beat", "new")).toMatchObject({ status: "OK", late: [] })
+      expect(await port.command("GET", [keys.shared])).toBe("format 2, partitions 1")
+    })
+
+    it("a newer format that nobody there can have written is mended by the next heartbeat", async () => {
+      await begin()
+      for (const replica of ["a", "b"]) await newBeat("claim", replica)
+      await redis.command("SET", keys.shared, "format 22, partitions 1")
+      expect(await newBeat("beat", "a")).toMatchObject({ status: "OK" })
+      expect(await port.command("GET", [keys.shared])).toBe("format 2, partitions 1")
+      expect(await newBeat("claim", "c")).toMatchObject({ status: "OK" })
     })
   })
 

@@ -18,6 +18,7 @@ const written = (call: ApplyCall) => ({
   epoch: "e",
   changed: call.operations.length,
   emptied: false,
+  lost: [],
   versions: new Map<string, number>(),
   forbidden: []
 })
@@ -68,6 +69,18 @@ describe("a replica", () => {
     expect(next.mode).toBe("beat")
     expect(replica.beatAnswered(next, beaten({ connections: 1 }))).toEqual(quiet)
     expect(replica.beatAnswered(lost, undefined)).toEqual(quiet)
+  })
+
+  it("that hears SHARED writes nothing, claims, and writes everything when it is let in", () => {
+    const replica = settled()
+    const theirs = "format 3, regions 7"
+    expect(replica.beatAnswered(replica.beat(), { status: "SHARED", theirs })).toEqual({ ...quiet, refused: theirs })
+    replica.outbox.join("t", "bob", 2, {})
+    expect(replica.write()).toBeUndefined()
+    const claim = replica.beat()
+    expect(claim.mode).toBe("claim")
+    expect(replica.beatAnswered(claim, beaten({ connections: 1 }))).toEqual({ ...quiet, recover: true })
+    expect(write(replica).operations).toHaveLength(2)
   })
 
   it.each(["beat", "write"])("that hears LEASE from a %s claims, writes everything and disowns the rest", (from) => {

@@ -6,7 +6,7 @@
 -- KEYS[2]  v: versions, of which '' -> "epoch floor"
 -- KEYS[3]  i: the replica's index, of which '' -> last write number
 -- KEYS[4]  x: the replica's evicted connections, a hash of "seq:topic" -> ''
--- KEYS[5]  c: what all replicas must have in common, as text
+-- KEYS[5]  c: what all replicas must have in common, as text: "format N, ...", or without a format by version 0.1
 -- KEYS[6]  r: replicas, a hash of replica -> "lease heartbeat history", in ms, and '' -> "history doubted doubted ..."
 --
 -- ARGV[1]  mode: "beat", "claim" or "leave"
@@ -23,7 +23,8 @@
 -- Answers {"OK", epoch, history, connections, late replicas, evicted connections, shortest heartbeat}, of the lists the
 -- first 100 and 1,000. `history` is another after each restart and each fail-over, which may have lost the last writes.
 -- Or, with nothing written: {"LEASE"} not in l or found late, {"STALE"} a higher number was seen, {"SHARED", theirs} a
--- claim while others live by what this replica does not understand, or understand nothing of its own numbers.
+-- claim while others live by what this replica does not understand, or understand nothing of its own numbers; of a newer
+-- format also a beat, so that it stands aside. Replicas of such a format are in l, and in r say other than numbers.
 
 local call = redis.call
 local mode, replica, lease, heartbeat = ARGV[1], ARGV[2], tonumber(ARGV[5]), tonumber(ARGV[6])
@@ -47,12 +48,14 @@ local format = 'format 2, partitions ' .. ARGV[8]
 
 -- When anybody last beat, the shortest heartbeat, and whether somebody in time has no numbers of its own.
 local beaten, shortest, elders, longer = LATE, heartbeat, false, {}
+local strangers = false
 local names, deadlines = {}, {}
 local entries = call('ZRANGE', leases, 0, -1, 'WITHSCORES')
 for i = 1, #entries, 2 do
   local name, deadline = entries[i], tonumber(entries[i + 1])
   names[#names + 1] = name
   deadlines[name] = deadline
+  strangers = strangers or not string.match(own[name] or '', '^%d+ %d+ %w*$')
   if deadline > LATE then
     local itsLease, itsHeartbeat
     if own[name] then
@@ -69,6 +72,12 @@ for i = 1, #entries, 2 do
   end
 end
 
+if (tonumber(string.match(theirs or '', '^format (%d+)')) or 0) > 2 then
+  if strangers then return { 'SHARED', theirs } end
+  -- Nobody is there who wrote it.
+  theirs = format
+  call('SET', common, format)
+end
 if mode == 'claim' and theirs ~= first and theirs ~= format then
   if theirs then
     local ofElders = string.match(theirs, '^lease .* partitions (%d+)$') == ARGV[8]

@@ -1,0 +1,160 @@
+/**
+ * The service as promises, for programs that use no Effect.
+ *
+ * @since 0.2.0
+ */
+import { Cause, Context, Effect, Exit, Layer, Option, Scope, Stream } from "effect"
+import type { Channels } from "../Channels.js"
+import type { Lease } from "../Lease.js"
+import { Presence } from "../Presence.js"
+import { PresenceUnavailable } from "../PresenceError.js"
+import { explained } from "../web/missingPeers.js"
+import { iterate } from "./iterate.js"
+import type { NodeLease, NodeOptions, NodePresence, NodeTrackOptions } from "./NodePresence.js"
+import type { Attached } from "./NodeRoutes.js"
+import { readAttach, readFetch, readServer } from "./routeOptions.js"
+
+/**
+ * Presence in this process or, with `redis`, in all that share one. Rejects with `InvalidOption`, or with
+ * `PresenceUnavailable` where Redis cannot be used.
+ *
+ * ```ts
+ * import { createPresence } from "effect-presence/node"
+ *
+ * const presence = await createPresence()
+ * {
+ *   await using lease = await presence.track("post:42", "alice", { role: "viewer" }, { ttl: Infinity })
+ *   console.log(await presence.list(lease.topic)) // [{ key: "alice", metas: [{ role: "viewer" }] }]
+ * }
+ * await presence.close()
+ * ```
+ *
+ * @since 0.2.0
+ * @category constructors
+ */
+export const createPresence = async (options: NodeOptions = {}): Promise<NodePresence> => {
+  const scope = Effect.runSync(Scope.make())
+  const services = await run(
+    Layer.buildWithScope(await layerOf(options), scope).pipe(
+      Effect.onError((cause) => Scope.close(scope, Exit.failCause(cause)))
+    )
+  )
+  const presence = Context.get(services, Presence)
+  /** Called before the presence ends. */
+  const endings = new Set<() => Promise<void>>()
+  let closing: Promise<void> | undefined
+
+  const closed = () => new PresenceUnavailable({ reason: "this presence is closed: close() was called" })
+  const open = Effect.suspend(() => (closing === undefined ? Effect.void : Effect.fail(closed())))
+  const call = <A, E>(effect: Effect.Effect<A, E>): Promise<A> => run(Effect.zipRight(open, effect))
+  const whileOpen = <A, E>(stream: Stream.Stream<A, E>) => Stream.unwrap(Effect.as(open, stream))
+
+  const close = (): Promise<void> => {
+    closing ??= Promise.allSettled(Array.from(endings, (end) => end())).then(() => run(Scope.close(scope, Exit.void)))
+    return closing
+  }
+
+  /** Until it is closed, by itself or with the presence, which may have been closed meanwhile. */
+  const attach = async (...[server, options]: Parameters<NodePresence["attach"]>): Promise<Attached> => {
+    const [listening, read] = [readServer(server), readAttach(options ?? {})]
+    const routes = await loadRoutes()
+    const own = await call(Scope.make())
+    let ending: Promise<void> | undefined
+    const end = (): Promise<void> => {
+      ending ??= run(Scope.close(own, Exit.void)).finally(() => endings.delete(end))
+      return ending
+    }
+    endings.add(end)
+    try {
+      await run(Scope.extend(routes.attach(services, listening, read), own))
+      await run(open)
+    } catch (error) {
+      await end()
+      throw error
+    }
+    return { close: end, [Symbol.asyncDispose]: end }
+  }
+
+  const fetch: NodePresence["fetch"] = (options) => {
+    if (closing !== undefined) throw closed()
+    const read = readFetch(options ?? {})
+    let made: Promise<ReturnType<Routes["makeFetch"]>> | undefined
+    endings.add(async () => (await made)?.dispose())
+    return async (request) => {
+      if (closing !== undefined) return Response.json({ error: closed().message }, { status: 503 })
+      made ??= loadRoutes().then(({ makeFetch }) => makeFetch(services, read))
+      return (await made).handler(request)
+    }
+  }
+
+  return {
+    track: (topic, key, meta, options) => call(track(presence, topic, key, meta, options)),
+    list: (topic) => call(presence.list(topic)),
+    get: (topic, key) => call(Effect.map(presence.get(topic, key), Option.getOrUndefined)),
+    count: (topic) => call(presence.count(topic)),
+    topics: () => call(presence.topics),
+    snapshot: (topic) => call(presence.snapshot(topic)),
+    evict: (topic, key) => call(presence.evict(topic, key)),
+    changes: (topic, { signal, ...options } = {}) => iterate(whileOpen(presence.changes(topic, options)), signal),
+    events: (topic, { signal } = {}) => iterate(whileOpen(presence.events(topic)), signal),
+    attach,
+    fetch,
+    close,
+    [Symbol.asyncDispose]: close
+  }
+}
+
+/** What it fails with is thrown as it is. */
+const run = async <A, E>(effect: Effect.Effect<A, E>): Promise<A> => {
+  const exit = await Effect.runPromiseExit(effect)
+  if (Exit.isSuccess(exit)) return exit.value
+  throw Cause.squash(exit.cause)
+}
+
+/** What speaks to Redis is loaded by those who use it. */
+const layerOf = async ({
+  redis,
+  ...options
+}: NodeOptions): Promise<Layer.Layer<Presence | Channels, PresenceUnavailable>> => {
+  if (redis === undefined) return Presence.layer(options)
+  const PresenceRedis = await import("../redis/PresenceRedis.js")
+  return PresenceRedis.layer({ ...options, ...redis })
+}
+
+type Routes = typeof import("./routes.js")
+
+/** What serves is loaded by those who serve. */
+const loadRoutes = (): Promise<Routes> =>
+  import("./routes.js").catch((error) => {
+    throw explained(error)
+  })
+
+const track = (presence: Presence.Service, topic: string, key: string, meta: unknown, options?: NodeTrackOptions) =>
+  Effect.gen(function* () {
+    const scope = yield* Scope.make()
+    const lease = yield* presence.track(topic, key, meta, options).pipe(
+      Scope.extend(scope),
+      Effect.onError((cause) => Scope.close(scope, Exit.failCause(cause)))
+    )
+    return leased(lease, scope)
+  })
+
+const leased = (lease: Lease, scope: Scope.CloseableScope): NodeLease => {
+  let ended: ReturnType<NodeLease["ended"]> | undefined
+  const leave = Scope.close(scope, Exit.void)
+  return {
+    topic: lease.topic,
+    key: lease.key,
+    get ref() {
+      return lease.ref
+    },
+    refresh: () => run(lease.refresh),
+    update: (meta) => run(lease.update(meta)),
+    release: () => run(Effect.zipRight(lease.release, leave)),
+    ended: () => {
+      ended ??= run(lease.ended)
+      return ended
+    },
+    [Symbol.asyncDispose]: () => run(leave)
+  }
+}

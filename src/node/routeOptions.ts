@@ -1,0 +1,106 @@
+/**
+ * The options of the routes, each refused with its name before anything is served. The routes themselves would die of one.
+ */
+import { Server } from "node:http"
+import { Server as SecureServer } from "node:https"
+import * as HttpLimits from "../http/Limits.js"
+import { cut } from "../internal/input/names.js"
+import { readDuration, TIMER_OR_NONE } from "../internal/input/options.js"
+import { InvalidOption } from "../PresenceError.js"
+import * as SocketLimits from "../socket/Limits.js"
+import { refusal } from "../web/originList.js"
+import { adapt } from "./adapt.js"
+import type { AttachOptions, FetchOptions } from "./NodeRoutes.js"
+
+/** A path as the router takes it. */
+export type Path = `/${string}`
+
+const DEFAULT_PATHS = { http: "/presence", phoenix: "/socket", supabase: "/realtime/v1" }
+
+/** All of them throw `InvalidOption`. */
+export const readServer = (server: unknown): Server => {
+  // One over TLS tells the same.
+  if (server instanceof Server || server instanceof SecureServer) return server as Server
+  throw new InvalidOption({
+    option: "server",
+    value: typeof server === "object" ? `a ${server?.constructor?.name ?? "null"}` : `a ${typeof server}`,
+    allowed:
+      "a server of node:http or node:https, as http.createServer(app), Express's app.listen(port) and Fastify's " +
+      "app.server are one, and not the app"
+  })
+}
+
+/** What the routes over HTTP take. */
+export const readFetch = ({ path = DEFAULT_PATHS.http, ...options }: FetchOptions) => ({
+  ...readCommon(options),
+  path: readPath("path", path)
+})
+
+/** What the routes on a server take. */
+export const readAttach = ({ paths = DEFAULT_PATHS, drain = "3 seconds", ...options }: AttachOptions) => {
+  const common = readCommon(options)
+  SocketLimits.decode(common.limits)
+  return {
+    paths: readPaths(paths),
+    http: common,
+    sockets: { ...common, drain: readDuration("drain", drain, TIMER_OR_NONE) }
+  }
+}
+
+const readCommon = ({
+  authorize,
+  authorizeTimeout,
+  allowedOrigins,
+  diffInterval = "50 millis",
+  leaveDelay = 0,
+  limits = {}
+}: Omit<FetchOptions, "path">) => {
+  HttpLimits.decode(limits)
+  return {
+    authorize: adapt(authorize, authorizeTimeout),
+    allowedOrigins: readOrigins(allowedOrigins),
+    diffInterval: readDuration("diffInterval", diffInterval, TIMER_OR_NONE),
+    leaveDelay: readDuration("leaveDelay", leaveDelay, TIMER_OR_NONE),
+    limits
+  }
+}
+
+const readOrigins = (origins: ReadonlyArray<string> | undefined): ReadonlyArray<string> | undefined => {
+  if (origins === undefined) return origins
+  const refuse = (value: string) => new InvalidOption({ option: "allowedOrigins", value, allowed: "whole origins" })
+  if (!Array.isArray(origins)) throw refuse(`a ${typeof origins} and no list`)
+  for (const origin of origins) {
+    const wrong = refusal(String(origin))
+    if (wrong !== undefined) throw refuse(`${JSON.stringify(cut(origin))}, which ${wrong}`)
+  }
+  return origins
+}
+
+const readPaths = (paths: NonNullable<AttachOptions["paths"]>) => {
+  const read: { http?: Path; phoenix?: Path; supabase?: Path } = {}
+  for (const [route, given] of Object.entries(paths)) {
+    if (given === undefined) continue
+    const option = `paths.${cut(route)}`
+    const refuse = (allowed: string) => new InvalidOption({ option, value: JSON.stringify(cut(given)), allowed })
+    if (!Object.hasOwn(DEFAULT_PATHS, route)) throw refuse("no route at all: there are http, phoenix and supabase")
+    const path = readPath(option, given)
+    const other = Object.values(read).find((other) => isIn(other, path) || isIn(path, other))
+    if (other !== undefined) throw refuse(`a path apart from ${other}, where another route stands`)
+    read[route as keyof typeof read] = path
+  }
+  if (Object.keys(read).length > 0) return read
+  throw new InvalidOption({ option: "paths", value: "empty", allowed: "at least one of http, phoenix and supabase" })
+}
+
+const isIn = (base: Path, path: Path): boolean => path === base || path.startsWith(`${base}/`)
+
+const readPath = (option: string, path: unknown): Path => {
+  const plain = typeof path === "string" ? path.replace(/\/+$/, "") : ""
+  // The router reads some signs as patterns.
+  if (/^(\/[\w.~-]+)+$/.test(plain)) return plain as Path
+  throw new InvalidOption({
+    option,
+    value: JSON.stringify(cut(path)),
+    allowed: 'a path below the root, of letters that need no escape, such as "/presence"'
+  })
+}

@@ -1,0 +1,73 @@
+/**
+ * `Authorize` as the middleware of the procedures.
+ */
+import * as Headers from "@effect/platform/Headers"
+import * as HttpServerRequest from "@effect/platform/HttpServerRequest"
+import type * as Rpc from "@effect/rpc/Rpc"
+import { Clock, Context, Duration, Effect, Layer, Option, Schema } from "effect"
+import type { Json } from "../Json.js"
+import { Unauthorized } from "../PresenceError.js"
+import type { Authorize } from "../web/Authorize.js"
+import { Authorization, Procedure } from "./group.js"
+
+/** How long an `authorize` may take. */
+const PATIENCE = Duration.seconds(30)
+
+/**
+ * Asks an `Authorize`, the one of the other routes or another, for each call: `Join` and `Update` to `join`, the rest to
+ * `read`. `payload` is that of the procedure, encoded: `key` and `meta` are what the client asks for. A grant without a key
+ * may read, and neither join nor update.
+ *
+ * A browser cannot send headers with a WebSocket, but with each call: `client.Join(payload, { headers: { authorization } })`,
+ * or `RpcClient.withHeaders`.
+ *
+ * One that dies, or takes longer than 30 seconds, refuses this call; the log says why.
+ *
+ * @since 0.2.0
+ * @category authorization
+ */
+export const layerAuthorize = <R = never>(authorize: Authorize<R>): Layer.Layer<Authorization, never, R> =>
+  Layer.effect(
+    Authorization,
+    Effect.map(Effect.context<R>(), (context) =>
+      Authorization.of(({ rpc, payload, headers }) =>
+        Effect.gen(function* () {
+          const asked = yield* encode(rpc, payload)
+          const { on } = Option.getOrThrow(Context.getOption(rpc.annotations, Procedure))
+          const carrier = yield* Effect.serviceOption(HttpServerRequest.HttpServerRequest)
+          const request = Option.match(carrier, {
+            onNone: () => HttpServerRequest.fromWeb(new Request("http://rpc/")).modify({ headers }),
+            // A client sets the headers of its calls, and may not speak for a proxy.
+            onSome: (request) => request.modify({ headers: Headers.merge(headers, request.headers) })
+          })
+          const grant = yield* authorize({ route: "rpc", on, request, topic: asked.topic, payload: asked })
+          const now = yield* Clock.currentTimeMillis
+          return grant.expires !== undefined && grant.expires <= now ? yield* unauthorized : grant
+        }).pipe(
+          Effect.timeoutFail({
+            duration: PATIENCE,
+            onTimeout: () => new Unauthorized({ reason: `authorize gave no answer for ${Duration.format(PATIENCE)}` })
+          }),
+          Effect.catchAllDefect((defect) =>
+            Effect.zipRight(
+              Effect.logError("authorize died, so the call was refused", defect),
+              Effect.fail(new Unauthorized({ reason: "authorization failed" }))
+            )
+          ),
+          Effect.provide(context)
+        )
+      )
+    )
+  )
+
+/** What a grant that has ended is answered. */
+export const unauthorized = Effect.fail(new Unauthorized({ status: 401, reason: "unauthorized" }))
+
+interface Payload {
+  readonly topic: string
+  readonly [name: string]: Json
+}
+
+/** As it came. It was decoded by the same schema. */
+const encode = (rpc: Rpc.AnyWithProps, payload: unknown): Effect.Effect<Payload> =>
+  Effect.orDie(Schema.encodeUnknown(rpc.payloadSchema as Schema.Schema<unknown, Payload>)(payload))
