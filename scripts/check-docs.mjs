@@ -74,7 +74,9 @@ const lost = (page) => {
   const paths = [...text.matchAll(/`((?:test|src|docs|examples|bench|scripts)\/[\w./-]+)`/g)].map(([, path]) => path)
   const named = [...text.matchAll(/`([\w./-]+\.test\.ts)`/g)].map(([, name]) => name)
   const lostTests = named.filter((name) => !tests.some((file) => [file, inRoom(file)].includes(name)))
-  return [...links, ...lostTests, ...paths.filter((path) => !existsSync(join(root, path)))].map((what) => `${page} leads to ${what}`)
+  return [...links, ...lostTests, ...paths.filter((path) => !existsSync(join(root, path)))].map(
+    (what) => `${page} leads to ${what}`
+  )
 }
 
 /** What a block says that it prints, line by line. */
