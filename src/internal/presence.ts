@@ -121,7 +121,10 @@ export const make = (mirror: Mirror, options?: Parameters<typeof decode>[0]) =>
       topics: step((registry) => registry.topicNames()),
       ...following(openFeed, plainly),
       snapshot: (topic: string) => step((registry) => snapshotOf(registry, topic)),
-      evict: (topic: string, key: string) => step((registry) => registry.evict(topic, key)),
+      evict: (topic: string, key: string) =>
+        step((registry) => registry.evict(topic, key)).pipe(
+          Effect.withSpan("presence.evict", { attributes: { "presence.topic": topic, "presence.key": key } })
+        ),
       sweepExpired,
       health,
       limits: settings.limits
