@@ -42,12 +42,11 @@ export const make = (options: PresenceRedisOptions) =>
     const replica = randomId()
     const connected = yield* openPort(asked)
     const clock = yield* Effect.clock
-    const port = Option.match(yield* heard, {
-      onNone: () => connected.port,
-      onSome: (tracer) => traced(connected.port, tracer, clock)
+    const opened = Option.match(yield* heard, {
+      onNone: () => connected,
+      onSome: (tracer) => ({ ...connected, port: traced(connected.port, tracer, clock) })
     })
-    const opened = { ...connected, port }
-    const redis = { ...asked, prefix: prefixIn(port.database, asked.prefix) }
+    const redis = { ...asked, prefix: prefixIn(opened.port.database, asked.prefix) }
     const isUsable = (topic: string): boolean => checkTopic(topic, settings.limits) === undefined
 
     // Each part is made of those before it; who tells whom is said at the end.
