@@ -66,6 +66,7 @@ export const silent = (onFailure: PartitionEvents<unknown>["onFailure"]): Partit
   onHealthChanged: () => {},
   onBeaten: () => {},
   onReaped: () => {},
+  onForeign: () => {},
   onFailure
 })
 

@@ -19,7 +19,8 @@ const written = (call: ApplyCall) => ({
   changed: call.operations.length,
   emptied: false,
   versions: new Map<string, number>(),
-  forbidden: []
+  forbidden: [],
+  prevented: []
 })
 
 /** A replica that has its lease, and one connection that Redis has. */

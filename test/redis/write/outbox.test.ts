@@ -15,6 +15,7 @@ const ok = (
   emptied: false,
   versions: new Map(batch.operations.map(({ topic }) => [topic, batch.number])),
   forbidden: [],
+  prevented: [],
   ...more
 })
 
