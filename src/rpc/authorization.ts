@@ -37,8 +37,10 @@ export const layerAuthorize = <R = never>(authorize: Authorize<R>): Layer.Layer<
         Effect.gen(function* () {
           const asked = yield* encode(rpc, payload)
           // A procedure without a payload says nothing.
-          const topic = asked?.topic
-          if (typeof topic !== "string") return yield* new Unauthorized({ reason: `${rpc._tag} names no topic` })
+          if (typeof asked?.topic !== "string") {
+            return yield* new Unauthorized({ reason: `${rpc._tag} names no topic` })
+          }
+          const { topic } = asked
           const on = Option.match(Context.getOption(rpc.annotations, Procedure), {
             onNone: () => "read" as const,
             onSome: ({ on }) => on

@@ -191,7 +191,8 @@ const lostOf = ({ replica, operations }: ApplyCall, entries: ReadonlyArray<Redis
     const operation = operations[Number(entries[i])]
     if (operation === undefined) continue
     const { topic, seq } = operation
-    lost.push({ topic, member: storedMemberOf(connectionOf(replica, seq), String(entries[i + 1])) })
+    const member = storedMemberOf(connectionOf(replica, seq), String(entries[i + 1]))
+    if (member !== undefined) lost.push({ topic, member })
   }
   return lost
 }
