@@ -27,6 +27,7 @@ import { createServer } from "node:net"
 import { tmpdir } from "node:os"
 import { dirname, join, relative } from "node:path"
 import { checkPackage, createPackageFromTarballData } from "@arethetypeswrong/core"
+import { build } from "esbuild"
 import { publint } from "publint"
 import { formatMessage } from "publint/utils"
 
@@ -36,6 +37,7 @@ const mayImport = {
   "./testing": ["effect"],
   "./state": [],
   "./client": ["phoenix"],
+  "./react": ["react", "phoenix"],
   "./http": ["effect", "@effect/platform", "@effect/platform-node", "jose", "node:http", "node:net", "node:crypto"],
   "./socket": [
     "effect",
@@ -60,7 +62,10 @@ const mayWeigh = { packed: 600_000, unpacked: 2_400_000 }
 const unserved = ["node10", "node16-cjs"]
 
 /** The entries for which `effect` is enough. */
-const CORE = [".", "./testing", "./redis", "./node"]
+const CORE = [".", "./testing", "./redis", "./node", "./client"]
+
+/** The entries for pages. */
+const PAGE = ["./client", "./react", "./state"]
 
 const root = join(import.meta.dirname, "..")
 const work = mkdtempSync(join(tmpdir(), "effect-presence-"))
@@ -364,6 +369,25 @@ export const typed = Effect.gen(function*() {
 })
 `
 
+/** What a page gets: nothing of Effect, and nothing of Node, which no bundler finds for a browser. */
+const checkPage = async () => {
+  const contents = PAGE.map((entry) => `export * from ${JSON.stringify(specifier(entry))}`).join("\n")
+  const { metafile } = await build({
+    stdin: { contents, resolveDir: consumer, sourcefile: "page.js" },
+    absWorkingDir: consumer,
+    bundle: true,
+    format: "esm",
+    write: false,
+    metafile: true,
+    logLevel: "silent"
+  })
+  const names = new Set(Object.keys(metafile.inputs).map((input) => packageOf(`/${input}`)))
+  for (const name of ["/page.js", manifest.name, "phoenix", "react"]) {
+    if (!names.delete(name)) fail(`${name} is not in it, so this check sees nothing`)
+  }
+  listed("brings", [...names])
+}
+
 /** Complaints inside the peers' own declarations are not ours to mend; any other fails. */
 const checkTypes = (module, moduleResolution, known = entries) => {
   const compilerOptions = {
@@ -510,8 +534,9 @@ try {
   for (const entry of CORE) await imports(entry)
   await check("types, NodeNext, beside effect alone", () => checkTypes("NodeNext", "NodeNext", CORE))
   await check("beside effect alone", checkAlone)
-  add(...peers.filter(isOptional).map(exactly))
+  add(...peers.filter(isOptional).concat("@types/react").map(exactly))
   for (const entry of entries.filter((entry) => !CORE.includes(entry))) await imports(entry)
+  await check("a page brings nothing of Effect or Node", checkPage)
   await check("nothing else can be imported", checkClosed)
   await check("types, NodeNext", () => checkTypes("NodeNext", "NodeNext"))
   await check("bin --help", checkHelp)

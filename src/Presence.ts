@@ -31,6 +31,7 @@ import { readConfig } from "./internal/input/options.js"
 import { make } from "./internal/presence.js"
 import type { Json } from "./Json.js"
 import type { Lease as Lease_ } from "./Lease.js"
+import type { PresenceActivity } from "./PresenceActivity.js"
 import type { PresenceChange, Snapshot } from "./PresenceChange.js"
 import type { PresenceEntry } from "./PresenceEntry.js"
 import type { Lagged, LimitName, PresenceUnavailable, TrackError } from "./PresenceError.js"
@@ -147,6 +148,12 @@ export interface PresenceFor<A>
    * @since 0.2.0
    */
   readonly live: (topic: string) => Stream.Stream<ReadonlyArray<PresenceEntry<A>>, PresenceUnavailable>
+  /**
+   * What happens on all topics to connections whose metas decode.
+   *
+   * @since 0.2.0
+   */
+  readonly activity: Stream.Stream<PresenceActivity<A>, Lagged>
   /** The connections whose metas decode, and the version they stand at. */
   readonly snapshot: (topic: string) => Effect.Effect<Snapshot<A>, PresenceUnavailable>
 }
@@ -286,6 +293,19 @@ export declare namespace Presence {
     readonly live: (topic: string) => Stream.Stream<ReadonlyArray<PresenceEntry>, PresenceUnavailable>
     /** The connections and the version they stand at. */
     readonly snapshot: (topic: string) => Effect.Effect<Snapshot, PresenceUnavailable>
+    /**
+     * What happens on all topics, from when the stream is run: each connection that joins, leaves or is updated, once.
+     * For logs, webhooks, "last seen" in a database. It ends when the layer closes; who is more than `bufferSize` behind
+     * fails with `Lagged`.
+     *
+     * Over Redis each replica tells what happens to the connections that are tracked in it, and the leaves of a lost
+     * replica by whoever of the others ended them: run it in every replica, and all of them together tell all, each once. A
+     * crash loses what was not read yet, and leaves that were being ended at that moment; a replica that was taken for
+     * lost and comes back is told as gone, not as back.
+     *
+     * @since 0.2.0
+     */
+    readonly activity: Stream.Stream<PresenceActivity, Lagged>
     /** Ends every connection of a key and counts them. No ban: a new `track` is let in. */
     readonly evict: (topic: string, key: string) => Effect.Effect<number, PresenceUnavailable>
     /** Ends what is past its ttl now and counts it. The layer runs it every `sweepInterval`. */

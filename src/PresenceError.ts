@@ -87,8 +87,8 @@ export type LimitName = typeof LimitName.Type
  */
 export class LimitExceeded extends Schema.TaggedError<LimitExceeded>("effect-presence/LimitExceeded")("LimitExceeded", {
   limit: LimitName,
-  max: Schema.Number,
-  actual: Schema.Number,
+  max: Schema.Finite,
+  actual: Schema.Finite,
   value: Schema.String
 }) {
   override get message(): string {
@@ -115,17 +115,17 @@ export class InvalidOption extends Schema.TaggedError<InvalidOption>("effect-pre
 
 /**
  * A subscriber was more than its capacity behind: the oldest `missed` are lost to it. Taking again goes on with the
- * oldest that was kept.
+ * oldest that was kept. The `topic` of who listens to all of them is empty.
  *
  * @since 0.1.0
  * @category errors
  */
 export class Lagged extends Schema.TaggedError<Lagged>("effect-presence/Lagged")("Lagged", {
   topic: Schema.String,
-  missed: Schema.Number
+  missed: Schema.Finite
 }) {
   override get message(): string {
-    return `a subscriber of ${JSON.stringify(this.topic)} was too slow and missed ${this.missed}`
+    return `a subscriber of ${this.topic === "" ? "all topics" : JSON.stringify(this.topic)} was too slow and missed ${this.missed}`
   }
 }
 

@@ -10,14 +10,16 @@ const WALL_CLOCK = /\bDate\.now\b|currentTimeMillis|new Date\(|\bDateTime\.(unsa
 
 /** Where the wall clock is right: what is said there is a date. Each with the line, so that a file has no licence. */
 const dates: ReadonlyArray<readonly [file: string, line: string, why: string]> = [
-  ["client/tokens.ts", "Date.now() < this.until", "when a token ends"],
-  ["client/tokens.ts", "const now = Date.now()", "when a token ends"],
-  ["http/eventStreams.ts", "Effect.flatMap(Clock.currentTimeMillis, (now) =>", "when a grant ends"],
+  ["client/tokens.ts", "() => Date.now() < until", "when a token ends"],
+  ["client/tokens.ts", "const wait = this.until - Date.now()", "when a token ends"],
+  ["client/tokens.ts", "const left = end - Date.now()", "when a token ends"],
   ["internal/presence.ts", "const since = (yield* Effect.clock).unsafeCurrentTimeMillis()", "health's `since`"],
   ["redis/write/membership.ts", "let since = clock.unsafeCurrentTimeMillis()", "health's `since`"],
   ["redis/write/membership.ts", "since = clock.unsafeCurrentTimeMillis()", "health's `since`"],
+  ["rpc/authorization.ts", "const now = yield* Clock.currentTimeMillis", "when a grant ends"],
   ["server/page/page.js", "const now = new Date()", "the time of day that is shown"],
   ["socket/PresenceSocket.ts", "const date = () => clock.unsafeCurrentTimeMillis()", "when a grant ends"],
+  ["web/atTime.ts", "Effect.flatMap(Clock.currentTimeMillis, (now) =>", "waiting for a date"],
   ["web/tokens.ts", "Effect.flatMap(Clock.currentTimeMillis, (now) =>", "when a token ends"],
   ["web/tokens.ts", "currentDate: new Date(now)", "when a token ends"]
 ]

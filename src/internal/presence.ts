@@ -7,6 +7,7 @@
 import { Cause, Effect, Option, Runtime } from "effect"
 import type { Snapshot } from "../PresenceChange.js"
 import type { PresenceHealth } from "../PresenceHealth.js"
+import { Activity, plainActivity } from "./feed/activity.js"
 import { eventOf } from "./feed/delta.js"
 import { type FollowDirectly, withFollow } from "./feed/direct.js"
 import { Feeds, following, type OpenFeed, type Position, plainly } from "./feed/feed.js"
@@ -52,17 +53,23 @@ export const make = (mirror: Mirror, options?: Parameters<typeof decode>[0]) =>
       close: (topic, registry) => registry.letGo(topic)
     })
 
+    const activity = new Activity(settings.bufferSize)
+
     const tracker: Tracker = yield* makeTracker(settings, {
       onChange: (change) => {
         if (change.type !== "leave" || change.last) mirrorChange(change)
         feeds.add(change)
+        activity.add(change)
       },
       onStepEnd: () => feeds.flush(),
       onSweep: (now) => feeds.past.age(now),
       closing: (close) =>
         Effect.zipRight(
           close,
-          Effect.sync(() => feeds.hubs.close())
+          Effect.sync(() => {
+            feeds.hubs.close()
+            activity.close()
+          })
         )
     })
 
@@ -130,11 +137,15 @@ export const make = (mirror: Mirror, options?: Parameters<typeof decode>[0]) =>
       topics: step((registry) => registry.topicNames()),
       ...following(openFeed, plainly),
       live: living(openList),
+      activity: activity.stream(plainActivity),
       snapshot: (topic: string) => step((registry) => snapshotOf(registry, topic)),
       evict: (topic: string, key: string) => step((registry) => registry.evict(topic, key)),
       sweepExpired,
       health,
       limits: settings.limits
     }
-    return withFollow({ ...service, track, forSchema: typed({ ...service, track, openFeed }) }, followDirectly)
+    return withFollow(
+      { ...service, track, forSchema: typed({ ...service, track, openFeed, causes: activity }) },
+      followDirectly
+    )
   })

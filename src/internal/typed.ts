@@ -6,11 +6,13 @@
  */
 import { Effect, Either, Option, Schema, type Scope, Stream } from "effect"
 import type { Lease } from "../Lease.js"
+import type { PresenceActivity } from "../PresenceActivity.js"
 import type { Connection, Diff, Leave, PresenceChange, Snapshot, Update } from "../PresenceChange.js"
 import type { PresenceEntry } from "../PresenceEntry.js"
 import type { InvalidMeta, TrackError } from "../PresenceError.js"
 import type { PresenceEvent } from "../PresenceEvent.js"
-import type { Delta } from "./feed/delta.js"
+import type { Activity, Caused } from "./feed/activity.js"
+import type { Changed, Delta } from "./feed/delta.js"
 import { following, type OpenFeed } from "./feed/feed.js"
 import type { Value } from "./input/json.js"
 import { type CheckedMeta, unfitMeta } from "./input/validate.js"
@@ -30,12 +32,14 @@ export interface Untyped<E, Options> {
   readonly live: (topic: string) => Stream.Stream<ReadonlyArray<PresenceEntry>, E>
   readonly snapshot: (topic: string) => Effect.Effect<Snapshot, E>
   readonly openFeed: OpenFeed<E>
+  readonly causes: Activity
 }
 
 export const typed =
   <E, Options, Rest extends object>({
     track,
     openFeed: follow,
+    causes,
     list,
     get,
     live,
@@ -97,25 +101,45 @@ export const typed =
 
     // Follows
 
+    /** Tells what a change is to who sees only metas that decode; nothing of one that they do not see. */
+    const tell = (change: Changed, to: Listener<A>): void => {
+      const { type, key, ref, meta, previousRef, previousMeta, reason } = change
+      const after = decode(meta)
+      if (type === "update") {
+        const before = decode(previousMeta)
+        if (Option.isSome(after)) {
+          if (Option.isSome(before)) to.update({ key, ref, previousRef, meta: after.value })
+          else to.join({ key, ref, meta: after.value })
+        } else if (Option.isSome(before)) to.leave({ key, ref: previousRef, meta: before.value, reason })
+      } else if (Option.isSome(after)) {
+        if (type === "join") to.join({ key, ref, meta: after.value })
+        else to.leave({ key, ref, meta: after.value, reason })
+      }
+    }
+
     const decodeDiff = (delta: Delta): Diff<A> => {
       const joins: Array<Connection<A>> = []
       const leaves: Array<Leave<A>> = []
       const updates: Array<Update<A>> = []
-      for (const { type, key, ref, meta, previousRef, previousMeta, reason } of delta.sorted) {
-        const after = decode(meta)
-        if (type === "update") {
-          const before = decode(previousMeta)
-          if (Option.isSome(after)) {
-            if (Option.isSome(before)) updates.push({ key, ref, previousRef, meta: after.value })
-            else joins.push({ key, ref, meta: after.value })
-          } else if (Option.isSome(before)) leaves.push({ key, ref: previousRef, meta: before.value, reason })
-        } else if (Option.isSome(after)) {
-          if (type === "join") joins.push({ key, ref, meta: after.value })
-          else leaves.push({ key, ref, meta: after.value, reason })
-        }
+      const lists: Listener<A> = {
+        join: (connection) => joins.push(connection),
+        leave: (connection) => leaves.push(connection),
+        update: (connection) => updates.push(connection)
       }
+      for (const change of delta.sorted) tell(change, lists)
       const { topic, epoch, from, version } = delta
       return { _tag: "Diff", topic, epoch, from, version, joins, leaves, updates }
+    }
+
+    const decodeActivity = (change: Caused): ReadonlyArray<PresenceActivity<A>> => {
+      const { topic } = change
+      const told: Array<PresenceActivity<A>> = []
+      tell(change, {
+        join: (connection) => told.push({ type: "join", topic, ...connection }),
+        leave: (connection) => told.push({ type: "leave", topic, ...connection }),
+        update: (connection) => told.push({ type: "update", topic, ...connection })
+      })
+      return told
     }
 
     const decodeEvents = (delta: Delta): ReadonlyArray<PresenceEvent<A>> => {
@@ -179,6 +203,7 @@ export const typed =
       get: (topic: string, key: string) => Effect.map(get(topic, key), Option.flatMap(decodeEntry)),
       // What nobody here can decode changes the list, and nothing that is shown.
       live: (topic: string) => Stream.changesWith(Stream.map(live(topic), decodeList), isSame),
+      activity: causes.stream(decodeActivity),
       snapshot: (topic: string) => Effect.map(snapshot(topic), decodeSnapshot),
       ...following<E, PresenceEvent<A>, PresenceChange<A>>(follow, {
         events: decodeEvents,
@@ -187,6 +212,13 @@ export const typed =
       })
     }
   }
+
+/** Who is told one by one. */
+interface Listener<A> {
+  readonly join: (connection: Connection<A>) => unknown
+  readonly leave: (connection: Leave<A>) => unknown
+  readonly update: (connection: Update<A>) => unknown
+}
 
 const isSame = (a: ReadonlyArray<unknown>, b: ReadonlyArray<unknown>): boolean =>
   a.length === b.length && a.every((entry, index) => entry === b[index])

@@ -11,6 +11,7 @@
  * - **Shutdown**: what is held leaves, in batches; with `handover` it stays until the lease is over. Then streams end.
  */
 import { Effect, type Scope } from "effect"
+import { Activity, plainActivity } from "../internal/feed/activity.js"
 import { withFollow } from "../internal/feed/direct.js"
 import { following, plainly } from "../internal/feed/feed.js"
 import { living } from "../internal/feed/live.js"
@@ -25,6 +26,7 @@ import { MIRROR, makeChannels } from "./channels.js"
 import { openPort } from "./client/scoped.js"
 import { noStop, within } from "./client/waiting.js"
 import { decodeRedis, type PresenceRedisOptions, prefixIn } from "./options.js"
+import { refOf } from "./protocol/keys.js"
 import { type CopyFeeds, makeCopyFeeds } from "./read/copyFeeds.js"
 import { makeQueries, snapshotOf } from "./read/queries.js"
 import { ENDING, makeConfirmation } from "./write/confirmation.js"
@@ -66,6 +68,8 @@ export const make = (options: PresenceRedisOptions) =>
     const queries = makeQueries({ port, membership, copies, acquire, isUsable, isClosed, layerScope })
     const confirmation = makeConfirmation(membership, reached, redis)
 
+    const activity = new Activity(settings.bufferSize)
+
     // What is held here
 
     let handsOver = false
@@ -90,6 +94,7 @@ export const make = (options: PresenceRedisOptions) =>
           Effect.sync(() => {
             for (const partition of membership.partitions) partition.stop()
             copyFeeds.close()
+            activity.close()
           })
         )
       )
@@ -98,6 +103,8 @@ export const make = (options: PresenceRedisOptions) =>
       replica,
       onChange: (change) => {
         const lease = change.connection
+        // What is handed over has not left; who ends it tells.
+        if (change.type !== "leave" || !handsOver) activity.add(change)
         const partition = membership.of(lease.topic)
         if (change.type === "join") {
           partition.join(lease.topic, lease.key, change.age, change.meta, lease)
@@ -156,7 +163,20 @@ export const make = (options: PresenceRedisOptions) =>
           })
         ),
       onWritten: (epoch, versions) => copies.onWritten(epoch, versions),
-      onEpochChanged: (partition) => copyFeeds.look("epoch", partition)
+      onEpochChanged: (partition) => copyFeeds.look("epoch", partition),
+      onLost: (topic, { connection, revision, key, meta, joined }) =>
+        activity.add({
+          type: "leave",
+          topic,
+          key,
+          ref: refOf(connection, revision),
+          meta,
+          age: joined,
+          previousRef: "",
+          previousMeta: null,
+          reason: "replicaLost",
+          last: false
+        })
     })
     copyFeeds.mirrorTo((topic, text) => channels.service.unsafePublish(MIRROR + topic, text))
     opened.listen({
@@ -181,13 +201,14 @@ export const make = (options: PresenceRedisOptions) =>
       snapshot: queries.snapshot,
       ...following(openFeed, plainly),
       live: living(openList),
+      activity: activity.stream(plainActivity),
       evict,
       sweepExpired: confirmation.end(tracker.sweepExpired),
       health
     }
     return {
       presence: withFollow(
-        { ...service, track, forSchema: typed({ ...service, track, openFeed }) },
+        { ...service, track, forSchema: typed({ ...service, track, openFeed, causes: activity }) },
         copyFeeds.followDirectly
       ),
       channels: channels.service

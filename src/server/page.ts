@@ -19,7 +19,7 @@ export interface Page {
 /** Read once, when the server starts. */
 export const makePage = (): Page => {
   const style = read("page.css")
-  const script = read("page.js")
+  const script = SCRIPTS.map(read).join("\n")
   const client = readFileSync(join(createRequire(import.meta.url).resolve("phoenix"), "../phoenix.min.js"), "utf8")
   const clientName = `phoenix-${sha256("hex", client).slice(0, 12)}.js`
   // As functions, since `$` means something in a replacement.
@@ -57,6 +57,9 @@ export const makePage = (): Page => {
     }
   }
 }
+
+/** In this order, as the last one uses the others. */
+const SCRIPTS = ["colors.js", "chips.js", "speak.js", "page.js"]
 
 const read = (name: string): string => readFileSync(new URL(`./page/${name}`, import.meta.url), "utf8")
 

@@ -2,6 +2,7 @@
  * What any `Presence` does, whatever layer it comes from. Every sentence of the contract that needs no look inside.
  */
 import { describe } from "@effect/vitest"
+import { activity } from "./presence/activity.js"
 import { closing } from "./presence/closing.js"
 import { delay } from "./presence/delay.js"
 import { expiry } from "./presence/expiry.js"
@@ -18,7 +19,6 @@ import { type MakeLayer, subject, type Time, testTime } from "./Subject.js"
 export const presenceContract = (name: string, layer: MakeLayer, time: Time = testTime) =>
   describe(`${name}: presence`, () => {
     const given = subject(layer, time)
-    for (const part of [reads, leases, updates, expiry, delay, following, live, refused, names, typed, closing]) {
-      part(given)
-    }
+    const parts = [reads, leases, updates, expiry, delay, following, live, activity, refused, names, typed, closing]
+    for (const part of parts) part(given)
   })

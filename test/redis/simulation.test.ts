@@ -1,8 +1,7 @@
 import { describe, expect, it } from "@effect/vitest"
 import fc from "fast-check"
-import { refOf } from "../../src/redis/protocol/keys.js"
+import { connectionOf, refOf } from "../../src/redis/protocol/keys.js"
 import { randomFrom } from "../simulation/time.js"
-import { connectionOf } from "../support/partition.js"
 import { calm, HEARTBEAT, HOLD, LEASE, type Network, type SimulatedReplica, World } from "./simulation.js"
 
 const TOPICS = ["a", "b"]

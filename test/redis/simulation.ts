@@ -5,11 +5,11 @@
  */
 import type { Delta } from "../../src/internal/feed/delta.js"
 import type { ApplyAnswer, ApplyCall, End, Settings, Standing, TopicMessage } from "../../src/redis/protocol/calls.js"
-import { ownerOf, placeOf } from "../../src/redis/protocol/keys.js"
+import { connectionOf, ownerOf, placeOf } from "../../src/redis/protocol/keys.js"
 import { TopicCopy } from "../../src/redis/read/topicCopy.js"
 import { ReplicaLease, type Todo } from "../../src/redis/write/lease.js"
 import type { Cell } from "../../src/redis/write/outbox.js"
-import { connectionOf, FakePartition } from "../support/partition.js"
+import { FakePartition } from "../support/partition.js"
 
 export const LEASE = 15_000
 export const HEARTBEAT = 5_000

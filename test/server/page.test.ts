@@ -10,6 +10,9 @@ interface Style {
   getPropertyValue(name: string): string
 }
 
+/** Guards against hanging: a browser on a busy machine takes its time, in milliseconds. */
+const LONG = 300_000
+
 let browser: Browser
 
 const open = (port: number, path?: string) => openPage(browser, port, path)
@@ -42,7 +45,7 @@ describe.skipIf(browserIsOff())("the page", () => {
         expect(yield* feed(watcher.page)).toEqual(["Alice joined", "Bob joined", "Bob left"])
         expect([alice, bob, watcher, late].flatMap(({ complaints }) => complaints)).toEqual([])
       }),
-    60_000
+    LONG
   )
 
   it.scopedLive(
@@ -68,7 +71,7 @@ describe.skipIf(browserIsOff())("the page", () => {
         yield* hereNow(watcher.page, ["Alice"])
         expect([watcher, one, two].flatMap(({ complaints }) => complaints)).toEqual([])
       }),
-    60_000
+    LONG
   )
 
   it.scopedLive(
@@ -92,7 +95,7 @@ describe.skipIf(browserIsOff())("the page", () => {
         )
         expect([one, two, lobby].flatMap(({ complaints }) => complaints)).toEqual([])
       }),
-    60_000
+    LONG
   )
 
   it.scopedLive(
@@ -120,7 +123,7 @@ describe.skipIf(browserIsOff())("the page", () => {
         // Everybody came back, so nobody is said to have left.
         expect(yield* feed(watcher.page)).toEqual(["Alice joined", "Bob joined", "Connection lost", "Connected again"])
       }),
-    60_000
+    LONG
   )
 
   it.scopedLive(
@@ -140,7 +143,7 @@ describe.skipIf(browserIsOff())("the page", () => {
         yield* join(page, "Alice")
         yield* hereNow(page, ["Alice"])
       }),
-    60_000
+    LONG
   )
 
   it.scopedLive(
@@ -200,7 +203,7 @@ describe.skipIf(browserIsOff())("the page", () => {
         expect(yield* feed(watcher.page)).toEqual(["Alice joined", "Bob joined", "Bob left"])
         expect([alice, bob, watcher].flatMap(({ complaints }) => complaints)).toEqual([])
       }),
-    60_000
+    LONG
   )
 
   it.scopedLive(
@@ -237,7 +240,7 @@ describe.skipIf(browserIsOff())("the page", () => {
         yield* hereNow(watcher.page, ["Alice"])
         yield* says(expiring.page, "unauthorized")
       }),
-    60_000
+    LONG
   )
 
   it.scopedLive(
@@ -256,6 +259,6 @@ describe.skipIf(browserIsOff())("the page", () => {
         )
         expect(overflow).toBe(0)
       }),
-    60_000
+    LONG
   )
 })

@@ -5,7 +5,7 @@ import type { Life } from "./replica.js"
 import { randomFrom } from "./time.js"
 
 export const TOPICS = ["a", "b"] as const
-export const KEYS = ["alice", "bob", "carol"] as const
+const KEYS = ["alice", "bob", "carol"] as const
 /** Replicas that run at a time, at the most. */
 const REPLICAS = 3
 
@@ -59,25 +59,24 @@ const LIVES: ReadonlyArray<Life> = [
 /** What the clock of Redis may step by: less than would be noticed, and more; backwards likewise. */
 const STEPS = [-3_600_000, -20_000, -4_000, -100, 100, 3_000, 7_000, 20_000, 3_600_000]
 
-/** Faults. Each schedule has some kinds of them only: where everything happens, everything is excused. */
-const FAULTS = [
-  "pause",
+/** Faults for which nobody who is there may be seen to leave. */
+const HARMLESS = [
   "kill",
   "stop",
   "step",
   "lose",
-  "cut",
   "delay",
   "deafen",
   "cutAll",
   "refuse",
-  "fill",
   "stepRedis",
   "flush",
   "restart",
-  "failOver",
-  "evict"
+  "failOver"
 ] as const
+
+/** Those for which somebody may. Where all of them happen, everything is excused, so each schedule has few kinds. */
+const HARMFUL = ["pause", "cut", "fill", "evict"] as const
 
 /** How often something happens, in ms, at the most. */
 const PACE = 1_200
@@ -88,7 +87,10 @@ export const scheduleOf = (seed: number, length = 30): Schedule => {
   const one = <A>(values: ReadonlyArray<A>): A => values[below(values.length)] as A
   const all = random() < 0.5 ? one(LIVES) : undefined
   const life = (): Life => all ?? one(LIVES)
-  const kinds = Array.from({ length: 1 + below(4) }, () => one(FAULTS))
+  const kinds = [
+    ...Array.from({ length: 1 + below(5) }, () => one(HARMLESS)),
+    ...Array.from({ length: below(3) }, () => one(HARMFUL))
+  ]
   const line = (): Line => one(["commands", "subscriber", "both"])
   let fills = 0
 
@@ -148,9 +150,9 @@ export const scheduleOf = (seed: number, length = 30): Schedule => {
     const after = below(PACE)
     const replica = below(REPLICAS)
     const what = random()
-    if (what < 0.15) return fault(after)
-    if (what < 0.45) return { after, do: "track", replica, topic: one(TOPICS), key: one(KEYS) }
-    if (what < 0.6) return { after, do: "update", replica, which: below(10) }
+    if (what < 0.25) return fault(after)
+    if (what < 0.5) return { after, do: "track", replica, topic: one(TOPICS), key: one(KEYS) }
+    if (what < 0.62) return { after, do: "update", replica, which: below(10) }
     if (what < 0.8) return { after, do: "release", replica, which: below(10) }
     return { after, do: random() < 0.6 ? "follow" : "unfollow", replica, topic: one(TOPICS) }
   })

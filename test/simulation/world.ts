@@ -21,7 +21,7 @@ const LATE_ONLY = TIMEOUT / 3 - 20
 /** Until everything must have settled: leases end, what is retained is let go, who is deaf is found out, the past is over. */
 const CALM = 35_000
 
-export class World {
+class World {
   readonly problems: Array<string> = []
   readonly replicas: Array<SimulatedReplica> = []
   private readonly time: VirtualTime

@@ -34,8 +34,8 @@ export interface Ended {
   readonly err: string
 }
 
-const start = (environment: Record<string, string>, args: ReadonlyArray<string>): ChildProcess =>
-  spawn(process.execPath, [`${built}/server/bin.js`, ...args], {
+const start = (environment: Record<string, string>, args: ReadonlyArray<string>, dist = built): ChildProcess =>
+  spawn(process.execPath, [`${dist}/server/bin.js`, ...args], {
     env: { PATH: process.env.PATH, PORT: "0", ...environment },
     stdio: ["ignore", "pipe", "pipe"]
   })
@@ -55,10 +55,15 @@ export const run = (environment: Record<string, string>, ...args: ReadonlyArray<
     return Effect.sync(() => child.kill("SIGKILL"))
   })
 
-/** Starts it, and waits until it is ready. It is killed with the scope if it has not ended by then. */
-export const serve = (environment: Record<string, string> = {}): Effect.Effect<Started, string, Scope.Scope> =>
+/**
+ * Starts it, or what else was built, and waits until it is ready. It is killed with the scope if it has not ended by then.
+ */
+export const serve = (
+  environment: Record<string, string> = {},
+  dist = built
+): Effect.Effect<Started, string, Scope.Scope> =>
   Effect.acquireRelease(
-    Effect.sync(() => start(environment, [])),
+    Effect.sync(() => start(environment, [], dist)),
     (child) => Effect.sync(() => child.kill("SIGKILL"))
   ).pipe(
     Effect.flatMap((child) =>

@@ -7,6 +7,7 @@ import type {
   ApplyCall,
   BeatAnswer,
   BeatCall,
+  Lost,
   MessageOperation,
   ReadAnswer,
   Settings,
@@ -14,10 +15,7 @@ import type {
   StoredMember,
   TopicMessage
 } from "../../src/redis/protocol/calls.js"
-import { fieldOf } from "../../src/redis/protocol/keys.js"
-
-/** A connection's name in Redis, as the scripts make it. */
-export const connectionOf = (replica: string, seq: number): string => `${replica}.${seq}`
+import { connectionOf, fieldOf } from "../../src/redis/protocol/keys.js"
 
 const LATE = Number.NEGATIVE_INFINITY
 
@@ -77,6 +75,7 @@ export class FakePartition {
       { topic: Topic; from: number; fromTag: string; born: boolean; told: Array<MessageOperation> }
     >()
     const forbidden: Array<number> = []
+    const lost: Array<Lost> = []
     let changed = 0
     for (const [at, operation] of call.operations.entries()) {
       let open = opened.get(operation.topic)
@@ -119,6 +118,7 @@ export class FakePartition {
         }
         members.delete(connection)
         if (mode === "evict") evicted.add(field)
+        else if (mode === "reap") lost.push({ topic: operation.topic, member })
         open.told.push({ type: "remove", connection, reason: operation.reason })
         changed++
       }
@@ -142,7 +142,7 @@ export class FakePartition {
       this.forget(replica)
       emptied = true
     }
-    return { status: "OK", epoch, changed, emptied, versions, forbidden }
+    return { status: "OK", epoch, changed, emptied, versions, forbidden, lost }
   }
 
   beat(call: BeatCall, { lease, heartbeat, partitions }: Settings): BeatAnswer {

@@ -65,6 +65,7 @@ export const silent = (onFailure: PartitionEvents<unknown>["onFailure"]): Partit
   onRefused: () => {},
   onHealthChanged: () => {},
   onBeaten: () => {},
+  onLost: () => {},
   onReaped: () => {},
   onFailure
 })

@@ -11,6 +11,7 @@ import {
   type Lease,
   type LeaveReason,
   type Presence,
+  type PresenceActivity,
   PresenceChange,
   PresenceEntry,
   PresenceEvent,
@@ -78,6 +79,7 @@ expectTypeOf(presence.counts(["room"])).toEqualTypeOf<
 >()
 expectTypeOf(presence.topics).toEqualTypeOf<Effect.Effect<ReadonlyArray<string>, PresenceUnavailable>>()
 expectTypeOf(presence.live("room")).toEqualTypeOf<Stream.Stream<ReadonlyArray<PresenceEntry>, PresenceUnavailable>>()
+expectTypeOf(presence.activity).toEqualTypeOf<Stream.Stream<PresenceActivity, Lagged>>()
 expectTypeOf(presence.snapshot("room")).toEqualTypeOf<Effect.Effect<Snapshot, PresenceUnavailable>>()
 expectTypeOf(presence.evict("room", "alice")).toEqualTypeOf<Effect.Effect<number, PresenceUnavailable>>()
 expectTypeOf(presence.sweepExpired).toEqualTypeOf<Effect.Effect<number>>()

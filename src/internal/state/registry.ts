@@ -110,6 +110,10 @@ export class Change<C extends TrackedConnection> {
     return change
   }
 
+  get topic(): string {
+    return this.roster.topic
+  }
+
   get key(): string {
     return this.connection.key
   }

@@ -7,7 +7,7 @@ import type { Value } from "../../internal/input/json.js"
 import type { LeaveReason } from "../../PresenceChange.js"
 import type { Port, RedisReply } from "../client/port.js"
 import { understood } from "./format.js"
-import type { Keys } from "./keys.js"
+import { connectionOf, type Keys } from "./keys.js"
 import * as scripts from "./scripts.js"
 
 /** One operation on a connection. */
@@ -45,7 +45,15 @@ export type ApplyAnswer =
       readonly versions: ReadonlyMap<string, number>
       /** Indices of operations on connections that somebody evicted. */
       readonly forbidden: ReadonlyArray<number>
+      /** Of a reap: who was ended by it, and not by another before. */
+      readonly lost: ReadonlyArray<Lost>
     }
+
+/** A member that a lost replica had, and where. */
+export interface Lost {
+  readonly topic: string
+  readonly member: StoredMember
+}
 
 export interface BeatCall {
   readonly mode: "beat" | "claim" | "leave"
@@ -167,8 +175,20 @@ export const apply = async (port: Port, keys: Keys, call: ApplyCall): Promise<Ap
     changed: Number(reply[2]),
     emptied: reply[3] === 1,
     versions,
-    forbidden: list(reply[5]).map(Number)
+    forbidden: list(reply[5]).map(Number),
+    lost: lostOf(call, list(reply[6]))
   }
+}
+
+const lostOf = ({ replica, operations }: ApplyCall, entries: ReadonlyArray<RedisReply>): ReadonlyArray<Lost> => {
+  const lost: Array<Lost> = []
+  for (let i = 0; i + 1 < entries.length; i += 2) {
+    const operation = operations[Number(entries[i])]
+    if (operation === undefined) continue
+    const { topic, seq } = operation
+    lost.push({ topic, member: storedMemberOf(connectionOf(replica, seq), String(entries[i + 1])) })
+  }
+  return lost
 }
 
 /** How a replica lives. Others may live by another lease and heartbeat. */

@@ -14,7 +14,7 @@ export const FORMAT = 2
 export const formatOf = (said: string): number => Number(/^format (\d+)/.exec(said)?.[1] ?? 1)
 
 /** Something was said in a format that this version does not know. */
-export class NewerFormat extends Error {
+class NewerFormat extends Error {
   override readonly name = "NewerFormat"
 
   constructor(readonly format: number) {

@@ -81,6 +81,9 @@ export const placeOf = (field: string): { readonly seq: number; readonly topic: 
   return colon > 0 && Number.isSafeInteger(seq) ? { seq, topic: field.slice(colon + 1) } : undefined
 }
 
+/** A connection's name in Redis. */
+export const connectionOf = (replica: string, seq: number): string => `${replica}.${seq}`
+
 /** Whose a connection is: its name in Redis, its own for ever, is the replica and the number of its join there. */
 export const ownerOf = (connection: string): { readonly replica: string; readonly seq: number } => {
   const dot = connection.lastIndexOf(".")

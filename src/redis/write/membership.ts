@@ -46,6 +46,7 @@ export interface MembershipListener {
   readonly onEvicted: PartitionEvents<OwnedLease>["onEvicted"]
   readonly onWritten: PartitionEvents<OwnedLease>["onWritten"]
   readonly onEpochChanged: (partition: number) => void
+  readonly onLost: PartitionEvents<OwnedLease>["onLost"]
 }
 
 /** Joins the others, or fails with the reason. Heartbeats run until the scope closes. */
@@ -159,6 +160,7 @@ export const makeMembership = (
           wake()
           if (isNews && !joining) log(Effect.logError(reason))
         },
+        onLost: (topic, member) => listener?.onLost(topic, member),
         onReaped: (lost, connections) => {
           metrics.add(metrics.reaped, connections)
           log(Effect.logInfo(`ended ${connections} connections of the lost replica ${lost}`))

@@ -19,6 +19,8 @@ export interface OthersOptions {
   ) => calls.ApplyCall
   /** Redis has new versions of topics by our own doing. */
   readonly onWritten: (epoch: string, versions: ReadonlyMap<string, number>) => void
+  /** A connection of a lost replica was ended by us. */
+  readonly onLost: (topic: string, member: calls.StoredMember) => void
   readonly onReaped: (replica: string, connections: number) => void
   readonly onFailure: (what: string, cause: unknown) => void
 }
@@ -77,11 +79,12 @@ export class Others {
 
   /** A call after the other, as long as it is we who end them: two would do everything twice. */
   private async endAll(late: string, onEnded: (connections: number) => void): Promise<void> {
-    const { port, keys, about } = this.options
+    const { port, keys, about, onLost } = this.options
     /** Whether there may be more for us to do. */
     const end = async (operations: ReadonlyArray<calls.Operation>): Promise<boolean> => {
       const answer = await calls.apply(port, keys, about("reap", late, operations))
       if (answer.status !== "OK") return false
+      for (const { topic, member } of answer.lost) onLost(topic, member)
       onEnded(answer.changed)
       return answer.changed > 0 && !answer.emptied && !this.stopped
     }

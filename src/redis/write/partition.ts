@@ -37,6 +37,8 @@ export interface PartitionEvents<O> {
   readonly onHealthChanged: () => void
   /** A heartbeat was answered, and the lease is kept. */
   readonly onBeaten: () => void
+  /** A connection of a lost replica was ended by this one. */
+  readonly onLost: (topic: string, member: calls.StoredMember) => void
   readonly onReaped: (replica: string, connections: number) => void
   readonly onFailure: (what: string, cause: unknown) => void
 }

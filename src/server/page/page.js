@@ -8,8 +8,12 @@
   const $ = (id) => document.getElementById(id)
 
   /** How many names, and how many cursors, are shown. */
-  const SHOWN = 500
+  const SHOWN = 1_000
   const CURSORS = 50
+  /** How many may come at once and still be seen to come. */
+  const FEW = 8
+  /** Milliseconds between two showings of the list, however much happens. */
+  const REST = 50
   /** How many lines the feed keeps. */
   const LINES = 200
   /** After a reconnect others need a moment to come back too, in milliseconds. Only then the feed says who has left. */
@@ -26,9 +30,12 @@
   let lost = false
   /** How often it was refused a socket since it had one. */
   let refusals = 0
-  /** The key of each connection. */
+  const { colorOf, keepOnly } = makeColors()
+  const { chipsOf, isPointer, shown } = makeChips()
+
+  /** The key of each connection, and the chips of its meta. */
   const refs = new Map()
-  /** How many connections each key has. */
+  /** How many connections each key has, and the chips of all of them. */
   let here = new Map()
   /** Who was gone after a reconnect, and may be on the way back while `settling` runs. */
   const awaited = new Set()
@@ -113,11 +120,12 @@
     if (status.textContent !== text) status.textContent = text
     document.body.classList.toggle("stale", lost)
     $("notice").hidden = !lost
-    $("notice").textContent =
-      `This is who was here when the connection was lost.${name === undefined ? "" : ` You will be back as ${name} once it returns.`}`
+    $("as").textContent = lost ? "Once it returns, you will be back as" : "You are here as"
   }
 
   // Joining and leaving
+
+  const HINT = $("hint").textContent
 
   /** A push that also serves to update: what is tracked is replaced. */
   const track = (payload) => channel.push("presence", { type: "presence", event: "track", ...payload })
@@ -128,6 +136,7 @@
     sessionStorage.setItem("name", wanted)
     $("problem").textContent = ""
     $("me").textContent = wanted
+    $("me").title = wanted
     swap(true)
     track({ key: wanted, payload: pointer }).receive("error", ({ reason }) => {
       if (name === wanted) notHere(`You could not join: ${reason}`)
@@ -149,6 +158,7 @@
   const swap = (joined) => {
     $("join").hidden = joined
     $("joined").hidden = !joined
+    $("hint").textContent = joined ? "Others see where you point on this page." : HINT
     $(joined ? "leave" : "name").focus()
     showHere()
   }
@@ -175,25 +185,24 @@
 
   const share = (part, whole) => Math.round((part / whole) * 10_000) / 10_000
 
-  const isShare = (value) => typeof value === "number" && value >= 0 && value <= 1
-
   const FADE = [{ opacity: 1 }, { opacity: 1, offset: 0.75 }, { opacity: 0.35 }]
 
   /** By the connection's ref. */
   const cursors = new Map()
 
   /** Shows where a connection points. With an update it has a new ref, and the cursor moves on. */
-  const showCursor = (key, { phx_ref: ref, phx_ref_prev: previous, x, y }) => {
+  const showCursor = (key, meta) => {
+    const { phx_ref: ref, phx_ref_prev: previous, x, y } = meta
     const known = cursors.get(previous) ?? cursors.get(ref)
     cursors.delete(previous)
     cursors.delete(ref)
-    if (key === name || !isShare(x) || !isShare(y) || (known === undefined && cursors.size >= CURSORS)) {
+    if (key === name || !isPointer(meta) || (known === undefined && cursors.size >= CURSORS)) {
       known?.remove()
       return
     }
     const cursor = known ?? element("span", { className: "cursor" })
     cursor.dataset.name = key
-    cursor.style.setProperty("--hue", hue(key))
+    cursor.style.setProperty("--color", colorOf(key))
     cursor.style.setProperty("--x", x)
     cursor.style.setProperty("--y", y)
     if (known === undefined) $("cursors").append(cursor)
@@ -218,30 +227,39 @@
 
   const hearState = (state) => {
     refs.clear()
-    each(state, (key, { phx_ref }) => refs.set(phx_ref, key))
+    each(state, (key, meta) => refs.set(meta.phx_ref, { key, chips: chipsOf(meta) }))
     for (const ref of [...cursors.keys()]) if (!refs.has(ref)) hideCursor(ref)
     each(state, showCursor)
     changed()
   }
 
+  /** Who only points elsewhere changes nothing in the list. */
   const hearDiff = ({ joins, leaves }) => {
-    let moved = false
+    let isNews = false
     each(joins, (key, meta) => {
-      moved = !refs.delete(meta.phx_ref_prev) || moved
-      refs.set(meta.phx_ref, key)
+      const chips = chipsOf(meta)
+      const before = refs.get(meta.phx_ref_prev)
+      refs.delete(meta.phx_ref_prev)
+      refs.set(meta.phx_ref, { key, chips })
+      isNews ||= before === undefined || before.chips.join("\n") !== chips.join("\n")
       showCursor(key, meta)
     })
     each(leaves, (_, { phx_ref }) => {
-      moved = refs.delete(phx_ref) || moved
+      isNews = refs.delete(phx_ref) || isNews
       hideCursor(phx_ref)
     })
-    if (moved) changed()
+    if (isNews) changed()
   }
 
   const changed = () => {
     const before = here
     here = new Map()
-    for (const key of refs.values()) here.set(key, (here.get(key) ?? 0) + 1)
+    for (const { key, chips } of refs.values()) {
+      const known = here.get(key)
+      if (known === undefined) here.set(key, { connections: 1, chips })
+      else here.set(key, { connections: known.connections + 1, chips: [...known.chips, ...chips] })
+    }
+    keepOnly(here)
     if (begun) tell(before)
     begun = true
     showHere()
@@ -261,57 +279,76 @@
     awaited.clear()
   }
 
+  const order = new Intl.Collator().compare
+  let resting
+  let missed = false
+
+  /** At once, and then not before a moment has passed. */
   const showHere = () => {
-    const order = new Intl.Collator().compare
-    const keys = [...here.keys()].sort((a, b) => (b === name) - (a === name) || order(a, b))
-    for (const [key, row] of rows) {
-      if (here.has(key)) continue
+    missed = resting !== undefined
+    if (missed) return
+    list()
+    resting = setTimeout(() => {
+      resting = undefined
+      if (missed) showHere()
+    }, REST)
+  }
+
+  const list = () => {
+    const keys = [...here.keys()].sort((a, b) => (b === name) - (a === name) || order(a, b)).slice(0, SHOWN)
+    const listed = new Set(keys)
+    for (const [key, { row }] of rows) {
+      if (listed.has(key)) continue
       row.remove()
       rows.delete(key)
     }
-    const list = $("here")
-    keys.slice(0, SHOWN).forEach((key, at) => {
-      const row = rows.get(key) ?? makeRow(key)
-      row.classList.toggle("mine", key === name)
-      showMark(row, here.get(key))
-      if (list.children[at] !== row) list.insertBefore(row, list.children[at] ?? null)
-    })
-    for (const key of keys.slice(SHOWN)) {
-      rows.get(key)?.remove()
-      rows.delete(key)
+    const isSeenToCome = rows.size > 0 && keys.length - rows.size <= FEW
+    let next = $("here").firstElementChild
+    for (const key of keys) {
+      const known = rows.get(key) ?? makeRow(key, isSeenToCome)
+      known.row.classList.toggle("mine", key === name)
+      describe(known, here.get(key))
+      if (known.row === next) next = next.nextElementSibling
+      else $("here").insertBefore(known.row, next)
     }
-    $("count").textContent = keys.length
-    $("nobody").hidden = keys.length > 0 || !begun
-    $("more").hidden = keys.length <= SHOWN
-    $("more").textContent = `and ${keys.length - SHOWN} more`
-    document.title = begun ? `${room} · ${keys.length} here` : room
+    const more = here.size - keys.length
+    $("count").textContent = here.size.toLocaleString("en")
+    $("more").textContent = more > 0 ? `${keys.length.toLocaleString("en")} of them shown` : ""
+    $("nobody").hidden = here.size > 0 || !begun
+    document.title = begun ? `${room} · ${here.size} here` : room
   }
 
-  const makeRow = (key) => {
+  const makeRow = (key, isSeenToCome) => {
     const avatar = element("span", { className: "avatar", ariaHidden: "true" })
     avatar.dataset.initial = initial(key)
-    avatar.style.setProperty("--hue", hue(key))
-    const row = element("li", {}, avatar, element("bdi", { className: "name" }, key))
-    rows.set(key, row)
-    return row
+    avatar.style.setProperty("--color", colorOf(key))
+    const line = element("span", { className: "line" }, element("bdi", { className: "name", title: key }, key))
+    const chips = element("span", { className: "chips" })
+    const row = element("li", { className: isSeenToCome ? "comes" : "" }, avatar, line, chips)
+    const made = { row, line, chips, said: "" }
+    rows.set(key, made)
+    return made
   }
 
-  const showMark = (row, connections) => {
-    row.querySelector(".mark")?.remove()
-    if (connections < 2) return
-    const mark = element("span", { className: "mark", role: "img", title: `In ${connections} tabs` }, `×${connections}`)
-    mark.ariaLabel = `in ${connections} tabs`
-    row.append(mark)
+  /** What stands beside and below a name. Most of the time it is what stands there already. */
+  const describe = (known, { connections, chips }) => {
+    const texts = shown(chips)
+    const said = [connections, ...texts].join("\n")
+    if (said === known.said) return
+    known.said = said
+    known.line.querySelector(".mark")?.remove()
+    if (connections > 1) {
+      const title = `In ${connections} tabs`
+      known.line.append(element("span", { className: "mark", role: "img", title, ariaLabel: title }, `×${connections}`))
+    }
+    // Of a long one the end may be missing.
+    const classOf = (text) => (text.length <= 8 ? "chip short" : "chip")
+    known.chips.replaceChildren(
+      ...texts.map((text) => element("span", { className: classOf(text), title: text }, text))
+    )
   }
 
   const initial = (key) => [...new Intl.Segmenter().segment(key)][0].segment.toLocaleUpperCase()
-
-  const hue = (key) => {
-    let hash = 0
-    for (const character of key) hash = (hash * 31 + character.codePointAt(0)) % 65_521
-    // The golden angle sets neighbours far apart.
-    return Math.round(hash * 137.5) % 360
-  }
 
   // The feed
 
@@ -359,6 +396,14 @@
   // Begin
 
   $("room").textContent = room
+  $("room").title = room
+  speak({
+    room,
+    token,
+    say: (text) => {
+      $("said").textContent = text
+    }
+  })
   const subject = token === undefined ? undefined : subjectOf(token)
   $("name").value = subject ?? sessionStorage.getItem("name") ?? ""
   $("name").readOnly = subject !== undefined

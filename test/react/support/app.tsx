@@ -5,21 +5,10 @@
 import { PresenceProvider, usePresence } from "effect-presence/react"
 import { Component, type ReactNode, StrictMode, useEffect, useState } from "react"
 import { createRoot, hydrateRoot } from "react-dom/client"
+import type { AppProps, RoomProps } from "./props.js"
 
 interface Meta {
   readonly n: number
-}
-
-export interface RoomProps {
-  readonly topic: string | null
-  readonly user?: string
-  readonly n?: number
-}
-
-export interface AppProps {
-  readonly url: string
-  readonly token?: string
-  readonly rooms: Record<string, RoomProps>
 }
 
 interface Control {

@@ -18,6 +18,7 @@ const written = (call: ApplyCall) => ({
   epoch: "e",
   changed: call.operations.length,
   emptied: false,
+  lost: [],
   versions: new Map<string, number>(),
   forbidden: []
 })

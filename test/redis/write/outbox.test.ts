@@ -13,6 +13,7 @@ const ok = (
   epoch: "e",
   changed: batch.operations.length,
   emptied: false,
+  lost: [],
   versions: new Map(batch.operations.map(({ topic }) => [topic, batch.number])),
   forbidden: [],
   ...more

@@ -14,6 +14,7 @@ export const openPage = (browser: Browser, port: number, path = "/"): Effect.Eff
   Effect.acquireRelease(
     Effect.promise(async () => {
       const context = await browser.newContext()
+      context.setDefaultTimeout(120_000)
       const page = await context.newPage()
       const complaints: Array<string> = []
       page.on("console", (message) => complaints.push(message.text()))
@@ -38,7 +39,7 @@ export const join = (page: Page, name: string) =>
   })
 
 /** Waits until the names in "Here now" are these, each as it is written there. */
-export const hereNow = (page: Page, names: ReadonlyArray<string>, timeout = 60_000) =>
+export const hereNow = (page: Page, names: ReadonlyArray<string>, timeout = 120_000) =>
   Effect.promise(() =>
     vi.waitFor(async () => expect(await page.locator("#here li").allTextContents()).toEqual(names), {
       timeout,

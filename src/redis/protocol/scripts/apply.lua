@@ -19,8 +19,9 @@
 --   "+" topic number, seq, revision, key, meta: joins when absent, updates when the revision is higher
 --   "-" topic number, seq, reason (r, e, v, l): leaves when present
 --
--- Answers {"OK", epoch, changed, emptied, versions of the topics, the operations that x forbade, counted from 0}, where
--- `changed` counts what was written and `emptied` is 1 when the reaped replica has nothing left and is forgotten.
+-- Answers {"OK", epoch, changed, emptied, versions of the topics, the operations that x forbade, lost}. `changed` counts
+-- what was written; `emptied` is 1 when the reaped replica has nothing left and is forgotten; `lost` has in mode reap by
+-- turns the operations that ended a member, and the member. Operations are counted from 0.
 -- Or, with nothing written: {"LEASE"} not in l or found late, {"STALE"} a higher number was seen, {"ALIVE"} not found
 -- late. Only a heartbeat finds somebody late; no clock is asked here, which may step between the two.
 
@@ -67,7 +68,7 @@ for number = 1, count do
 end
 
 local changed = 0
-local forbidden = {}
+local forbidden, lost = {}, {}
 local hasEvicted = call('EXISTS', evicted) == 1
 
 local function tell(topic, text)
@@ -98,7 +99,7 @@ local function put(topic, seq, revision, key, meta)
   return true
 end
 
-local function remove(topic, seq, reason)
+local function remove(topic, seq, reason, operation)
   local connection = replica .. '.' .. seq
   local place = seq .. ':' .. ARGV[6 + topic]
   local members, keys = KEYS[3 + 2 * topic], KEYS[4 + 2 * topic]
@@ -122,6 +123,9 @@ local function remove(topic, seq, reason)
   if mode == 'evict' then
     call('HSET', evicted, place, '')
     call('EXPIRE', evicted, 3600)
+  elseif mode == 'reap' then
+    lost[#lost + 1] = operation
+    lost[#lost + 1] = member
   end
   shrank[topic] = true
   tell(topic, '"-","' .. connection .. '","' .. reason .. '"')
@@ -136,7 +140,7 @@ while ARGV[i] do
     end
     i = i + 6
   else
-    remove(topic, ARGV[i + 2], ARGV[i + 3])
+    remove(topic, ARGV[i + 2], ARGV[i + 3], operation)
     i = i + 4
   end
   operation = operation + 1
@@ -179,4 +183,4 @@ if mode == 'reap' and call('HLEN', index) <= call('HEXISTS', index, '') then
   emptied = 1
 end
 
-return { 'OK', epoch, changed, emptied, answer, forbidden }
+return { 'OK', epoch, changed, emptied, answer, forbidden, lost }
