@@ -3,6 +3,6 @@
 import { Schema } from "effect"
 import { PresenceRpc } from "effect-presence/rpc"
 
-const Cursor = Schema.Struct({ x: Schema.Number, y: Schema.Number })
+export const Cursor = Schema.Struct({ x: Schema.Number, y: Schema.Number })
 
 export class Cursors extends PresenceRpc.make(Cursor) {}

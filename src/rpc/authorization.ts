@@ -36,7 +36,8 @@ export const layerAuthorize = <R = never>(authorize: Authorize<R>): Layer.Layer<
       Authorization.of(({ rpc, payload, headers }) =>
         Effect.gen(function* () {
           const asked = yield* encode(rpc, payload)
-          const { topic } = asked
+          // A procedure without a payload says nothing.
+          const topic = asked?.topic
           if (typeof topic !== "string") return yield* new Unauthorized({ reason: `${rpc._tag} names no topic` })
           const on = Option.match(Context.getOption(rpc.annotations, Procedure), {
             onNone: () => "read" as const,
@@ -76,5 +77,5 @@ interface Payload {
 }
 
 /** As it came. It was decoded by the same schema. */
-const encode = (rpc: Rpc.AnyWithProps, payload: unknown): Effect.Effect<Payload> =>
-  Effect.orDie(Schema.encodeUnknown(rpc.payloadSchema as Schema.Schema<unknown, Payload>)(payload))
+const encode = (rpc: Rpc.AnyWithProps, payload: unknown): Effect.Effect<Payload | undefined> =>
+  Effect.orDie(Schema.encodeUnknown(rpc.payloadSchema as Schema.Schema<unknown, Payload | undefined>)(payload))
