@@ -57,6 +57,7 @@ export const openApp = (
     Effect.promise(async () => {
       const context = await browser.newContext()
       const page = await context.newPage()
+      page.setDefaultTimeout(120_000)
       const complaints: Array<string> = []
       page.on("console", (message) => {
         // A connection that fails is told there by the browser, and is what is tested.
@@ -82,7 +83,7 @@ export const openApp = (
                 const found = page.locator(`#${room}`)
                 expect((await found.count()) === 0 ? null : await found.innerText()).toBe(text)
               },
-              { timeout: 60_000, interval: 20 }
+              { timeout: 120_000, interval: 50 }
             )
           )
       }
