@@ -64,12 +64,12 @@ export const openApp = (
         if (!message.text().includes("WebSocket connection to")) complaints.push(message.text())
       })
       page.on("pageerror", (error) => complaints.push(String(error)))
-      const contentType = "text/html; charset=utf-8"
       const body = `<!doctype html><link rel="icon" href="data:,"><div id="root">${html}</div>
 <script>window.props = ${JSON.stringify(props)}</script><script type="module" src="/app.js"></script>`
-      await page.route(`${origin}/app`, (route) => route.fulfill({ contentType, body }))
       await page.route(`${origin}/app.js`, (route) => route.fulfill({ contentType: "text/javascript", body: script }))
-      await page.goto(`${origin}/app`)
+      // A document that really comes from there: one that was made up may not reach servers of this machine.
+      await page.goto(`${origin}/health`)
+      await page.setContent(body)
       const run = <A>(text: string) => Effect.promise(() => page.evaluate(text) as Promise<A>)
       return {
         page,
