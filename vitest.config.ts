@@ -4,6 +4,8 @@ import { defineConfig } from "vitest/config"
 const src = fileURLToPath(new URL("src", import.meta.url))
 
 export default defineConfig({
+  // `await using` is not understood by Node 20.
+  esbuild: { target: "node20" },
   resolve: {
     // The package under its own name is its sources here, as in tsconfig's `paths`; a program that is run has `dist`.
     alias: [

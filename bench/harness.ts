@@ -57,7 +57,13 @@ const digits = (n: number) =>
 const range = (samples: ReadonlyArray<number>) => `${digits(Math.min(...samples))}..${digits(Math.max(...samples))}`
 
 /** One printed line: a figure, what it was allowed to be, and whether it is over that. */
-const report = (name: string, samples: ReadonlyArray<number>, unit: string, most: number | undefined, note = "") => {
+export const report = (
+  name: string,
+  samples: ReadonlyArray<number>,
+  unit: string,
+  most: number | undefined,
+  note = ""
+) => {
   const figure = median(samples)
   const over = most !== undefined && !(figure <= most)
   const allowed = most === undefined ? "" : `at most ${digits(most)}${over ? "  OVER" : ""}`

@@ -8,7 +8,8 @@
  *
  *     Effect.runPromise(program).then(console.log) // [{ key: "alice", metas: [{ role: "viewer" }] }]
  *
- * A link of a page leads to a file and a heading that are there, and so does a path between backticks.
+ * A link of a page leads to a file and a heading that are there, and so does a path between backticks. A test that is
+ * named without its room, as a table does whose head says the room, is in one.
  */
 import { spawnSync } from "node:child_process"
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
@@ -46,6 +47,13 @@ const pages = readdirSync(join(root, "docs"), { recursive: true })
   .map((file) => join("docs", file))
   .sort()
 
+const tests = readdirSync(join(root, "test"), { recursive: true })
+  .filter((file) => file.endsWith(".test.ts"))
+  .map((file) => join("test", file))
+
+/** The path of a test below `test/redis`, `test/socket` and the like. */
+const inRoom = (file) => file.split("/").slice(2).join("/")
+
 /** A heading as it is linked to. */
 const anchors = (file) =>
   [...readFileSync(join(root, file), "utf8").matchAll(/^#+ (.+)$/gm)].map(([, heading]) =>
@@ -64,7 +72,11 @@ const lost = (page) => {
     return anchor === undefined || anchors(file).includes(anchor) ? [] : [`${path}#${anchor}`]
   })
   const paths = [...text.matchAll(/`((?:test|src|docs|examples|bench|scripts)\/[\w./-]+)`/g)].map(([, path]) => path)
-  return [...links, ...paths.filter((path) => !existsSync(join(root, path)))].map((what) => `${page} leads to ${what}`)
+  const named = [...text.matchAll(/`([\w./-]+\.test\.ts)`/g)].map(([, name]) => name)
+  const lostTests = named.filter((name) => !tests.some((file) => [file, inRoom(file)].includes(name)))
+  return [...links, ...lostTests, ...paths.filter((path) => !existsSync(join(root, path)))].map(
+    (what) => `${page} leads to ${what}`
+  )
 }
 
 /** What a block says that it prints, line by line. */
@@ -97,7 +109,7 @@ const compile = (blocks) => {
 
 const execute = (block) => {
   const args = ["--import", `data:text/javascript,${encodeURIComponent(preload)}`, join(out, "js", `${block.name}.js`)]
-  const { status, stdout, stderr } = spawnSync("node", args, { cwd: root, encoding: "utf8", timeout: 30_000 })
+  const { status, stdout, stderr } = spawnSync("node", args, { cwd: root, encoding: "utf8", timeout: 300_000 })
   const printed = [...stdout.matchAll(/^printed (.*)$/gm)].map(([, values]) => JSON.parse(values))
   if (
     status !== 0 ||

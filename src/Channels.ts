@@ -16,6 +16,18 @@ import type { Subscription } from "./Subscription.js"
 /**
  * The service. `yield* Channels` gives a {@link Channels.Service}.
  *
+ * ```ts
+ * import { Effect } from "effect"
+ * import { Channels } from "effect-presence"
+ *
+ * const program = Effect.gen(function*() {
+ *   const channels = yield* Channels
+ *   const { take } = yield* channels.subscribe("news")
+ *   yield* channels.publish("news", "hello")
+ *   return yield* take // ["hello"]
+ * }).pipe(Effect.scoped, Effect.provide(Channels.layer()))
+ * ```
+ *
  * @since 0.1.0
  * @category tags
  */

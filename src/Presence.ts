@@ -185,7 +185,10 @@ export declare namespace Presence {
    * @category models
    */
   export interface Options {
-    /** How long a connection lives without `refresh`. Default 30 seconds; `Duration.infinity`: for ever; never 0. */
+    /**
+     * How long a connection lives without `refresh`, also in a scope that is open. Default 30 seconds;
+     * `Duration.infinity`: as long as its scope; never 0.
+     */
     readonly ttl?: Duration.DurationInput | undefined
     /** How often expired connections are looked for. Default 1 second. */
     readonly sweepInterval?: Duration.DurationInput | undefined
@@ -204,7 +207,10 @@ export declare namespace Presence {
    * @category models
    */
   export interface TrackOptions {
-    /** Instead of the layer's. `Duration.infinity`: only the scope ends it. None or less is `InvalidOption`. */
+    /**
+     * Instead of the layer's. `Duration.infinity` where the scope says that somebody is here (a socket, a stream, a
+     * fiber): the connection lives as long as it. None or less is `InvalidOption`.
+     */
     readonly ttl?: Duration.DurationInput | undefined
     /**
      * How long the connection stays after its scope has closed, so that one who comes right back never left. Default
@@ -256,6 +262,25 @@ export declare namespace Presence {
     /**
      * Adds a connection and emits `join`; the scope's close removes it. `meta` is any JSON value, `{}` by default,
      * copied by value. In a scope that is closed: a released lease, and nothing is emitted.
+     *
+     * The connection also ends after its ttl, 30 seconds by default, though its scope is open. Where the scope says that
+     * somebody is here (a socket, a stream, a fiber), pass `{ ttl: Duration.infinity }`; where a client's heartbeat says
+     * it, call `lease.refresh` at each. The first lease of a layer that expires in an open scope without a refresh is
+     * told in the log.
+     *
+     * ```ts
+     * import { Duration, Effect } from "effect"
+     * import { Presence } from "effect-presence"
+     *
+     * declare const untilTheyClose: Effect.Effect<void>
+     *
+     * // A handler that keeps its response open: alice is here as long as it does.
+     * const handler = Effect.gen(function*() {
+     *   const presence = yield* Presence
+     *   yield* presence.track("post:42", "alice", { role: "viewer" }, { ttl: Duration.infinity })
+     *   yield* untilTheyClose
+     * }).pipe(Effect.scoped)
+     * ```
      */
     readonly track: (
       topic: string,

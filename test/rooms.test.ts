@@ -26,7 +26,16 @@ const ROOMS: Readonly<Record<string, Room>> = {
   web: { knows: [".", "internal", "internal/input"] },
   http: { knows: [".", "web", "internal", "internal/input", "internal/leases", "internal/feed"] },
   socket: {
-    knows: [".", "web", "internal/input", "socket/protocol", "socket/connection", "socket/longpoll", "socket/topic"]
+    knows: [
+      ".",
+      "web",
+      "internal",
+      "internal/input",
+      "socket/protocol",
+      "socket/connection",
+      "socket/longpoll",
+      "socket/topic"
+    ]
   },
   "socket/protocol": { knows: [".", "internal/input"], without: /^(effect|@effect|node:|ws)/ },
   "socket/topic": { knows: [".", "web", "internal/input", "internal/feed", "socket/protocol"] },

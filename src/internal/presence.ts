@@ -139,7 +139,10 @@ export const make = (mirror: Mirror, options?: Parameters<typeof decode>[0]) =>
       live: living(openList),
       activity: activity.stream(plainActivity),
       snapshot: (topic: string) => step((registry) => snapshotOf(registry, topic)),
-      evict: (topic: string, key: string) => step((registry) => registry.evict(topic, key)),
+      evict: (topic: string, key: string) =>
+        step((registry) => registry.evict(topic, key)).pipe(
+          Effect.withSpan("presence.evict", { attributes: { "presence.topic": topic, "presence.key": key } })
+        ),
       sweepExpired,
       health,
       limits: settings.limits

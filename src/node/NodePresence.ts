@@ -83,10 +83,10 @@ export interface NodeLease extends AsyncDisposable {
   readonly ref: string
   /** Starts the ttl anew. `rejoined`: it had expired, and is present again. */
   readonly refresh: () => Promise<"renewed" | "rejoined" | "evicted" | "released">
-  /** Replaces the meta, never merges. A function gets the current one. */
-  readonly update: (
-    meta: unknown | ((meta: Json) => unknown)
-  ) => Promise<"updated" | "rejoined" | "evicted" | "released">
+  /** Replaces the meta, never merges. A function gets the current one, and answers at once. */
+  update(f: (meta: Json) => unknown): Promise<"updated" | "rejoined" | "evicted" | "released">
+  /** The same with a meta instead of a function. */
+  update(meta: unknown): Promise<"updated" | "rejoined" | "evicted" | "released">
   /** Ends it now, whatever its `leaveDelay`. Again: nothing. */
   readonly release: () => Promise<void>
   /** Resolves with the reason when it has ended. Expiry is no end, as `refresh` brings it back. */
@@ -123,6 +123,10 @@ export interface NodePresence extends AsyncDisposable {
   readonly get: (topic: string, key: string) => Promise<PresenceEntry | undefined>
   /** How many keys a topic has, and how many connections these have. */
   readonly count: (topic: string) => Promise<{ readonly keys: number; readonly connections: number }>
+  /** The same of many topics in one call, by topic. */
+  readonly counts: (
+    topics: ReadonlyArray<string>
+  ) => Promise<ReadonlyMap<string, { readonly keys: number; readonly connections: number }>>
   /** The topics with at least one connection, in no order. */
   readonly topics: () => Promise<ReadonlyArray<string>>
   /** The connections and the version they stand at. */
@@ -137,6 +141,11 @@ export interface NodePresence extends AsyncDisposable {
     topic: string,
     options?: IterateOptions & { readonly since?: { readonly epoch: string; readonly version: number } | undefined }
   ) => AsyncIterableIterator<PresenceChange>
+  /**
+   * The list of a topic now, then whenever it has changed: what a page shows. Who is slow gets the latest list, never those in
+   * between.
+   */
+  readonly live: (topic: string, options?: IterateOptions) => AsyncIterableIterator<ReadonlyArray<PresenceEntry>>
   /** Joins, leaves and updates one by one, from the first that is asked for on. Who lags is thrown `Lagged`. */
   readonly events: (topic: string, options?: IterateOptions) => AsyncIterableIterator<PresenceEvent>
   /**

@@ -92,10 +92,12 @@ export const createPresence = async (options: NodeOptions = {}): Promise<NodePre
     list: (topic) => call(presence.list(topic)),
     get: (topic, key) => call(Effect.map(presence.get(topic, key), Option.getOrUndefined)),
     count: (topic) => call(presence.count(topic)),
+    counts: (topics) => call(presence.counts(topics)),
     topics: () => call(presence.topics),
     snapshot: (topic) => call(presence.snapshot(topic)),
     evict: (topic, key) => call(presence.evict(topic, key)),
     changes: (topic, { signal, ...options } = {}) => iterate(whileOpen(presence.changes(topic, options)), signal),
+    live: (topic, { signal } = {}) => iterate(whileOpen(presence.live(topic)), signal),
     events: (topic, { signal } = {}) => iterate(whileOpen(presence.events(topic)), signal),
     attach,
     fetch,
@@ -149,7 +151,7 @@ const leased = (lease: Lease, scope: Scope.CloseableScope): NodeLease => {
       return lease.ref
     },
     refresh: () => run(lease.refresh),
-    update: (meta) => run(lease.update(meta)),
+    update: (meta: unknown) => run(lease.update(meta)),
     release: () => run(Effect.zipRight(lease.release, leave)),
     ended: () => {
       ended ??= run(lease.ended)

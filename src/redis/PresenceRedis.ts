@@ -15,8 +15,9 @@ import type { PresenceRedisOptions, RedisOptions } from "./options.js"
 import { make } from "./service.js"
 
 /**
- * Presence and its channels over several replicas. It fails when Redis cannot be reached, is too old, or serves
- * replicas of a version that this one cannot live with.
+ * Presence and its channels over several replicas. It fails with `PresenceUnavailable` when Redis cannot be reached, is
+ * too old, gives its user no right to the keys or channels, or serves replicas of a version that this one cannot live
+ * with.
  *
  * ```ts
  * import { Effect } from "effect"

@@ -10,7 +10,7 @@
  * - **Crash**: the others end what was held here when its lease is over.
  * - **Shutdown**: what is held leaves, in batches; with `handover` it stays until the lease is over. Then streams end.
  */
-import { Effect, type Scope } from "effect"
+import { Effect, Option, type Scope } from "effect"
 import { Activity, plainActivity } from "../internal/feed/activity.js"
 import { withFollow } from "../internal/feed/direct.js"
 import { following, plainly } from "../internal/feed/feed.js"
@@ -19,6 +19,7 @@ import { decode } from "../internal/input/options.js"
 import { checkTopic } from "../internal/input/validate.js"
 import type { OwnedLease } from "../internal/leases/lease.js"
 import { makeTracker, randomId, type Tracker, type TrackOptions } from "../internal/leases/tracker.js"
+import { heard } from "../internal/tracing.js"
 import { typed } from "../internal/typed.js"
 import type { PresenceUnavailable, TrackError } from "../PresenceError.js"
 import type { PresenceHealth } from "../PresenceHealth.js"
@@ -29,6 +30,7 @@ import { decodeRedis, type PresenceRedisOptions, prefixIn } from "./options.js"
 import { refOf } from "./protocol/keys.js"
 import { type CopyFeeds, makeCopyFeeds } from "./read/copyFeeds.js"
 import { makeQueries, snapshotOf } from "./read/queries.js"
+import { traced } from "./traced.js"
 import { ENDING, makeConfirmation } from "./write/confirmation.js"
 import { type Membership, makeMembership } from "./write/membership.js"
 
@@ -38,7 +40,12 @@ export const make = (options: PresenceRedisOptions) =>
     const settings = decode(options)
     const asked = yield* decodeRedis(options)
     const replica = randomId()
-    const opened = yield* openPort(asked)
+    const connected = yield* openPort(asked)
+    const clock = yield* Effect.clock
+    const opened = Option.match(yield* heard, {
+      onNone: () => connected,
+      onSome: (tracer) => ({ ...connected, port: traced(connected.port, tracer, clock) })
+    })
     const redis = { ...asked, prefix: prefixIn(opened.port.database, asked.prefix) }
     const isUsable = (topic: string): boolean => checkTopic(topic, settings.limits) === undefined
 
@@ -145,7 +152,10 @@ export const make = (options: PresenceRedisOptions) =>
           confirmation.end(tracker.step((registry) => registry.evict(topic, key))),
           (a, b) => a + b
         )
-      }).pipe(Effect.zipLeft(reached(topic)))
+      }).pipe(
+        Effect.zipLeft(reached(topic)),
+        Effect.withSpan("presence.evict", { attributes: { "presence.topic": topic, "presence.key": key } })
+      )
 
     const health: Effect.Effect<PresenceHealth> = tracker.step(({ connections, topics }) => ({
       ...membership.health(),

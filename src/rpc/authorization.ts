@@ -21,6 +21,9 @@ const PATIENCE = Duration.seconds(30)
  * A browser cannot send headers with a WebSocket, but with each call: `client.Join(payload, { headers: { authorization } })`,
  * or `RpcClient.withHeaders`.
  *
+ * Procedures of your own may have the middleware too, when their payload names a `topic`: they ask to `read` it, and find
+ * the grant in `Granted`.
+ *
  * One that dies, or takes longer than 30 seconds, refuses this call; the log says why.
  *
  * @since 0.2.0
@@ -33,14 +36,20 @@ export const layerAuthorize = <R = never>(authorize: Authorize<R>): Layer.Layer<
       Authorization.of(({ rpc, payload, headers }) =>
         Effect.gen(function* () {
           const asked = yield* encode(rpc, payload)
-          const { on } = Option.getOrThrow(Context.getOption(rpc.annotations, Procedure))
+          // A procedure without a payload says nothing.
+          const topic = asked?.topic
+          if (typeof topic !== "string") return yield* new Unauthorized({ reason: `${rpc._tag} names no topic` })
+          const on = Option.match(Context.getOption(rpc.annotations, Procedure), {
+            onNone: () => "read" as const,
+            onSome: ({ on }) => on
+          })
           const carrier = yield* Effect.serviceOption(HttpServerRequest.HttpServerRequest)
           const request = Option.match(carrier, {
             onNone: () => HttpServerRequest.fromWeb(new Request("http://rpc/")).modify({ headers }),
             // A client sets the headers of its calls, and may not speak for a proxy.
             onSome: (request) => request.modify({ headers: Headers.merge(headers, request.headers) })
           })
-          const grant = yield* authorize({ route: "rpc", on, request, topic: asked.topic, payload: asked })
+          const grant = yield* authorize({ route: "rpc", on, request, topic, payload: asked })
           const now = yield* Clock.currentTimeMillis
           return grant.expires !== undefined && grant.expires <= now ? yield* unauthorized : grant
         }).pipe(
@@ -64,10 +73,9 @@ export const layerAuthorize = <R = never>(authorize: Authorize<R>): Layer.Layer<
 export const unauthorized = Effect.fail(new Unauthorized({ status: 401, reason: "unauthorized" }))
 
 interface Payload {
-  readonly topic: string
   readonly [name: string]: Json
 }
 
 /** As it came. It was decoded by the same schema. */
-const encode = (rpc: Rpc.AnyWithProps, payload: unknown): Effect.Effect<Payload> =>
-  Effect.orDie(Schema.encodeUnknown(rpc.payloadSchema as Schema.Schema<unknown, Payload>)(payload))
+const encode = (rpc: Rpc.AnyWithProps, payload: unknown): Effect.Effect<Payload | undefined> =>
+  Effect.orDie(Schema.encodeUnknown(rpc.payloadSchema as Schema.Schema<unknown, Payload | undefined>)(payload))

@@ -48,6 +48,7 @@ import {
   FiberRefs,
   FiberRefsPatch,
   FiberSet,
+  identity,
   Layer,
   Option,
   Runtime,
@@ -55,6 +56,7 @@ import {
 } from "effect"
 import { Channels } from "../Channels.js"
 import { readDuration, TIMER_OR_NONE } from "../internal/input/options.js"
+import { heard } from "../internal/tracing.js"
 import type { Json } from "../Json.js"
 import { Presence } from "../Presence.js"
 import type { Unauthorized } from "../PresenceError.js"
@@ -190,6 +192,7 @@ export const layerRouter = <R = never, R2 = never>(
       const channels = yield* Channels
       const router = yield* HttpLayerRouter.HttpRouter
       const clock = yield* Effect.clock
+      const isTraced = Option.isSome(yield* heard)
       const isAllowed = yield* origins.make(options.allowedOrigins)
       const protocol = options.protocol ?? "phoenix"
       const base = (options.path ?? (protocol === "phoenix" ? "/socket" : "/realtime/v1")).replace(/\/+$/, "")
@@ -257,7 +260,8 @@ export const layerRouter = <R = never, R2 = never>(
                   ? { _tag: "Granted" as const, ...grant }
                   : refusedFor(`${limits.topics} topics are followed here, no more are`)
               }),
-              Effect.catchAll(({ reason }) => Effect.succeed(refusedFor(reason)))
+              Effect.catchAll(({ reason }) => Effect.succeed(refusedFor(reason))),
+              isTraced ? joinSpan(topic) : identity
             )
         },
         onMessage:
@@ -418,6 +422,15 @@ interface Caller {
   readonly version: Version
   readonly refusal: Unauthorized | undefined
 }
+
+/** What a join waits for, and whether it was let in. */
+const joinSpan =
+  (topic: string) =>
+  <A extends { readonly _tag: string }, R>(asked: Effect.Effect<A, never, R>): Effect.Effect<A, never, R> =>
+    asked.pipe(
+      Effect.tap(({ _tag }) => Effect.annotateCurrentSpan("presence.granted", _tag === "Granted")),
+      Effect.withSpan("presence.join", { kind: "server", attributes: { "presence.topic": topic }, root: true })
+    )
 
 type JsonObject = { readonly [name: string]: Json }
 

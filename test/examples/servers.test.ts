@@ -1,8 +1,11 @@
 /** The examples that are servers, each run as the program that it is. */
 import { type ChildProcess, spawn } from "node:child_process"
 import { fileURLToPath } from "node:url"
-import { afterEach, describe, expect, it } from "vitest"
+import { afterEach, describe, expect, it, vi } from "vitest"
 import { followed } from "../node/support/arena.js"
+
+// They are compiled as they start, which takes its time on a machine that is busy.
+vi.setConfig({ testTimeout: 240_000 })
 
 const path = (name: string) => fileURLToPath(new URL(`../../${name}`, import.meta.url))
 

@@ -7,6 +7,7 @@ import { describe, expect, it } from "@effect/vitest"
 import { Effect, Schedule, type Scope, Stream } from "effect"
 import { Presence, type PresenceChange, Unauthorized } from "../../src/index.js"
 import { ask, type Following, follow, over, serve } from "../support/http.js"
+import { leapingClock } from "../support/leaps.js"
 import { startProxy } from "../support/proxy.js"
 
 /** Follows as `EventSource` does: comes back when the response is over, with the id that it knows. */
@@ -44,6 +45,27 @@ const counted = (child: ReturnType<typeof spawn>, word: string) => {
   })
   return () => count
 }
+
+/** A server whose members have to prove that they live within ten minutes, and how that time passes. */
+const patient = (options: Parameters<typeof serve>[0] = {}) =>
+  Effect.gen(function* () {
+    const clock = leapingClock()
+    const limits = { idleTimeout: "10 minutes" } as const
+    const served = yield* serve({ diffInterval: 0, limits, ...options }).pipe(Effect.withClock(clock))
+    return {
+      ...served,
+      /** Until the response of who joined is ended, so that its client comes back. The server waits half of the time or more. */
+      renew: Effect.zipRight(
+        clock.asleep("4 minutes", "8 minutes"),
+        Effect.sync(() => clock.leap("8 minutes"))
+      ),
+      /** Until the client that is to come back is waited for no more. */
+      giveUp: Effect.zipRight(
+        clock.asleep("1 minute", "3 minutes"),
+        Effect.sync(() => clock.leap("3 minutes"))
+      )
+    }
+  })
 
 const until = (condition: () => boolean) =>
   Effect.repeat(
@@ -99,14 +121,17 @@ const joins = (following: Following): Effect.Effect<number> =>
 describe("who joined over a response", () => {
   it.scopedLive("stays as long as the client comes back, and nobody hears that it had to", () =>
     Effect.gen(function* () {
-      const { port, presence } = yield* serve({ diffInterval: 0, limits: { idleTimeout: "12 seconds" } })
+      const { port, presence, renew } = yield* patient()
       const heard = yield* hears(presence, "room")
       const watcher = yield* follow(port, "/presence/room/events")
       yield* watcher.next
       const client = yield* clientProcess(`http://127.0.0.1:${port}/presence/room/events?key=alice&meta=1`)
       const overs = counted(client, "over")
       expect(yield* joins(watcher)).toBe(1)
-      yield* until(() => overs() >= 2)
+      for (let n = 1; n <= 2; n++) {
+        yield* renew
+        yield* until(() => overs() === n)
+      }
       expect(yield* presence.list("room")).toEqual([{ key: "alice", metas: [1] }])
       const bob = yield* presence.track("room", "bob")
       // The very next thing that anybody hears.
@@ -117,7 +142,7 @@ describe("who joined over a response", () => {
 
   it.scopedLive("is gone within the idle timeout when its process is frozen", () =>
     Effect.gen(function* () {
-      const { port } = yield* serve({ diffInterval: 0, limits: { idleTimeout: "2 seconds" } })
+      const { port, renew, giveUp } = yield* patient()
       const watcher = yield* follow(port, "/presence/room/events")
       yield* watcher.next
       const client = yield* clientProcess(`http://127.0.0.1:${port}/presence/room/events?key=alice`)
@@ -125,6 +150,8 @@ describe("who joined over a response", () => {
       expect(yield* joins(watcher)).toBe(1)
       yield* until(() => heard() > 0)
       client.kill("SIGSTOP")
+      yield* renew
+      yield* giveUp
       expect(yield* watcher.next).toMatchObject({ data: { joins: [], leaves: [{ key: "alice", reason: "released" }] } })
       // Woken, it finds its response over, and joins again.
       client.kill("SIGCONT")
@@ -134,13 +161,15 @@ describe("who joined over a response", () => {
 
   it.scopedLive("is gone within the idle timeout when its network swallows everything", () =>
     Effect.gen(function* () {
-      const { port, presence } = yield* serve({ diffInterval: 0, limits: { idleTimeout: "2 seconds" } })
+      const { port, presence, renew, giveUp } = yield* patient()
       const proxy = yield* proxyTo(port)
       const client = yield* follow(proxy.port, "/presence/room/events?key=alice")
       yield* client.next
       yield* client.next
       expect(yield* presence.count("room")).toMatchObject({ keys: 1 })
       proxy.freeze()
+      yield* renew
+      yield* giveUp
       yield* empty(presence, "room")
     })
   )
@@ -167,9 +196,7 @@ describe("who joined over a response", () => {
   it.scopedLive("goes on with the meta of the request that comes back, and not when it is refused", () =>
     Effect.gen(function* () {
       let asked = 0
-      const { port, presence } = yield* serve({
-        diffInterval: 0,
-        limits: { idleTimeout: "12 seconds" },
+      const { port, presence, renew, giveUp } = yield* patient({
         authorize: ({ on }) =>
           on === "read"
             ? Effect.succeed({})
@@ -181,7 +208,10 @@ describe("who joined over a response", () => {
       yield* watcher.next
       yield* clientProcess(`http://127.0.0.1:${port}/presence/room/events?key=alice`)
       expect(yield* watcher.next).toMatchObject({ data: { joins: [{ meta: 1 }] } })
+      yield* renew
       expect(yield* watcher.next).toMatchObject({ data: { joins: [], leaves: [], updates: [{ meta: 2 }] } })
+      yield* renew
+      yield* giveUp
       expect(yield* watcher.next).toMatchObject({ data: { leaves: [{ key: "alice", meta: 2 }] } })
       expect(yield* presence.list("room")).toEqual([])
     })
@@ -189,7 +219,7 @@ describe("who joined over a response", () => {
 
   it.scopedLive("needs no proof once it was evicted, and stays out", () =>
     Effect.gen(function* () {
-      const { port, presence } = yield* serve({ diffInterval: 0, limits: { idleTimeout: "1 second" } })
+      const { port, presence, renew, giveUp } = yield* patient()
       const evicted = yield* follow(port, "/presence/room/events?key=alice")
       yield* evicted.next
       yield* evicted.next
@@ -197,8 +227,12 @@ describe("who joined over a response", () => {
       expect(yield* evicted.next).toMatchObject({ data: { leaves: [{ reason: "evicted" }] } })
       // One that came later has been ended, and this one is still told.
       const later = yield* follow(port, "/presence/room/events?key=bob")
+      yield* later.next
+      yield* later.next
+      yield* renew
       expect(yield* over(later)).toBe("end")
       expect(yield* evicted.next).toMatchObject({ data: { joins: [{ key: "bob" }] } })
+      yield* giveUp
       expect(yield* evicted.next).toMatchObject({ data: { leaves: [{ key: "bob" }] } })
     })
   )

@@ -46,6 +46,8 @@ const suite = (name: string, optionsOf: () => NodeOptions) =>
         expect(await presence.get("room", "alice")).toEqual({ key: "alice", metas: [{ role: "viewer" }, {}] })
         expect(await presence.count("room")).toEqual({ keys: 1, connections: 2 })
         expect(await presence.topics()).toEqual(["room"])
+        const counts = await presence.counts(["room", "empty"])
+        expect([counts.get("room"), counts.get("empty")?.keys ?? 0]).toEqual([{ keys: 1, connections: 2 }, 0])
         expect((await presence.snapshot("room")).connections.map(({ ref }) => ref)).toContain(lease.ref)
       }
       expect(await presence.list("room")).toEqual([])
@@ -167,6 +169,29 @@ const suite = (name: string, optionsOf: () => NodeOptions) =>
       expect(getEventListeners(signal, "abort")).toEqual([])
     })
 
+    test("live gives the list, then the latest whenever it has changed", async (presence) => {
+      const lists = presence.live("room")
+      expect(await lists.next()).toEqual({ done: false, value: [] })
+      await using lease = await presence.track("room", "alice", 1)
+      await using _bob = await presence.track("room", "bob")
+      await lease.update(2)
+      // Those in between may be left out.
+      for await (const list of lists) {
+        if (list.length < 2 || list[0]?.metas[0] !== 2) continue
+        expect(list).toEqual([
+          { key: "alice", metas: [2] },
+          { key: "bob", metas: [{}] }
+        ])
+        break
+      }
+      const controller = new AbortController()
+      const signalled = presence.live("room", { signal: controller.signal })
+      await signalled.next()
+      const next = signalled.next()
+      controller.abort()
+      await expect(next).rejects.toMatchObject({ name: "AbortError" })
+    })
+
     test("changes go on from where somebody stood", async (presence) => {
       await using _kept = await presence.track("room", "a")
       const first = presence.changes("room")
@@ -198,6 +223,8 @@ const suite = (name: string, optionsOf: () => NodeOptions) =>
         presence.list("room"),
         presence.get("room", "a"),
         presence.count("room"),
+        presence.counts(["room"]),
+        presence.live("room").next(),
         presence.topics(),
         presence.snapshot("room"),
         presence.evict("room", "a"),

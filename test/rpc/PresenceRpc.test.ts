@@ -362,6 +362,29 @@ describe("authorize", () => {
   )
 })
 
+describe("a procedure of one's own", () => {
+  const Own = RpcGroup.make(
+    Rpc.make("Whoami", { payload: { topic: Schema.String }, success: Schema.String, error: Unauthorized }),
+    Rpc.make("Nowhere", { success: Schema.String })
+  ).middleware(PresenceRpc.Authorization)
+  const answers = Own.toLayer({
+    Whoami: () => Effect.map(PresenceRpc.Granted, ({ key }) => key ?? "nobody"),
+    Nowhere: () => Effect.succeed("here")
+  })
+
+  it.effect("may ask the same way, to read the topic that it names", () =>
+    Effect.gen(function* () {
+      const client = yield* RpcTest.makeClient(Own)
+      expect(yield* client.Whoami({ topic: "board" })).toBe("alice, to read board")
+      expect((yield* Effect.flip(client.Nowhere())).reason).toBe("Nowhere names no topic")
+    }).pipe(
+      Effect.scoped,
+      Effect.provide(answers),
+      Effect.provide(PresenceRpc.layerAuthorize(({ on, topic }) => Effect.succeed({ key: `alice, to ${on} ${topic}` })))
+    )
+  )
+})
+
 describe("a group", () => {
   it.effect("may have a prefix and stand beside another, in one server", () =>
     Effect.gen(function* () {

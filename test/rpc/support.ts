@@ -4,7 +4,7 @@ import { FetchHttpClient, HttpLayerRouter, HttpServer } from "@effect/platform"
 import { NodeHttpServer } from "@effect/platform-node"
 import { RpcClient, RpcSerialization, RpcServer } from "@effect/rpc"
 import { Context, Effect, Layer, Queue, Schema, Stream } from "effect"
-import { Authorize } from "../../src/http/index.js"
+import { Authorize, PresenceHttp } from "../../src/http/index.js"
 import { Presence, type PresenceChange } from "../../src/index.js"
 import { PresenceRpc } from "../../src/rpc/index.js"
 
@@ -27,9 +27,12 @@ export const serve = (protocol: "http" | "websocket", options?: Options) =>
   Effect.gen(function* () {
     const presence = yield* Layer.build(Presence.layer())
     const server = HttpLayerRouter.serve(
-      RpcServer.layerHttpRouter({ group: Cursors, path: "/rpc", protocol }).pipe(
-        Layer.provide(handlers(options)),
-        Layer.provide(RpcSerialization.layerNdjson)
+      Layer.merge(
+        RpcServer.layerHttpRouter({ group: Cursors, path: "/rpc", protocol }).pipe(
+          Layer.provide(handlers(options)),
+          Layer.provide(RpcSerialization.layerNdjson)
+        ),
+        PresenceHttp.layerRouter({ authorize: Authorize.allowAll })
       ),
       { disableListenLog: true, disableLogger: true }
     ).pipe(

@@ -7,9 +7,13 @@ import { Clock, Duration, Effect } from "effect"
 export interface LeapingClock extends Clock.Clock {
   /** Lets time pass at once. Who sleeps until then wakes. */
   readonly leap: (duration: Duration.DurationInput) => void
+  /** Waits until somebody sleeps who began to for so long at least, and no longer than `most`. */
+  readonly asleep: (least: Duration.DurationInput, most: Duration.DurationInput) => Effect.Effect<void>
 }
 
 interface Sleeper {
+  /** How long in all, in ms. */
+  readonly ms: number
   /** In ms of the clock. */
   readonly until: number
   readonly wake: () => void
@@ -37,6 +41,7 @@ export const leapingClock = (): LeapingClock => {
           sleepers.delete(sleeper)
         }
         const sleeper: Sleeper = {
+          ms,
           until: millis() + ms,
           wake: () => {
             end()
@@ -50,6 +55,16 @@ export const leapingClock = (): LeapingClock => {
       ahead += Duration.toMillis(duration)
       const due = [...sleepers].filter(({ until }) => until <= millis())
       for (const { wake } of due.sort((a, b) => a.until - b.until)) wake()
-    }
+    },
+    asleep: (least, most) =>
+      Effect.async((resume) => {
+        const looks = setInterval(() => {
+          const between = ({ ms }: Sleeper) => ms >= Duration.toMillis(least) && ms <= Duration.toMillis(most)
+          if (![...sleepers].some(between)) return
+          clearInterval(looks)
+          resume(Effect.void)
+        }, 5)
+        return Effect.sync(() => clearInterval(looks))
+      })
   }
 }

@@ -142,7 +142,7 @@ export class FakePartition {
       this.forget(replica)
       emptied = true
     }
-    return { status: "OK", epoch, changed, emptied, versions, forbidden, lost }
+    return { status: "OK", epoch, changed, emptied, versions, forbidden, lost, prevented: [] }
   }
 
   beat(call: BeatCall, { lease, heartbeat, partitions }: Settings): BeatAnswer {
@@ -153,9 +153,11 @@ export class FakePartition {
     const elders = elder === null ? undefined : { lease: Number(elder[1]), heartbeat: Number(elder[2]) }
     const inTime = [...this.leases].filter(([, deadline]) => deadline > LATE)
     const lives = inTime.flatMap(([other, deadline]) => {
+      const isElder = !this.settings.has(other)
       const lived = this.settings.get(other) ?? elders
-      return lived === undefined ? [] : [{ beaten: deadline - lived.lease, heartbeat: lived.heartbeat }]
+      return lived === undefined ? [] : [{ isElder, beaten: deadline - lived.lease, heartbeat: lived.heartbeat }]
     })
+    const own = lives.filter(({ isElder }) => !isElder)
     const shortest = Math.min(heartbeat, ...lives.map(({ heartbeat }) => heartbeat))
     const first = `lease ${lease} ms, heartbeat ${heartbeat} ms, partitions ${partitions}`
     const format = `format 2, partitions ${partitions}`
@@ -173,7 +175,7 @@ export class FakePartition {
       this.shared = this.shared === undefined ? first : format
     }
     if (lives.length > 0) {
-      const silence = now - Math.max(...lives.map(({ beaten }) => beaten))
+      const silence = now - Math.max(...(own.length > 0 ? own : lives).map(({ beaten }) => beaten))
       const isNew = this.doubts !== undefined && this.doubts.history !== this.history
       if (silence < 0 || silence > 2 * shortest || isNew) {
         for (const [other, deadline] of this.leases) this.leases.set(other, deadline + silence)

@@ -67,6 +67,7 @@ export const silent = (onFailure: PartitionEvents<unknown>["onFailure"]): Partit
   onBeaten: () => {},
   onLost: () => {},
   onReaped: () => {},
+  onForeign: () => {},
   onFailure
 })
 

@@ -46,6 +46,10 @@ presence.track("room")
 expectTypeOf(presence.list("room")).toEqualTypeOf<Promise<ReadonlyArray<PresenceEntry>>>()
 expectTypeOf(presence.get("room", "alice")).toEqualTypeOf<Promise<PresenceEntry | undefined>>()
 expectTypeOf(presence.count("room")).resolves.toEqualTypeOf<{ readonly keys: number; readonly connections: number }>()
+expectTypeOf(presence.counts(["room"])).resolves.toEqualTypeOf<
+  ReadonlyMap<string, { readonly keys: number; readonly connections: number }>
+>()
+expectTypeOf(presence.live("room")).toEqualTypeOf<AsyncIterableIterator<ReadonlyArray<PresenceEntry>>>()
 expectTypeOf(presence.topics()).toEqualTypeOf<Promise<ReadonlyArray<string>>>()
 expectTypeOf(presence.snapshot("room")).toEqualTypeOf<Promise<Snapshot>>()
 expectTypeOf(presence.evict("room", "alice")).toEqualTypeOf<Promise<number>>()

@@ -5,7 +5,20 @@
  * before anything else can run. Whatever the service does with that cannot wait, so neither a slow reader nor a full
  * queue can hold up a join, a leave or a closing scope.
  */
-import { Context, Deferred, Duration, Effect, Exit, type Fiber, FiberId, Metric, Ref, Schedule, Scope } from "effect"
+import {
+  Context,
+  Deferred,
+  Duration,
+  Effect,
+  Exit,
+  type Fiber,
+  FiberId,
+  Metric,
+  Ref,
+  Runtime,
+  Schedule,
+  Scope
+} from "effect"
 import type { LeaveReason } from "../../PresenceChange.js"
 import { InvalidOption, type LimitExceeded, type TrackError } from "../../PresenceError.js"
 import { EMPTY } from "../input/json.js"
@@ -18,6 +31,10 @@ import { inTurns } from "./turns.js"
 
 /** Connections that one step ends at the most: with cold memory, and maps that shrink, that is some milliseconds. */
 const SHARE = 64
+
+/** What is to be known of ttls. */
+const TTL =
+  "where the scope says that somebody is here (a socket, a stream, a fiber), pass { ttl: Duration.infinity } to track; where a client's heartbeat says it, call lease.refresh. This is said once"
 
 /** The meta of who gives none. */
 const NO_META = { value: EMPTY }
@@ -66,6 +83,7 @@ export const makeTracker = (
     metrics.register()
     const clock = yield* Effect.clock
     const layerScope = yield* Effect.scope
+    const runFork = Runtime.runFork(yield* Effect.runtime())
     const start = clock.unsafeCurrentTimeNanos()
     const replica = host.replica ?? randomId()
     const defaultTerms: Terms = { replica, ttl: settings.ttl, leaveDelay: 0 }
@@ -100,7 +118,10 @@ export const makeTracker = (
           for (; i < tellable; i++) {
             const change = told[i] as Change<OwnedLease>
             count(change)
-            if (change.type === "leave" && change.reason !== "expired") end(change.connection, change.reason)
+            if (change.type === "leave") {
+              if (change.reason !== "expired") end(change.connection, change.reason)
+              else if (!surprised) surprise(change.connection)
+            }
             host.onChange(change)
           }
           host.onStepEnd()
@@ -114,6 +135,25 @@ export const makeTracker = (
       metrics.add(metrics.topics, registry.topics - gauged.topics)
       gauged.connections = registry.connections
       gauged.topics = registry.topics
+    }
+
+    /** Whether somebody may have been surprised by a ttl, and was told. */
+    let surprised = false
+
+    /** Whoever keeps a scope open and never refreshes may not know that there is a ttl. */
+    const surprise = (lease: OwnedLease): void => {
+      if (lease.refreshed || lease.leases.closed) return
+      surprised = true
+      const ttl = Duration.format(Duration.nanos(BigInt(Math.round(lease.terms.ttl))))
+      const who = `${JSON.stringify(lease.key)} on ${JSON.stringify(lease.topic)}`
+      runFork(
+        Effect.annotateLogs(
+          Effect.logWarning(
+            `${who} has expired after its ttl of ${ttl}, never refreshed, in a scope that is open: ${TTL}`
+          ),
+          { package: "effect-presence" }
+        )
+      )
     }
 
     // Leases

@@ -38,6 +38,8 @@ export class TrackedConnection implements RosterMember, Slotted {
   /** The seq it joined with: the smaller, the older. An update changes `seq` and keeps this. */
   joined = 0
   status: Status = "released"
+  /** Whether its ttl was ever started anew by who holds it. */
+  refreshed = false
 
   constructor(
     readonly topic: string,
@@ -198,6 +200,7 @@ export class Registry<C extends TrackedConnection> {
   /** Starts the ttl anew; an expired connection joins again. */
   refresh(connection: C, now: number): "renewed" | "rejoined" | "evicted" | "released" {
     if (connection.status === "present") {
+      connection.refreshed = true
       if (connection.slot !== -1) this.expiring.set(connection, now + connection.terms.ttl)
       return "renewed"
     }

@@ -6,8 +6,10 @@
 import type { Value } from "../../internal/input/json.js"
 import type { LeaveReason } from "../../PresenceChange.js"
 import type { Port, RedisReply } from "../client/port.js"
+
 import { understood } from "./format.js"
-import { connectionOf, type Keys } from "./keys.js"
+import { connectionOf, type Keys, ownerOf } from "./keys.js"
+
 import * as scripts from "./scripts.js"
 
 /** One operation on a connection. */
@@ -47,6 +49,8 @@ export type ApplyAnswer =
       readonly forbidden: ReadonlyArray<number>
       /** Of a reap: who was ended by it, and not by another before. */
       readonly lost: ReadonlyArray<Lost>
+      /** Indices of operations on topics of which a key has another type: somebody else wrote it. */
+      readonly prevented: ReadonlyArray<number>
     }
 
 /** A member that a lost replica had, and where. */
@@ -176,7 +180,8 @@ export const apply = async (port: Port, keys: Keys, call: ApplyCall): Promise<Ap
     emptied: reply[3] === 1,
     versions,
     forbidden: list(reply[5]).map(Number),
-    lost: lostOf(call, list(reply[6]))
+    lost: lostOf(call, list(reply[6])),
+    prevented: list(reply[7]).map(Number)
   }
 }
 
@@ -286,6 +291,9 @@ export const standings = async (
   return rest.map((version) => standingOf(head ?? null, version))
 }
 
+/** Whether a call failed because a key has another type than replicas give it. */
+export const isForeign = (cause: unknown): boolean => cause instanceof Error && cause.message.startsWith("WRONGTYPE")
+
 // Decoding
 
 const standingOf = (head: RedisReply, version: RedisReply): Standing | undefined => {
@@ -296,27 +304,32 @@ const standingOf = (head: RedisReply, version: RedisReply): Standing | undefined
   return { epoch, version: Number(number), tag }
 }
 
-/** Connections and members by turns. */
+/** Connections and members by turns. What no replica wrote is none. */
 export const membersOf = (entries: ReadonlyArray<RedisReply>): Array<StoredMember> => {
   const members: Array<StoredMember> = []
-  for (let i = 0; i + 1 < entries.length; i += 2)
-    members.push(storedMemberOf(String(entries[i]), String(entries[i + 1])))
+  for (let i = 0; i + 1 < entries.length; i += 2) {
+    const member = storedMemberOf(String(entries[i]), String(entries[i + 1]))
+    if (member !== undefined) members.push(member)
+  }
   return members
 }
 
 /** "joined revision meta\nkey": the meta is JSON text, which has no line break of its own; the key may. */
-const storedMemberOf = (connection: string, text: string): StoredMember => {
+const storedMemberOf = (connection: string, text: string): StoredMember | undefined => {
   const a = text.indexOf(" ")
   const b = text.indexOf(" ", a + 1)
   const end = text.indexOf("\n", b)
-  return {
-    connection,
-    joined: Number(text.slice(0, a)),
-    revision: Number(text.slice(a + 1, b)),
-    meta: parse(text.slice(b + 1, end)),
-    key: text.slice(end + 1)
+  const joined = Number(text.slice(0, a))
+  const revision = Number(text.slice(a + 1, b))
+  if (a < 1 || b < a || end < b || !isCount(joined) || !isCount(revision) || !isCount(ownerOf(connection).seq)) {
+    return undefined
   }
+  const meta = parsed(text.slice(b + 1, end))
+  return meta === undefined ? undefined : { connection, joined, revision, meta, key: text.slice(end + 1) }
 }
+
+/** What is counted from 0 on. */
+const isCount = (value: unknown): value is number => Number.isSafeInteger(value) && Number(value) >= 0
 
 /** Older first: by the version of the join, then, within one call, by the replica's own order. */
 export const byAge = (a: { joined: number; connection: string }, b: { joined: number; connection: string }): number => {
@@ -326,32 +339,43 @@ export const byAge = (a: { joined: number; connection: string }, b: { joined: nu
 
 const seqOf = (connection: string): number => Number(connection.slice(connection.lastIndexOf(".") + 1))
 
-export const messageOf = (text: string): TopicMessage => {
-  const parts = understood(JSON.parse(text)) as ReadonlyArray<Value>
+/** What was published on a topic's channel; `undefined` for what no replica publishes. Throws of a newer format. */
+export const messageOf = (text: string): TopicMessage | undefined => {
+  const parts = parsed(text)
+  if (!Array.isArray(parts)) return undefined
+  understood(parts)
+  const [epoch, from, fromTag, to, tag, born] = parts as ReadonlyArray<Value>
+  if (typeof epoch !== "string" || typeof fromTag !== "string" || typeof tag !== "string") return undefined
+  if (!isCount(from) || !isCount(to) || to <= from) return undefined
   const operations: Array<MessageOperation> = []
   for (let i = 6; i < parts.length; ) {
-    const connection = String(parts[i + 1])
+    const connection: Value = parts[i + 1]
+    if (typeof connection !== "string" || !isCount(ownerOf(connection).seq)) return undefined
     if (parts[i] === "+") {
-      const meta = freeze(parts[i + 4] as Value)
-      operations.push({ type: "put", connection, revision: Number(parts[i + 2]), key: String(parts[i + 3]), meta })
+      const revision: Value = parts[i + 2]
+      const key: Value = parts[i + 3]
+      const meta: Value | undefined = parts[i + 4]
+      if (!isCount(revision) || typeof key !== "string" || meta === undefined) return undefined
+      operations.push({ type: "put", connection, revision, key, meta })
       i += 5
     } else {
-      operations.push({ type: "remove", connection, reason: reasons[String(parts[i + 2])] ?? "released" })
+      const reason = reasons[String(parts[i + 2])]
+      if (parts[i] !== "-" || reason === undefined) return undefined
+      operations.push({ type: "remove", connection, reason })
       i += 3
     }
   }
-  return {
-    epoch: String(parts[0]),
-    from: Number(parts[1]),
-    fromTag: String(parts[2]),
-    to: Number(parts[3]),
-    tag: String(parts[4]),
-    born: parts[5] === 1,
-    operations
-  }
+  return { epoch, from, fromTag, to, tag, born: born === 1, operations }
 }
 
-const parse = (text: string): Value => freeze(JSON.parse(text) as Value)
+/** JSON that nobody can change; `undefined` for what is none. */
+const parsed = (text: string): Value | undefined => {
+  try {
+    return freeze(JSON.parse(text) as Value)
+  } catch {
+    return undefined
+  }
+}
 
 const freeze = (value: Value): Value => {
   if (typeof value === "object" && value !== null) {

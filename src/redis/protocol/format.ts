@@ -26,6 +26,7 @@ class NewerFormat extends Error {
 
 /** Takes what was said, unless it begins with the number of a newer format. */
 export const understood = (said: ReadonlyArray<unknown>): ReadonlyArray<unknown> => {
-  if (typeof said[0] === "number") throw new NewerFormat(said[0])
+  const [format] = said
+  if (Number.isSafeInteger(format) && Number(format) > FORMAT) throw new NewerFormat(Number(format))
   return said
 }

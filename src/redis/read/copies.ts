@@ -43,6 +43,8 @@ export interface CopiesOptions {
   /** A partition has no data at all: somebody is to claim it. */
   readonly onEmpty: (partition: number) => void
   readonly onResync: (reason: string) => void
+  /** A key or channel that somebody else than a replica has written to. */
+  readonly onForeign: (key: string, what: string) => void
   readonly onFailure: (what: string, cause: unknown) => void
 }
 
@@ -140,7 +142,12 @@ export class Copies {
   onMessage(channel: string, text: string): boolean {
     const followed = this.channels.get(channel)
     if (followed === undefined) return false
-    const received = followed.copy.receive(calls.messageOf(text))
+    const message = calls.messageOf(text)
+    if (message === undefined) {
+      this.options.onForeign(channel, "has a message that cannot be read")
+      return true
+    }
+    const received = followed.copy.receive(message)
     if (received.type === "applied") this.tell(followed, [received.delta])
     else if (received.type === "resync") this.read(followed, received.reason)
     else wake(followed)
@@ -297,6 +304,7 @@ export class Copies {
           if (!(await this.readOnce(followed))) followed.again ??= "unfinished"
         } catch (cause) {
           followed.again ??= "failed"
+          if (calls.isForeign(cause)) this.options.onForeign(this.membersKey(followed), "is no hash, as it should be")
           this.options.onFailure("reading a topic", cause)
         }
         followed.readableAt = this.options.now() + REST * followed.copy.roster.connections
@@ -321,17 +329,28 @@ export class Copies {
     }
     copy.start(first.standing)
     if (first.members !== undefined) {
+      if (first.members.length < first.size) this.onUnreadable(followed)
       copy.page(first.members)
       return this.finish(followed, { ...first, standing: first.standing })
     }
     for await (const page of calls.pages(port, keys.members(copy.topic))) {
-      copy.page(calls.membersOf(page))
+      const members = calls.membersOf(page)
+      if (members.length < page.length / 2) this.onUnreadable(followed)
+      copy.page(members)
       if (followed.references === 0) return true
     }
     const last = await calls.read(port, keys, copy.topic, 0, "follow")
     const { standing } = last
     // With another history it is another Redis than the pages came from.
     return standing !== undefined && last.history === first.history && this.finish(followed, { ...last, standing })
+  }
+
+  private membersKey({ partition, copy }: FollowedTopic): string {
+    return (this.options.partitions[partition] as Keys).members(copy.topic)
+  }
+
+  private onUnreadable(followed: FollowedTopic): void {
+    this.options.onForeign(this.membersKey(followed), "holds what is no member")
   }
 
   private async finish(followed: FollowedTopic, end: calls.End): Promise<boolean> {

@@ -85,6 +85,7 @@ export const makeCopyFeeds = ({
       onDelta,
       onEmpty: (partition) => membership.partitions[partition]?.beat(),
       onResync: (reason) => metrics.add(metrics.resyncsBy(reason), 1),
+      onForeign: membership.onForeign,
       onFailure: membership.onFailure
     })
 

@@ -31,12 +31,17 @@ export interface Membership {
   /** What a call fails with that needed Redis: for its own cause, or because there was no answer in time. */
   readonly unavailable: (what: string, cause?: unknown) => PresenceUnavailable
   readonly onFailure: (what: string, cause: unknown) => void
+  /** Warns, once, of a key or channel that somebody else than a replica has written to. */
+  readonly onForeign: (key: string, what: string) => void
   /** From now on the listener is told. */
   readonly listen: (listener: MembershipListener) => void
 }
 
 /** What a failed heartbeat is called. */
 const HEARTBEAT = "the heartbeat"
+
+/** How many keys are remembered of which somebody was warned. */
+const COMPLAINTS = 1_000
 
 /** How long the subscriber may be away before it is more than a reconnect. */
 const RECONNECT = "1 second"
@@ -93,6 +98,14 @@ export const makeMembership = (
       log(Effect.logDebug(`${what} failed`, Cause.fail(cause)))
     }
 
+    const foreign = new Set<string>()
+    const onForeign = (key: string, what: string): void => {
+      if (foreign.has(key)) return
+      if (foreign.size >= COMPLAINTS) foreign.clear()
+      foreign.add(key)
+      log(Effect.logWarning(`in Redis ${key} ${what}: no replica of this package wrote that, so another program did`))
+    }
+
     const because = (cause: unknown): string => (cause === undefined ? "" : `: ${reasonOf(cause, down)}`)
 
     const unavailable = (what: string, cause: unknown = down ?? beatFailure): PresenceUnavailable =>
@@ -145,6 +158,7 @@ export const makeMembership = (
         onEpochChanged: () => listener?.onEpochChanged(partition),
         onHealthChanged,
         onFailure,
+        onForeign,
         onBeaten: () => {
           lastBeat = now()
           beatFailure = undefined
@@ -253,6 +267,7 @@ export const makeMembership = (
       health: () => ({ status, since }),
       unavailable,
       onFailure,
+      onForeign,
       listen: (to) => {
         listener = to
       }

@@ -68,6 +68,8 @@ export class Outbox<O = unknown> {
   private head = 0
   private waitingToBeSaid = 0
   private readonly inFlight = new Map<number, ReadonlyArray<Sent<O>>>()
+  /** Dirty cells that Redis does not take as it is, and not in the queue. */
+  private prevented: Array<Cell<O>> = []
   private leaving = 0
   private ghostly = 0
 
@@ -184,8 +186,10 @@ export class Outbox<O = unknown> {
     if (sent === undefined) return
     this.inFlight.delete(number)
     const forbidden = new Set(answer.forbidden)
+    const prevented = new Set(answer.prevented)
     for (const [index, { cell, wish, leaves }] of sent.entries()) {
       if (forbidden.has(index)) this.wasEvicted(cell)
+      else if (prevented.has(index)) this.prevent(cell, number)
       else {
         if (leaves && !cell.dirty && cell.call === number) this.forget(cell)
         const version = answer.versions.get(cell.topic) ?? 0
@@ -201,6 +205,11 @@ export class Outbox<O = unknown> {
     this.inFlight.delete(number)
     // A later call may carry the cell by now; then that one decides.
     for (const { cell } of sent) if (cell.call === number) this.enqueue(cell)
+  }
+
+  /** What was prevented is to be said again. */
+  retry(): void {
+    this.queue.push(...this.prevented.splice(0))
   }
 
   /** Says everything again: Redis may have lost any of it. */
@@ -242,6 +251,14 @@ export class Outbox<O = unknown> {
     }
     this.forget(cell)
     this.answer(cell, Number.POSITIVE_INFINITY, { type: "evicted" })
+  }
+
+  private prevent(cell: Cell<O>, call: number): void {
+    // A later call may carry it by now; then that one decides.
+    if (cell.dirty || cell.call !== call || this.cells.get(cell.seq) !== cell) return
+    cell.dirty = true
+    this.waitingToBeSaid++
+    this.prevented.push(cell)
   }
 
   private haunt(cell: Cell<O>): void {

@@ -40,6 +40,8 @@ export interface PartitionEvents<O> {
   /** A connection of a lost replica was ended by this one. */
   readonly onLost: (topic: string, member: calls.StoredMember) => void
   readonly onReaped: (replica: string, connections: number) => void
+  /** A key that no replica wrote so, and what is wrong with it. */
+  readonly onForeign: (key: string, what: string) => void
   readonly onFailure: (what: string, cause: unknown) => void
 }
 
@@ -141,6 +143,7 @@ export class Partition<O> {
   onReady(): void {
     clearTimeout(this.retry)
     this.failures = 0
+    this.outbox.retry()
     this.beat()
     this.flush()
   }
@@ -198,8 +201,9 @@ export class Partition<O> {
       (answer) => {
         const todo = this.replica.written(call, answer)
         if (answer.status === "OK") {
-          this.failures = 0
           this.events.onWritten(answer.epoch, answer.versions)
+          if (answer.prevented.length === 0) this.failures = 0
+          else this.onPrevented(call, answer.prevented)
         }
         this.do(todo)
       },
@@ -213,10 +217,25 @@ export class Partition<O> {
     )
   }
 
+  /** Somebody else has written the keys of these topics: others' writes go on, and these are tried again. */
+  private onPrevented({ operations }: calls.ApplyCall, prevented: ReadonlyArray<number>): void {
+    const { keys } = this.options
+    const topics = new Set(prevented.map((index) => operations[index]?.topic ?? ""))
+    for (const topic of topics)
+      this.events.onForeign(`${keys.members(topic)} or ${keys.keys(topic)}`, "is no hash, as it should be")
+    this.flushLater()
+  }
+
   private flushLater(): void {
     clearTimeout(this.retry)
     if (this.stopped) return
-    this.retry = setTimeout(() => this.flush(), backoff(100, this.failures++))
+    this.retry = setTimeout(
+      () => {
+        this.outbox.retry()
+        this.flush()
+      },
+      backoff(100, this.failures++)
+    )
   }
 
   private sendBeat(call: calls.BeatCall): void {
@@ -236,8 +255,26 @@ export class Partition<O> {
         this.replica.beatAnswered(call, undefined)
         this.events.onFailure("the heartbeat", cause)
         this.setHealthy(false)
+        if (calls.isForeign(cause)) this.findForeign().catch((cause) => this.events.onFailure("looking at keys", cause))
       }
     )
+  }
+
+  /** Redis does not say which key it is. */
+  private async findForeign(): Promise<void> {
+    const { port, keys, replica } = this.options
+    const types = [
+      [keys.leases, "zset"],
+      [keys.versions, "hash"],
+      [keys.index(replica), "hash"],
+      [keys.evicted(replica), "hash"],
+      [keys.shared, "string"],
+      [keys.replicas, "hash"]
+    ] as const
+    for (const [key, type] of types) {
+      const found = await port.command("TYPE", [key])
+      if (found !== type && found !== "none") this.events.onForeign(key, `is a ${found}, where a ${type} should be`)
+    }
   }
 
   private do(todo: Todo): void {

@@ -1,11 +1,11 @@
 /** Expiry: `ttl`, `sweepExpired`, `refresh` and what an expired lease still can do. */
 import { describe, expect } from "@effect/vitest"
-import { Duration, Effect, Exit, Fiber, Scope } from "effect"
+import { Context, Duration, Effect, Exit, Fiber, Layer, Logger, Scope } from "effect"
 import { Presence } from "../../../src/index.js"
 import { join, leave, listen, update } from "../../support/listen.js"
 import type { Subject } from "../Subject.js"
 
-export const expiry = ({ check, pass, ticks }: Subject) =>
+export const expiry = ({ check, layer, pass, test, ticks }: Subject) =>
   describe("expiry", () => {
     /** Only the tests sweep. */
     const quiet: Presence.Options = { ttl: ticks(3), sweepInterval: ticks(1_000_000) }
@@ -300,4 +300,39 @@ export const expiry = ({ check, pass, ticks }: Subject) =>
         }),
       { ttl: ticks(3), sweepInterval: ticks(1) }
     )
+
+    test("the first lease that expires in an open scope and was never refreshed is told once in the log", () =>
+      Effect.gen(function* () {
+        const logged: Array<string> = []
+        const logger = Logger.make<unknown, void>(({ message }) => {
+          if (String(message).includes("Duration.infinity")) logged.push(String(message))
+        })
+        const context = yield* Layer.build(layer(quiet)).pipe(
+          Effect.provide(Logger.replace(Logger.defaultLogger, logger))
+        )
+        const presence = Context.get(context, Presence)
+        const expire = (count: number) =>
+          Effect.gen(function* () {
+            yield* pass(3)
+            expect(yield* presence.sweepExpired).toBe(count)
+            for (let i = 0; i < 20; i++) yield* Effect.yieldNow()
+          })
+        // Who refreshes knows of the ttl, and who closes the scope is not surprised.
+        const known = yield* presence.track("room", "known")
+        expect(yield* known.refresh).toBe("renewed")
+        yield* Effect.scoped(presence.track("room", "closed"))
+        yield* Effect.scoped(presence.track("room", "lingers", {}, { leaveDelay: ticks(2) }))
+        yield* presence.track("room", "for ever", {}, { ttl: Duration.infinity })
+        yield* expire(1)
+        expect(logged).toEqual([])
+        for (const key of ["alice", "bob"]) yield* presence.track("room", key)
+        yield* expire(2)
+        expect(logged).toHaveLength(1)
+        expect(logged[0]).toContain('"alice" on "room" has expired after its ttl of')
+        expect(logged[0]).toContain("pass { ttl: Duration.infinity } to track")
+        expect(logged[0]).toContain("call lease.refresh")
+        yield* presence.track("room", "carol")
+        yield* expire(1)
+        expect(logged).toHaveLength(1)
+      }))
   })

@@ -55,7 +55,10 @@ describe.skipIf(redisIsOff())("the scripts, on a real server", () => {
         onMessage: (channel, text) => {
           if (channel === "marker") onMarker(text)
           else if (channel.startsWith(keys.inboxes)) inboxes.push(channel.slice(keys.inboxes.length))
-          else messages.push({ ...calls.messageOf(text), topic: channel.slice(keys.channel.length) })
+          else {
+            const message = calls.messageOf(text)
+            if (message !== undefined) messages.push({ ...message, topic: channel.slice(keys.channel.length) })
+          }
         }
       }
     )
@@ -550,6 +553,77 @@ describe.skipIf(redisIsOff())("the scripts, on a real server", () => {
     const operations = Array.from({ length: 128 }, (_, seq) => put(`topic ${seq}`, seq + 1))
     expect(await apply("own", "r", ...operations)).toMatchObject({ status: "OK", changed: 128 })
   })
+
+  it("what somebody else wrote into a topic's keys spoils no other topic, and nothing is left half done", async () => {
+    const spoil: fc.Arbitrary<{ readonly key: string; readonly command: ReadonlyArray<string> }> = fc.oneof(
+      fc.record({
+        key: fc.constantFrom(keys.members("a"), keys.keys("a")),
+        command: fc.constantFrom<ReadonlyArray<string>>(
+          ["SET", "text"],
+          ["RPUSH", "1"],
+          ["SADD", "1"],
+          ["ZADD", "1", "r.1"]
+        )
+      }),
+      fc.record({
+        key: fc.constant(keys.members("a")),
+        command: fc.tuple(
+          fc.constant("HSET"),
+          fc.constantFrom("r.1", "x", ""),
+          fc.constantFrom("", "1", "1 2 {\nk", "x\n")
+        )
+      }),
+      fc.record({
+        key: fc.constant(keys.keys("a")),
+        command: fc.tuple(fc.constant("HSET"), fc.constant("alice"), fc.constantFrom("", "x", " r.1 "))
+      }),
+      fc.record({
+        key: fc.constant(keys.versions),
+        command: fc.tuple(fc.constant("HSET"), fc.constantFrom("", "a"), fc.constantFrom("", "x", "1", "-1 x"))
+      }),
+      fc.record({ key: fc.constant(keys.index("r")), command: fc.constant<ReadonlyArray<string>>(["HSET", "", "x"]) }),
+      fc.record({
+        key: fc.constant(keys.leases),
+        command: fc.constantFrom<ReadonlyArray<string>>(["ZADD", "+inf", "x"], ["ZADD", "1", "y z"])
+      })
+    )
+    await fc.assert(
+      fc.asyncProperty(fc.array(spoil, { minLength: 1, maxLength: 4 }), fc.boolean(), async (spoils, isFull) => {
+        await redis.command("FLUSHALL")
+        await beat("claim", "r")
+        await beat("claim", "s")
+        if (isFull) await apply("own", "r", put("a", 1), put("b", 2))
+        for (const { key, command } of spoils) {
+          const [name = "", ...args] = command
+          await redis.command(name, key, ...args)
+        }
+        expect(await beat("beat", "s")).toMatchObject({ status: "OK", epoch: expect.any(String) })
+        expect(await beat("beat", "r")).toMatchObject({ status: "OK" })
+        const answer = await apply("own", "r", put("b", 3), put("a", 4), put("a", 1, 5), remove("a", 2), put("b", 5))
+        expect(answer).toMatchObject({ status: "OK" })
+        const here = async (topic: string) => (await members(topic)).map(({ connection }) => connection)
+        expect(await here("b")).toEqual(expect.arrayContaining(["r.3", "r.5"]))
+        expect((await calls.get(port, keys, "b", "alice")).length).toBe(isFull ? 3 : 2)
+        const prevented = answer.status === "OK" ? answer.prevented : []
+        const indexed = calls.fieldsOf(await allOf(keys.index("r")))
+        expect(indexed.includes("4:a")).toBe(!prevented.includes(1))
+        // Who takes it away finds everything as it was meant.
+        await redis.command("DEL", keys.members("a"), keys.keys("a"))
+        expect(await apply("own", "r", put("a", 6))).toMatchObject({ status: "OK", changed: 1, prevented: [] })
+        expect(await here("a")).toEqual(["r.6"])
+        await late("r")
+        expect(await apply("reap", "r", ...[1, 4, 6].map((seq) => remove("a", seq)))).toMatchObject({ status: "OK" })
+        expect(await here("a")).toEqual([])
+      }),
+      { numRuns: 60 }
+    )
+  }, 60_000)
+
+  const allOf = async (key: string): Promise<ReadonlyArray<string>> => {
+    const found: Array<string> = []
+    for await (const page of calls.pages(port, key)) found.push(...page)
+    return found
+  }
 
   it("does, for any calls in any order, what the partition in memory does that simulations stand on", async () => {
     const replica = fc.constantFrom("r", "s")

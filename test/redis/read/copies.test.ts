@@ -43,6 +43,7 @@ describe("the topics that are followed", () => {
       onDelta: (delta) => deltas.push(delta),
       onEmpty: () => resyncs.push("empty"),
       onResync: (reason) => resyncs.push(reason),
+      onForeign: () => {},
       onFailure: () => {}
     })
   })
@@ -338,6 +339,7 @@ describe("the topics that are followed", () => {
       },
       onEmpty: () => {},
       onResync: () => {},
+      onForeign: () => {},
       onFailure: () => {}
     })
     const room = await followed()
@@ -367,6 +369,7 @@ describe("the topics that are followed", () => {
       },
       onEmpty: () => {},
       onResync: () => {},
+      onForeign: () => {},
       onFailure: () => {}
     })
     const room = await followed()

@@ -20,7 +20,8 @@ const written = (call: ApplyCall) => ({
   emptied: false,
   lost: [],
   versions: new Map<string, number>(),
-  forbidden: []
+  forbidden: [],
+  prevented: []
 })
 
 /** A replica that has its lease, and one connection that Redis has. */

@@ -16,6 +16,7 @@ const ok = (
   lost: [],
   versions: new Map(batch.operations.map(({ topic }) => [topic, batch.number])),
   forbidden: [],
+  prevented: [],
   ...more
 })
 

@@ -19,16 +19,20 @@
 --   "+" topic number, seq, revision, key, meta: joins when absent, updates when the revision is higher
 --   "-" topic number, seq, reason (r, e, v, l): leaves when present
 --
--- Answers {"OK", epoch, changed, emptied, versions of the topics, the operations that x forbade, lost}. `changed` counts
--- what was written; `emptied` is 1 when the reaped replica has nothing left and is forgotten; `lost` has in mode reap by
--- turns the operations that ended a member, and the member. Operations are counted from 0.
+-- Answers {"OK", epoch, changed, emptied, versions of the topics, the operations that x forbade, lost, the operations
+-- that a key of another type prevents}. `changed` counts what was written; `emptied` is 1 when the reaped replica has
+-- nothing left and is forgotten; `lost` has in mode reap by turns the operations that ended a member, and the member.
+-- Operations are counted from 0.
 -- Or, with nothing written: {"LEASE"} not in l or found late, {"STALE"} a higher number was seen, {"ALIVE"} not found
 -- late. Only a heartbeat finds somebody late; no clock is asked here, which may step between the two.
 
 -- Of each kind of thing there is one command for the whole call where that can be: a command from here costs a quarter
 -- of a microsecond and more. Versions stay text: to make one of a number costs as much.
 
-local call = redis.call
+-- Anybody may have written anything here by mistake. Of what cannot be read the script goes on as if it were not there,
+-- and a key of another type spoils its own topic only: a script that fails half-way leaves half of what it wrote.
+
+local call, pcall = redis.call, redis.pcall
 local mode, replica, tag, channel = ARGV[1], ARGV[2], ARGV[4], ARGV[5]
 local leases, versions, index, evicted = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 
@@ -39,7 +43,7 @@ local indexing, versioning = {}, {}
 
 if mode == 'own' then
   if not isIn then return { 'LEASE' } end
-  if tonumber(ARGV[3]) <= tonumber(call('HGET', index, '') or 0) then return { 'STALE' } end
+  if tonumber(ARGV[3]) <= (tonumber(call('HGET', index, '') or 0) or 0) then return { 'STALE' } end
   indexing = { '', ARGV[3] }
 elseif mode == 'reap' and isIn then
   return { 'ALIVE' }
@@ -47,29 +51,25 @@ end
 
 local count = tonumber(ARGV[6])
 local heads = call('HMGET', versions, '', unpack(ARGV, 7, 6 + count))
-local epoch, floor
-if heads[1] then
-  epoch, floor = string.match(heads[1], '^(%S+) (%d+)$')
-else
-  epoch, floor = tag, '0'
-end
+local epoch, floor = string.match(heads[1] or '', '^(%S+) (%d+)$')
+local isFirst = not epoch
+if isFirst then epoch, floor = tag, '0' end
 
 -- Of each topic, by its number: where this call finds it, where it leads, and what there is to tell of it.
 local from, fromTag, to, told, shrank = {}, {}, {}, {}, {}
 for number = 1, count do
   local version = heads[1 + number]
-  if version then
-    from[number], fromTag[number] = string.match(version, '^(%d+) (%S+)$')
-  else
-    from[number], fromTag[number] = floor, ''
-  end
+  if version then from[number], fromTag[number] = string.match(version, '^(%d+) (%S+)$') end
+  if not from[number] then from[number], fromTag[number] = floor, '' end
   to[number] = string.format('%d', from[number] + 1)
   told[number] = false
 end
 
 local changed = 0
-local forbidden, lost = {}, {}
-local hasEvicted = call('EXISTS', evicted) == 1
+local forbidden, lost, prevented = {}, {}, {}
+local hasEvicted = call('HLEN', evicted) > 0
+
+local function isError(reply) return type(reply) == 'table' end
 
 local function tell(topic, text)
   local texts = told[topic]
@@ -77,26 +77,36 @@ local function tell(topic, text)
   changed = changed + 1
 end
 
-local function put(topic, seq, revision, key, meta)
+-- Adds the operation to a list when it does not carry it out.
+local function put(operation, topic, seq, revision, key, meta)
   local connection = replica .. '.' .. seq
   local place = seq .. ':' .. ARGV[6 + topic]
-  if hasEvicted and call('HEXISTS', evicted, place) == 1 then return false end
+  if hasEvicted and call('HEXISTS', evicted, place) == 1 then
+    forbidden[#forbidden + 1] = operation
+    return
+  end
   local members, keys = KEYS[3 + 2 * topic], KEYS[4 + 2 * topic]
   local said = ' ' .. revision .. ' ' .. meta .. '\n' .. key
-  if call('HSETNX', members, connection, to[topic] .. said) == 1 then
+  -- Most keys have one connection.
+  local isNew = pcall('HSETNX', members, connection, to[topic] .. said)
+  local isFirstOfKey = isNew == 1 and pcall('HSETNX', keys, key, ' ' .. connection .. ' ')
+  if isError(isNew) or isError(isFirstOfKey) then
+    if isNew == 1 then call('HDEL', members, connection) end
+    prevented[#prevented + 1] = operation
+    return
+  end
+  if isNew == 1 then
     indexing[#indexing + 1] = place
     indexing[#indexing + 1] = ''
-    -- Most keys have one connection.
-    if call('HSETNX', keys, key, ' ' .. connection .. ' ') == 0 then
+    if isFirstOfKey == 0 then
       call('HSET', keys, key, call('HGET', keys, key) .. connection .. ' ')
     end
   else
     local joined, known = string.match(call('HGET', members, connection), '^(%d+) (%d+) ')
-    if tonumber(revision) <= tonumber(known) then return true end
-    call('HSET', members, connection, joined .. said)
+    if known and tonumber(revision) <= tonumber(known) then return end
+    call('HSET', members, connection, (joined or to[topic]) .. said)
   end
   tell(topic, '"+","' .. connection .. '",' .. revision .. ',' .. cjson.encode(key) .. ',' .. meta)
-  return true
 end
 
 local function remove(topic, seq, reason, operation)
@@ -105,20 +115,22 @@ local function remove(topic, seq, reason, operation)
   local members, keys = KEYS[3 + 2 * topic], KEYS[4 + 2 * topic]
   -- Also without a member: an entry of the index that leads nowhere would keep a reaped replica for ever.
   local indexed = call('HDEL', index, place)
-  local member = call('HGET', members, connection)
-  if not member then
+  local member = pcall('HGET', members, connection)
+  if not member or isError(member) then
     changed = changed + indexed
     return
   end
   call('HDEL', members, connection)
-  local key = string.sub(member, string.find(member, '\n', 1, true) + 1)
-  local others = call('HGET', keys, key) or ' '
-  local first, last = string.find(others, ' ' .. connection .. ' ', 1, true)
-  if first then others = string.sub(others, 1, first) .. string.sub(others, last + 1) end
-  if others == ' ' then
-    call('HDEL', keys, key)
-  else
-    call('HSET', keys, key, others)
+  local key = string.sub(member, (string.find(member, '\n', 1, true) or #member) + 1)
+  local others = pcall('HGET', keys, key) or ' '
+  if not isError(others) then
+    local first, last = string.find(others, ' ' .. connection .. ' ', 1, true)
+    if first then others = string.sub(others, 1, first) .. string.sub(others, last + 1) end
+    if others == ' ' then
+      call('HDEL', keys, key)
+    else
+      call('HSET', keys, key, others)
+    end
   end
   if mode == 'evict' then
     call('HSET', evicted, place, '')
@@ -135,9 +147,7 @@ local i, operation = 7 + count, 0
 while ARGV[i] do
   local topic = tonumber(ARGV[i + 1])
   if ARGV[i] == '+' then
-    if not put(topic, ARGV[i + 2], ARGV[i + 3], ARGV[i + 4], ARGV[i + 5]) then
-      forbidden[#forbidden + 1] = operation
-    end
+    put(operation, topic, ARGV[i + 2], ARGV[i + 3], ARGV[i + 4], ARGV[i + 5])
     i = i + 6
   else
     remove(topic, ARGV[i + 2], ARGV[i + 3], operation)
@@ -169,7 +179,7 @@ for number = 1, count do
       .. ',' .. table.concat(told[number], ',') .. ']')
   end
 end
-if not heads[1] or top ~= floor then
+if isFirst or top ~= floor then
   versioning[#versioning + 1] = ''
   versioning[#versioning + 1] = epoch .. ' ' .. top
 end
@@ -183,4 +193,4 @@ if mode == 'reap' and call('HLEN', index) <= call('HEXISTS', index, '') then
   emptied = 1
 end
 
-return { 'OK', epoch, changed, emptied, answer, forbidden, lost }
+return { 'OK', epoch, changed, emptied, answer, forbidden, lost, prevented }

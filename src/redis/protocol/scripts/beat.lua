@@ -34,7 +34,7 @@ local LATE = -math.huge
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 
-if tonumber(ARGV[3]) <= tonumber(call('HGET', index, '') or 0) then return { 'STALE' } end
+if tonumber(ARGV[3]) <= (tonumber(call('HGET', index, '') or 0) or 0) then return { 'STALE' } end
 
 local own = {}
 local fields = call('HGETALL', replicas)
@@ -46,13 +46,15 @@ local theirs = call('GET', common)
 local first = 'lease ' .. ARGV[5] .. ' ms, heartbeat ' .. ARGV[6] .. ' ms, partitions ' .. ARGV[8]
 local format = 'format 2, partitions ' .. ARGV[8]
 
--- When anybody last beat, the shortest heartbeat, and whether somebody in time has no numbers of its own.
-local beaten, shortest, elders, longer = LATE, heartbeat, false, {}
+-- When anybody last beat, the shortest heartbeat, and whether somebody in time has no numbers of its own. Such a one may
+-- be no replica at all: when it beat counts only if nobody has numbers.
+local beaten, elderBeaten, shortest, elders, longer = LATE, LATE, heartbeat, false, {}
+-- Whether somebody wrote none that are understood here, as a newer version may.
 local strangers = false
 local names, deadlines = {}, {}
 local entries = call('ZRANGE', leases, 0, -1, 'WITHSCORES')
 for i = 1, #entries, 2 do
-  local name, deadline = entries[i], tonumber(entries[i + 1])
+  local name, deadline = entries[i], math.min(tonumber(entries[i + 1]), 2 ^ 53)
   names[#names + 1] = name
   deadlines[name] = deadline
   strangers = strangers or not string.match(own[name] or '', '^%d+ %d+ %w*$')
@@ -65,7 +67,11 @@ for i = 1, #entries, 2 do
       elders = elders or deadline > now
     end
     if itsLease then
-      beaten = math.max(beaten, deadline - itsLease)
+      if own[name] then
+        beaten = math.max(beaten, deadline - itsLease)
+      else
+        elderBeaten = math.max(elderBeaten, deadline - itsLease)
+      end
       shortest = math.min(shortest, itsHeartbeat)
       if tonumber(itsHeartbeat) > heartbeat then longer[#longer + 1] = name end
     end
@@ -89,6 +95,7 @@ end
 -- All beat at the shortest heartbeat. When nobody has for two of them, Redis or the network was away, or its clock
 -- went forward; when the last beat is in the future, its clock went back; in a new history later beats may be lost. None
 -- is anybody's death, so all deadlines move by that time.
+if beaten == LATE then beaten = elderBeaten end
 local history = string.match(call('INFO', 'replication'), 'master_replid:(%w+)') or ''
 local isNew = own[''] and string.match(own[''], '^%w*') ~= history
 local silence = now - beaten
@@ -102,11 +109,8 @@ for i = 10, #ARGV do call('HDEL', evicted, ARGV[i]) end
 
 local connections = call('HLEN', index) - call('HEXISTS', index, '')
 
-local epoch
-local head = call('HGET', versions, '')
-if head then
-  epoch = string.match(head, '^%S+')
-else
+local epoch = string.match(call('HGET', versions, '') or '', '^(%S+) %d+$')
+if not epoch then
   epoch = ARGV[4]
   call('HSET', versions, '', epoch .. ' 0')
 end
