@@ -24,7 +24,7 @@ declare module "phoenix" {
     onClose(callback: () => void): void
     onError(callback: (reason?: unknown) => void): void
     /** Sees every event before those that were registered for it, and answers the payload. */
-    onMessage: (event: string, payload: unknown) => unknown
+    onMessage: (event: string | null, payload: unknown) => unknown
     joinRef(): string
   }
   export interface Meta {

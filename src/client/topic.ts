@@ -116,7 +116,8 @@ export class Topic {
     const payload: JoinPayload = (token) => this.joining(token)
     const channel = this.socket.channel(this.name, () => payload)
     channel.onMessage = (event, payload) => {
-      this.hear(event, payload)
+      // What Phoenix's client tells itself of a push that it has given up has no name.
+      if (event !== null) this.hear(event, payload)
       return payload
     }
     channel.join().receive("error", ({ reason }) => {

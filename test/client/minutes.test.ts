@@ -52,6 +52,9 @@ describe("a client", () => {
     expect([opened.length, room.status]).toEqual([1, "connecting"])
     await vi.advanceTimersByTimeAsync(2_000)
     expect([opened[0]?.readyState, opened.length]).toEqual([3, 2])
+    // Joins that were never sent end in their time-out, which nobody has to catch.
+    await vi.advanceTimersByTimeAsync(120_000)
+    expect(room.status).toBe("connecting")
     client.close()
   })
 

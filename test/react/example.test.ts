@@ -8,7 +8,8 @@ import { server } from "../../examples/react/server.js"
 import { makeClient } from "../client/support/client.js"
 import { browserIsOff, launch } from "../support/chromium.js"
 
-vi.setConfig({ testTimeout: 120_000 })
+// Far more than it takes: a machine may be busy with other things.
+vi.setConfig({ testTimeout: 600_000 })
 
 /** Where pictures of it go, for whoever wants to look. */
 const { SCREENSHOTS } = process.env
@@ -32,6 +33,7 @@ describe.skipIf(browserIsOff())("the example with avatars and cursors", () => {
         const complaints: Array<string> = []
         page.on("console", (message) => complaints.push(message.text()))
         page.on("pageerror", (error) => complaints.push(String(error)))
+        page.setDefaultTimeout(120_000)
         await page.goto(`${url}/?name=${name}`)
         return { page, complaints }
       }),

@@ -8,7 +8,8 @@ import { browserIsOff, launch } from "../support/chromium.js"
 import { startProxy } from "../support/proxy.js"
 import { buildPage, openApp, REACTS, renderPage } from "./support/page.js"
 
-vi.setConfig({ testTimeout: 120_000 })
+// Far more than it takes: a machine may be busy with other things.
+vi.setConfig({ testTimeout: 600_000 })
 
 /** No window in which a leave and a join would cancel out. */
 const atOnce = { diffInterval: Duration.zero }

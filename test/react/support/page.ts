@@ -57,18 +57,19 @@ export const openApp = (
     Effect.promise(async () => {
       const context = await browser.newContext()
       const page = await context.newPage()
+      page.setDefaultTimeout(120_000)
       const complaints: Array<string> = []
       page.on("console", (message) => {
         // A connection that fails is told there by the browser, and is what is tested.
         if (!message.text().includes("WebSocket connection to")) complaints.push(message.text())
       })
       page.on("pageerror", (error) => complaints.push(String(error)))
-      const contentType = "text/html; charset=utf-8"
       const body = `<!doctype html><link rel="icon" href="data:,"><div id="root">${html}</div>
 <script>window.props = ${JSON.stringify(props)}</script><script type="module" src="/app.js"></script>`
-      await page.route(`${origin}/app`, (route) => route.fulfill({ contentType, body }))
       await page.route(`${origin}/app.js`, (route) => route.fulfill({ contentType: "text/javascript", body: script }))
-      await page.goto(`${origin}/app`)
+      // A document that really comes from there: one that was made up may not reach servers of this machine.
+      await page.goto(`${origin}/health`)
+      await page.setContent(body)
       const run = <A>(text: string) => Effect.promise(() => page.evaluate(text) as Promise<A>)
       return {
         page,
@@ -82,7 +83,7 @@ export const openApp = (
                 const found = page.locator(`#${room}`)
                 expect((await found.count()) === 0 ? null : await found.innerText()).toBe(text)
               },
-              { timeout: 60_000, interval: 20 }
+              { timeout: 120_000, interval: 50 }
             )
           )
       }
