@@ -21,28 +21,27 @@ const Text = Schema.parseJson(Message)
 
 /** What is said goes to whoever listens at that moment: nothing is kept. */
 const talk = Talk.toLayer(
-  Effect.map(Channels, (channels) =>
-    Talk.of({
-      Say: ({ topic, text }) =>
-        Effect.gen(function* () {
-          const { key = "nobody" } = yield* PresenceRpc.Granted
-          yield* channels.publish(`chat:${topic}`, yield* Schema.encode(Text)({ from: key, text }))
-        }).pipe(Effect.orDie),
-      Messages: ({ topic }) =>
-        Stream.unwrapScoped(
-          Effect.map(Effect.orDie(channels.subscribe(`chat:${topic}`)), ({ stream }) =>
-            Stream.concat(
-              Stream.make({ from: "chat", text: `welcome to ${topic}` }),
-              Stream.mapEffect(stream, (text) => Effect.orDie(Schema.decode(Text)(text)))
-            )
+  Effect.map(Channels, (channels) => ({
+    Say: ({ topic, text }: { readonly topic: string; readonly text: string }) =>
+      Effect.gen(function* () {
+        const { key = "nobody" } = yield* PresenceRpc.Granted
+        yield* channels.publish(`chat:${topic}`, yield* Schema.encode(Text)({ from: key, text }))
+      }).pipe(Effect.orDie),
+    Messages: ({ topic }: { readonly topic: string }) =>
+      Stream.unwrapScoped(
+        Effect.map(Effect.orDie(channels.subscribe(`chat:${topic}`)), ({ stream }) =>
+          Stream.concat(
+            Stream.make({ from: "chat", text: `welcome to ${topic}` }),
+            Stream.mapEffect(stream, (text) => Effect.orDie(Schema.decode(Text)(text)))
           )
         )
-    })
-  )
+      )
+  }))
 )
 
 const procedures = RpcServer.layerHttpRouter({ group: Chat, path: "/chat" }).pipe(
-  Layer.provide([talk, PresenceRpc.layer(People, { leaveDelay: "2 seconds" }), PresenceRpc.layerAuthorize(authorize)]),
+  Layer.provide(Layer.merge(talk, PresenceRpc.layer(People, { leaveDelay: "2 seconds" }))),
+  Layer.provide(PresenceRpc.layerAuthorize(authorize)),
   Layer.provide(RpcSerialization.layerNdjson)
 )
 
