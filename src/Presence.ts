@@ -121,7 +121,7 @@ export const PresenceLive: Layer.Layer<Presence | Channels> = Presence.layer()
  * @category models
  */
 export interface PresenceFor<A>
-  extends Pick<Presence.Service, "count" | "counts" | "topics" | "evict" | "sweepExpired" | "health" | "limits"> {
+  extends Pick<Presence.Service, "count" | "counts" | "topics" | "topicsOf" | "evict" | "evictEverywhere" | "sweepExpired" | "health" | "limits"> {
   /** Like `Presence.track`; the meta is required, and one that does not encode is `InvalidMeta`. */
   readonly track: (
     topic: string,
@@ -333,6 +333,21 @@ export declare namespace Presence {
     readonly activity: Stream.Stream<PresenceActivity, Lagged>
     /** Ends every connection of a key and counts them. No ban: a new `track` is let in. */
     readonly evict: (topic: string, key: string) => Effect.Effect<number, PresenceUnavailable>
+    /**
+     * The topics on which a key is, in no order: whether somebody is online anywhere, and where. It looks at each topic
+     * there is: some microseconds for a hundred in one process; over Redis two commands for each 500.
+     *
+     * @since 0.2.0
+     */
+    readonly topicsOf: (key: string) => Effect.Effect<ReadonlyArray<string>, PresenceUnavailable>
+    /**
+     * Ends every connection of a key on all topics, as `evict` does on one, and counts them. It costs what `topicsOf`
+     * does. What joins meanwhile on a topic that was looked at before stays: first take their right to join. Over Redis
+     * it fails when Redis does not answer, perhaps after some topics: call it again.
+     *
+     * @since 0.2.0
+     */
+    readonly evictEverywhere: (key: string) => Effect.Effect<number, PresenceUnavailable>
     /** Ends what is past its ttl now and counts it. The layer runs it every `sweepInterval`. */
     readonly sweepExpired: Effect.Effect<number>
     /** Whether it can serve, since when, and what this replica holds. In process always `ok`. */

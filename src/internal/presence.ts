@@ -139,6 +139,9 @@ export const make = (mirror: Mirror, options?: Parameters<typeof decode>[0]) =>
       live: living(openList),
       activity: activity.stream(plainActivity),
       snapshot: (topic: string) => step((registry) => snapshotOf(registry, topic)),
+      topicsOf: (key: string) => step((registry) => registry.topicsOf(key)),
+      evictEverywhere: (key: string) =>
+        step((registry) => registry.topicsOf(key).reduce((sum, topic) => sum + registry.evict(topic, key), 0)),
       evict: (topic: string, key: string) =>
         step((registry) => registry.evict(topic, key)).pipe(
           Effect.withSpan("presence.evict", { attributes: { "presence.topic": topic, "presence.key": key } })

@@ -16,7 +16,7 @@ import { withFollow } from "../internal/feed/direct.js"
 import { following, plainly } from "../internal/feed/feed.js"
 import { living } from "../internal/feed/live.js"
 import { decode } from "../internal/input/options.js"
-import { checkTopic } from "../internal/input/validate.js"
+import { checkKey, checkTopic } from "../internal/input/validate.js"
 import type { OwnedLease } from "../internal/leases/lease.js"
 import { makeTracker, randomId, type Tracker, type TrackOptions } from "../internal/leases/tracker.js"
 import { heard } from "../internal/tracing.js"
@@ -49,6 +49,8 @@ export const make = (options: PresenceRedisOptions) =>
     const redis = { ...asked, prefix: prefixIn(opened.port.database, asked.prefix) }
     const isUsable = (topic: string): boolean => checkTopic(topic, settings.limits) === undefined
 
+    const isUsableKey = (key: string): boolean => checkKey("", key, settings.limits) === undefined
+
     // Each part is made of those before it; who tells whom is said at the end.
 
     const membership: Membership = yield* makeMembership(opened, redis, replica)
@@ -72,7 +74,7 @@ export const make = (options: PresenceRedisOptions) =>
       mirror: (topic) => (isUsable(topic) ? acquireLater(topic) : Effect.void)
     })
     const layerScope = yield* Effect.scope
-    const queries = makeQueries({ port, membership, copies, acquire, isUsable, isClosed, layerScope })
+    const queries = makeQueries({ port, membership, copies, acquire, isUsable, isUsableKey, isClosed, layerScope })
     const confirmation = makeConfirmation(membership, reached, redis)
 
     const activity = new Activity(settings.bufferSize)
@@ -157,6 +159,13 @@ export const make = (options: PresenceRedisOptions) =>
         Effect.withSpan("presence.evict", { attributes: { "presence.topic": topic, "presence.key": key } })
       )
 
+    /** Topic by topic: if Redis stops answering, those before it are done. */
+    const evictEverywhere = (key: string): Effect.Effect<number, PresenceUnavailable> =>
+      queries.topicsOf(key).pipe(
+        Effect.flatMap(Effect.forEach((topic) => evict(topic, key), { concurrency: 16 })),
+        Effect.map((counts) => counts.reduce((sum, count) => sum + count, 0))
+      )
+
     const health: Effect.Effect<PresenceHealth> = tracker.step(({ connections, topics }) => ({
       ...membership.health(),
       connections,
@@ -213,6 +222,8 @@ export const make = (options: PresenceRedisOptions) =>
       live: living(openList),
       activity: activity.stream(plainActivity),
       evict,
+      topicsOf: queries.topicsOf,
+      evictEverywhere,
       sweepExpired: confirmation.end(tracker.sweepExpired),
       health
     }

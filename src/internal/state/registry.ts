@@ -176,6 +176,13 @@ export class Registry<C extends TrackedConnection> {
     return names
   }
 
+  /** The topics on which a key is: a look at each topic there is. */
+  topicsOf(key: string): ReadonlyArray<string> {
+    const names: Array<string> = []
+    for (const roster of this.rosters.values()) if (roster.size(key) > 0) names.push(roster.topic)
+    return names
+  }
+
   /** The connections and where they stand. A topic without a life stands at version 0 of epoch 0. */
   snapshot(topic: string): {
     readonly epoch: string

@@ -265,6 +265,18 @@ export const counts = async (
   return topics.map((_, i) => ({ keys: Number(reply[2 * i]), connections: Number(reply[2 * i + 1]) }))
 }
 
+/** Those of the topics on which a key is. */
+export const having = async (
+  port: Port,
+  keys: Keys,
+  topics: ReadonlyArray<string>,
+  key: string
+): Promise<ReadonlyArray<string>> => {
+  const names = topics.map((topic) => keys.keys(topic))
+  const found = new Set(list(await port.run(scripts.having, names, [key])))
+  return topics.filter((_, i) => found.has(i))
+}
+
 /** A hash by pages of its fields and values by turns. A page may be empty, and what changes meanwhile on two or none. */
 export async function* pages(port: Port, key: string): AsyncGenerator<ReadonlyArray<string>, void> {
   for (let cursor = "0"; ; ) {

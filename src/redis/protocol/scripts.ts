@@ -34,3 +34,5 @@ export const read = load("read")
 export const get = load("get")
 
 export const counts = load("counts")
+
+export const having = load("having")

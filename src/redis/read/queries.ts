@@ -24,6 +24,7 @@ export interface QueriesOptions {
   readonly copies: Copies
   readonly acquire: (topic: string) => Effect.Effect<FollowedTopic, PresenceUnavailable, Scope.Scope>
   readonly isUsable: (topic: string) => boolean
+  readonly isUsableKey: (key: string) => boolean
   /** After the layer's close everything is empty. */
   readonly isClosed: () => boolean
   readonly layerScope: Scope.Scope
@@ -58,7 +59,7 @@ const snapshotOfView = (topic: string, view: View | undefined): Snapshot =>
 export const snapshotOf = (topic: string, copy: TopicCopy | undefined): Snapshot =>
   snapshotOfView(topic, copy === undefined ? undefined : viewOf(copy))
 
-export const makeQueries = ({ port, membership, copies, acquire, isUsable, isClosed, layerScope }: QueriesOptions) => {
+export const makeQueries = ({ port, membership, copies, acquire, isUsable, isUsableKey, isClosed, layerScope }: QueriesOptions) => {
   const cache = new ReadCache(port)
 
   const ask = <A>(what: string, promise: () => Promise<A>): Effect.Effect<A, PresenceUnavailable> =>
@@ -174,6 +175,25 @@ export const makeQueries = ({ port, membership, copies, acquire, isUsable, isClo
       ),
 
     counts: (topics: ReadonlyArray<string>) => counts(topics, () => `${topics.length} topics`),
+
+    topicsOf: (key: string): Effect.Effect<ReadonlyArray<string>, PresenceUnavailable> =>
+      Effect.suspend(() => {
+        if (isClosed() || !isUsableKey(key)) return Effect.succeed(NOBODY)
+        return ask(`looking for ${JSON.stringify(key)}`, async () => {
+          // A page may show a topic twice.
+          const found = new Set<string>()
+          const look = async (keys: Keys): Promise<void> => {
+            for await (const page of calls.pages(port, keys.versions)) {
+              const topics = calls.fieldsOf(page).filter((topic) => topic !== "")
+              if (topics.length === 0) continue
+              for (const topic of await calls.having(port, keys, topics, key)) found.add(topic)
+            }
+          }
+          for (const partition of membership.partitions) partition.use()
+          await Promise.all(membership.partitions.map(({ keys }) => look(keys)))
+          return Array.from(found)
+        })
+      }),
 
     topics: Effect.suspend((): Effect.Effect<ReadonlyArray<string>, PresenceUnavailable> => {
       if (isClosed()) return Effect.succeed(NOBODY)

@@ -108,6 +108,32 @@ export const reads = ({ check }: Subject) =>
         })
     )
 
+    check("topicsOf says where a key is, evictEverywhere ends it there, and nobody else", () =>
+      Effect.gen(function* () {
+        const presence = yield* Presence
+        const topics = ["room:1", "room:2", "__proto__"]
+        const leases: Array<Presence.Lease> = []
+        for (const topic of topics) leases.push(yield* presence.track(topic, "alice"))
+        leases.push(yield* presence.track("room:1", "alice"))
+        const bob = yield* presence.track("room:1", "bob")
+        yield* presence.track("room:3", "carol")
+        expect([...(yield* presence.topicsOf("alice"))].sort()).toEqual([...topics].sort())
+        expect(yield* presence.topicsOf("bob")).toEqual(["room:1"])
+        for (const nobody of ["nobody", "", "\ud800"]) {
+          expect(yield* presence.topicsOf(nobody)).toEqual([])
+          expect(yield* presence.evictEverywhere(nobody)).toBe(0)
+        }
+        expect(yield* presence.evictEverywhere("alice")).toBe(4)
+        for (const lease of leases) expect(yield* lease.ended).toBe("evicted")
+        expect(yield* presence.topicsOf("alice")).toEqual([])
+        expect([...(yield* presence.topics)].sort()).toEqual(["room:1", "room:3"])
+        expect(yield* bob.refresh).toBe("renewed")
+        // No ban.
+        yield* presence.track("room:2", "alice")
+        expect(yield* presence.forSchema(Schema.Unknown).topicsOf("alice")).toEqual(["room:2"])
+      })
+    )
+
     check("a snapshot has every connection with its ref, sorted by key, then age", () =>
       Effect.gen(function* () {
         const presence = yield* Presence

@@ -23,6 +23,7 @@ const queriesOf = (port: FakePort) =>
       copies,
       acquire: () => Effect.die("nothing is followed"),
       isUsable: () => true,
+      isUsableKey: () => true,
       isClosed: () => false,
       layerScope
     })
