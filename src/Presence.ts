@@ -121,7 +121,10 @@ export const PresenceLive: Layer.Layer<Presence | Channels> = Presence.layer()
  * @category models
  */
 export interface PresenceFor<A>
-  extends Pick<Presence.Service, "count" | "counts" | "topics" | "topicsOf" | "evict" | "evictEverywhere" | "sweepExpired" | "health" | "limits"> {
+  extends Pick<
+    Presence.Service,
+    "count" | "counts" | "topics" | "topicsOf" | "evict" | "evictEverywhere" | "sweepExpired" | "health" | "limits"
+  > {
   /** Like `Presence.track`; the meta is required, and one that does not encode is `InvalidMeta`. */
   readonly track: (
     topic: string,

@@ -131,6 +131,10 @@ export interface NodePresence extends AsyncDisposable {
   readonly topics: () => Promise<ReadonlyArray<string>>
   /** The connections and the version they stand at. */
   readonly snapshot: (topic: string) => Promise<Snapshot>
+  /** The topics on which a key is, in no order: whether somebody is online anywhere, and where. It looks at each topic there is. */
+  readonly topicsOf: (key: string) => Promise<ReadonlyArray<string>>
+  /** Ends every connection of a key on all topics and counts them, as `evict` does on one. It costs what `topicsOf` does. */
+  readonly evictEverywhere: (key: string) => Promise<number>
   /** Ends every connection of a key and counts them. No ban: a new `track` is let in. */
   readonly evict: (topic: string, key: string) => Promise<number>
   /**

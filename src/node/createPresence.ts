@@ -93,6 +93,8 @@ export const createPresence = async (options: NodeOptions = {}): Promise<NodePre
     get: (topic, key) => call(Effect.map(presence.get(topic, key), Option.getOrUndefined)),
     count: (topic) => call(presence.count(topic)),
     counts: (topics) => call(presence.counts(topics)),
+    topicsOf: (key) => call(presence.topicsOf(key)),
+    evictEverywhere: (key) => call(presence.evictEverywhere(key)),
     topics: () => call(presence.topics),
     snapshot: (topic) => call(presence.snapshot(topic)),
     evict: (topic, key) => call(presence.evict(topic, key)),

@@ -162,7 +162,12 @@ export const make = (options: PresenceRedisOptions) =>
     /** Topic by topic: if Redis stops answering, those before it are done. */
     const evictEverywhere = (key: string): Effect.Effect<number, PresenceUnavailable> =>
       queries.topicsOf(key).pipe(
-        Effect.flatMap(Effect.forEach((topic) => evict(topic, key), { concurrency: 16 })),
+        Effect.flatMap((topics) =>
+          Effect.all(
+            topics.map((topic) => evict(topic, key)),
+            { concurrency: 16 }
+          )
+        ),
         Effect.map((counts) => counts.reduce((sum, count) => sum + count, 0))
       )
 

@@ -48,6 +48,8 @@ const suite = (name: string, optionsOf: () => NodeOptions) =>
         expect(await presence.topics()).toEqual(["room"])
         const counts = await presence.counts(["room", "empty"])
         expect([counts.get("room"), counts.get("empty")?.keys ?? 0]).toEqual([{ keys: 1, connections: 2 }, 0])
+        expect([await presence.topicsOf("alice"), await presence.topicsOf("nobody")]).toEqual([["room"], []])
+        expect(await presence.evictEverywhere("nobody")).toBe(0)
         expect((await presence.snapshot("room")).connections.map(({ ref }) => ref)).toContain(lease.ref)
       }
       expect(await presence.list("room")).toEqual([])

@@ -59,7 +59,16 @@ const snapshotOfView = (topic: string, view: View | undefined): Snapshot =>
 export const snapshotOf = (topic: string, copy: TopicCopy | undefined): Snapshot =>
   snapshotOfView(topic, copy === undefined ? undefined : viewOf(copy))
 
-export const makeQueries = ({ port, membership, copies, acquire, isUsable, isUsableKey, isClosed, layerScope }: QueriesOptions) => {
+export const makeQueries = ({
+  port,
+  membership,
+  copies,
+  acquire,
+  isUsable,
+  isUsableKey,
+  isClosed,
+  layerScope
+}: QueriesOptions) => {
   const cache = new ReadCache(port)
 
   const ask = <A>(what: string, promise: () => Promise<A>): Effect.Effect<A, PresenceUnavailable> =>
@@ -177,7 +186,7 @@ export const makeQueries = ({ port, membership, copies, acquire, isUsable, isUsa
     counts: (topics: ReadonlyArray<string>) => counts(topics, () => `${topics.length} topics`),
 
     topicsOf: (key: string): Effect.Effect<ReadonlyArray<string>, PresenceUnavailable> =>
-      Effect.suspend(() => {
+      Effect.suspend((): Effect.Effect<ReadonlyArray<string>, PresenceUnavailable> => {
         if (isClosed() || !isUsableKey(key)) return Effect.succeed(NOBODY)
         return ask(`looking for ${JSON.stringify(key)}`, async () => {
           // A page may show a topic twice.
