@@ -50,7 +50,7 @@ describe.skipIf(browserIsOff())("the page", () => {
             `(() => {
               const { colorOf } = makeColors()
               const colors = ${JSON.stringify(keys)}.map(colorOf)
-              const paint = new OffscreenCanvas(1, 1).getContext("2d")
+              const paint = new OffscreenCanvas(1, 1).getContext("2d", { willReadFrequently: true })
               const light = (color) => {
                 paint.fillStyle = color
                 paint.fillRect(0, 0, 1, 1)

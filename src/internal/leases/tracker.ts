@@ -371,6 +371,4 @@ const count = ({ type, reason }: Change<OwnedLease>): void => {
  * share one with a chance of 4 in ten million.
  */
 export const randomId = (): string =>
-  Array.from(crypto.getRandomValues(new Uint8Array(10)), (byte) => DIGITS[byte & 63]).join("")
-
-const DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz-_"
+  Array.from(crypto.getRandomValues(new Uint8Array(12)), (byte) => (byte & 31).toString(32)).join("")
