@@ -6,8 +6,8 @@
  * then beside its other peers too. There every entry is imported, type-checked and traced to see what it loads, a
  * definition is gone to, links are followed, and the bin is run.
  * Replicas are run over a real redis-server with each major of ioredis (`REDIS_SERVER` names it, `REDIS=off` skips it).
- * All failures are printed; the exit code is 1 when there was one. In CI the copy gets its own `npm ci`, elsewhere it
- * borrows this directory's `node_modules`. Everything is made in a temporary directory, which is removed.
+ * All failures are printed; the exit code is 1 when there was one. The copy borrows
+ * this directory's `node_modules`, which are those of `npm ci`. Everything is made in a temporary directory, which is removed.
  */
 import { execFileSync, spawn, spawnSync } from "node:child_process"
 import {
@@ -108,8 +108,7 @@ const copySources = () => {
     mkdirSync(dirname(join(copy, file)), { recursive: true })
     cpSync(join(root, file), join(copy, file))
   }
-  if (process.env.CI) run("npm", ["ci", "--no-dry-run", "--no-audit", "--no-fund"], copy)
-  else symlinkSync(join(root, "node_modules"), join(copy, "node_modules"))
+  symlinkSync(join(root, "node_modules"), join(copy, "node_modules"))
 }
 
 /** A tarball of a folder, in one of its own. Made also where npm is told to change nothing, as by `npm publish --dry-run`. */

@@ -33,6 +33,7 @@ class World {
   private readonly saved: Array<{ at: number; restore: ReturnType<FakePartition["save"]>; heartbeats: Heartbeats }> = []
   /** When something last happened to a replica that excuses its leave, by its id. */
   private readonly excused = new Map<string, number>()
+  private readonly pausedAt = new Map<Process, number>()
   private allExcused = Number.NEGATIVE_INFINITY
   private redisStepped = Number.NEGATIVE_INFINITY
   private readonly evicted = new Map<string, number>()
@@ -119,6 +120,7 @@ class World {
         this.with(move.replica, ({ process }) => {
           // Timers come before bytes when it goes on, so a connection may count as dead.
           this.loses = true
+          if (process.pausedUntil <= this.time.now) this.pausedAt.set(process, this.time.now)
           process.pausedUntil = Math.max(process.pausedUntil, this.time.now + move.ms)
         })
         break
@@ -338,7 +340,7 @@ class World {
     const owner = this.ownerOf(told.connection)
     const held = owner?.held.get(told.connection)
     if (owner === undefined || held === undefined || owner.process.isDead || owner.state !== "running") return
-    if (reason !== "expired" && (held.lease.status !== "present" || this.isExcused(told))) return
+    if (reason !== "expired" && (held.lease.status !== "present" || this.stoodStill(owner) || this.isExcused(told))) return
     this.problem(
       `${told.by.process.name} was told that ${told.key} (${told.connection}) left ${told.topic} (${reason}), who is there`
     )
@@ -352,6 +354,14 @@ class World {
     this.problem(
       `${told.by.process.name} was told again of ${told.key} (${told.connection}), who has left ${told.topic}`
     )
+  }
+
+  /** Whether it stood still for a whole lease a moment ago: others may end it, whatever became of Redis meanwhile. */
+  private stoodStill({ process, life }: SimulatedReplica): boolean {
+    const { now } = this.time
+    const from = this.pausedAt.get(process) ?? Number.POSITIVE_INFINITY
+    const until = Math.min(now, process.pausedUntil)
+    return until - from >= life.lease && now - process.pausedUntil < EXCUSED
   }
 
   private isExcused({ connection, topic, key }: Told): boolean {
