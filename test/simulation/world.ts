@@ -340,7 +340,8 @@ class World {
     const owner = this.ownerOf(told.connection)
     const held = owner?.held.get(told.connection)
     if (owner === undefined || held === undefined || owner.process.isDead || owner.state !== "running") return
-    if (reason !== "expired" && (held.lease.status !== "present" || this.stoodStill(owner) || this.isExcused(told))) return
+    if (reason !== "expired" && (held.lease.status !== "present" || this.stoodStill(owner) || this.isExcused(told)))
+      return
     this.problem(
       `${told.by.process.name} was told that ${told.key} (${told.connection}) left ${told.topic} (${reason}), who is there`
     )
