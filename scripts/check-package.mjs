@@ -6,8 +6,8 @@
  * then beside its other peers too. There every entry is imported, type-checked and traced to see what it loads, a
  * definition is gone to, links are followed, and the bin is run.
  * Replicas are run over a real redis-server with each major of ioredis (`REDIS_SERVER` names it, `REDIS=off` skips it).
- * All failures are printed; the exit code is 1 when there was one. The copy borrows
- * this directory's `node_modules`, which are those of `npm ci`. Everything is made in a temporary directory, which is removed.
+ * All failures are printed; the exit code is 1 when there was one. The copy borrows this
+ * directory's `node_modules`, which are those of `npm ci`. Everything is made in a temporary directory, which is removed.
  */
 import { execFileSync, spawn, spawnSync } from "node:child_process"
 import {

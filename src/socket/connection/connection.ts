@@ -224,8 +224,9 @@ export class SocketConnection<R> implements Open, Worker, FlowListener {
    */
   private expire(): void {
     for (const channel of this.state.channels.values()) {
+      if (!this.isExpired(channel)) continue
       const place = this.place(channel.wire)
-      if (!this.isExpired(channel) || place.expired === channel) continue
+      if (place.expired === channel) continue
       place.expired = channel
       this.flow.order({ wire: channel.wire, joinRef: channel.joinRef, end: "if expired" })
     }
