@@ -89,6 +89,8 @@ const preload = `console.log = (...values) => process.stdout.write("printed " + 
 const compile = (blocks) => {
   const compilerOptions = {
     noEmit: false,
+    incremental: false,
+    tsBuildInfoFile: null,
     moduleDetection: "force",
     paths: {},
     rootDir: ".",
