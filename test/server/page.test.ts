@@ -1,8 +1,9 @@
 import { afterAll, beforeAll, describe, expect, it, vi } from "@effect/vitest"
-import { Effect, Exit, Scope } from "effect"
+import { Duration, Effect, Exit, Scope } from "effect"
 import type { Browser, Page } from "playwright-core"
 import { browserIsOff, launch } from "../support/chromium.js"
 import { ask } from "../support/http.js"
+import { leapingClock } from "../support/leaps.js"
 import { feed, hereNow, join, openPage } from "./support/page.js"
 import { serve, token, withSecret } from "./support/server.js"
 
@@ -210,7 +211,8 @@ describe.skipIf(browserIsOff())("the page", () => {
     "takes a token from its own address: who it says one is, and why it is refused",
     () =>
       Effect.gen(function* () {
-        const port = yield* serve(withSecret)
+        const clock = leapingClock()
+        const port = yield* serve({ ...withSecret, idleTimeout: Duration.days(1) }).pipe(Effect.withClock(clock))
         const at = (jwt: string, room = "lobby") => `/?room=${room}&token=${jwt}`
         const alice = yield* open(port, at(token({ sub: "Alice", topics: ["lobby"] })))
         expect(yield* Effect.promise(() => alice.page.getByRole("textbox", { name: "Name" }).inputValue())).toBe(
@@ -233,10 +235,11 @@ describe.skipIf(browserIsOff())("the page", () => {
         yield* says(forged.page, "unauthorized")
         const expiring = yield* open(
           port,
-          at(token({ sub: "Eve", topics: ["*"], exp: Math.ceil(Date.now() / 1_000) + 4 }))
+          at(token({ sub: "Eve", topics: ["*"], exp: Math.ceil(Date.now() / 1_000) + 3_600 }))
         )
         yield* Effect.promise(() => expiring.page.getByRole("button", { name: "Join" }).click())
         yield* hereNow(watcher.page, ["Alice", "Eve"])
+        clock.leap("2 hours")
         yield* hereNow(watcher.page, ["Alice"])
         yield* says(expiring.page, "unauthorized")
       }),
