@@ -1,4 +1,4 @@
-import { describe, expect, it, vi } from "@effect/vitest"
+import { describe, expect, it } from "@effect/vitest"
 import { REALTIME_SUBSCRIBE_STATES, RealtimeClient, type WebSocketLikeConstructor } from "@supabase/realtime-js"
 import { Duration, Effect, Option, TestClock } from "effect"
 import { WebSocket } from "ws"
@@ -7,9 +7,6 @@ import { connect, phoenixUrl, supabaseUrl } from "../socket/support/client.js"
 import { join, phoenixSocket } from "../socket/support/phoenix.js"
 import { ask, follow, over } from "../support/http.js"
 import { leapingClock } from "../support/leaps.js"
-
-// Real sockets, on machines that may be busy.
-vi.setConfig({ testTimeout: 120_000 })
 
 const everywhere = (sub: string, more: Record<string, unknown> = {}) => token({ sub, topics: ["*"], ...more })
 
