@@ -25,6 +25,7 @@ export default defineConfig({
     // as many files wait for processes that they start, and for leases that run out.
     pool: "forks",
     // What files import is loaded once in each process: loading it for each of them is half of the suites' work.
-    poolOptions: { forks: { maxForks: 5, isolate: false, execArgv: ["--expose-gc"] } }
+    // As many at the least: one that is ended for having nothing to do may just have been given something.
+    poolOptions: { forks: { minForks: 5, maxForks: 5, isolate: false, execArgv: ["--expose-gc"] } }
   }
 })
