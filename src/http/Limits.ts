@@ -18,11 +18,15 @@ export interface Limits {
   /** Bytes of events that wait for one stream, over which it is sent the state instead. Default 1 MiB. */
   readonly unsentBytes?: number | undefined
   /**
-   * Bytes of events on their way to all streams together. Default 1 GiB; over it a stream for which some wait already is sent
-   * the state instead. What many are sent counts for each of them, though it is kept once.
+   * Bytes of events and lists on their way to all clients together. Default 1 GiB; over it a stream for which some wait
+   * already is sent the state instead, and lists are answered 503. What many are sent counts for each of them, though it is
+   * kept once.
    */
   readonly unsentTotal?: number | undefined
-  /** How long a client may read nothing of what is written to it before it is cut off. Default 30 seconds. */
+  /**
+   * How long a client may read nothing of what is written to it before it is cut off. Default 30 seconds. A list has that time
+   * for each MiB, and once more.
+   */
   readonly unsentFor?: Duration.DurationInput | undefined
   /**
    * How long somebody stays who joined and shows no life, beside the leave delay. Default 60 seconds. A response cannot
@@ -31,6 +35,9 @@ export interface Limits {
    */
   readonly idleTimeout?: Duration.DurationInput | undefined
 }
+
+/** @internal */
+export const names: ReadonlyArray<keyof Limits> = ["streams", "unsentBytes", "unsentTotal", "unsentFor", "idleTimeout"]
 
 /**
  * The limits with their defaults, durations in milliseconds. Throws `InvalidOption`.

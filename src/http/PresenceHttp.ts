@@ -40,18 +40,18 @@ import { IncomingMessage } from "node:http"
 import * as HttpLayerRouter from "@effect/platform/HttpLayerRouter"
 import * as HttpServerRequest from "@effect/platform/HttpServerRequest"
 import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
-import { type Duration, Effect, FiberSet, Layer } from "effect"
+import { Clock, type Duration, Effect, ExecutionStrategy, Exit, FiberSet, Layer, Scope } from "effect"
 import { readDuration, TIMER_OR_NONE } from "../internal/input/options.js"
 import { checkTopic } from "../internal/input/validate.js"
 import { Presence } from "../Presence.js"
-import type { PresenceEntry } from "../PresenceEntry.js"
-import type { TrackError, Unauthorized } from "../PresenceError.js"
+import { PresenceUnavailable, type TrackError, Unauthorized } from "../PresenceError.js"
 import type { Authorize } from "../web/Authorize.js"
 import * as origins from "../web/origins.js"
 import { guardRouter, wantsUpgrade } from "../web/upgrades.js"
-import { resumeFrom, socketOf } from "./eventStream.js"
+import { resumeFrom } from "./eventStream.js"
 import { EventStreams, type TooManyStreams } from "./eventStreams.js"
 import { decode, type Limits } from "./Limits.js"
+import { Lists } from "./lists.js"
 import { Members } from "./members.js"
 import { type Query, query, type Target, target } from "./target.js"
 
@@ -131,17 +131,17 @@ export const layerRouter = <R = never>(
       const diffInterval = readDuration("diffInterval", options.diffInterval ?? "50 millis", TIMER_OR_NONE)
       const leaveDelay = readDuration("leaveDelay", options.leaveDelay ?? 0, TIMER_OR_NONE)
       const run = yield* FiberSet.makeRuntime<never, void, never>()
+      const onTheirWay = { bytes: 0 }
+      const lists = new Lists({ ...limits, onTheirWay, json })
       const members = yield* Effect.acquireRelease(
         Effect.sync(() => new Members({ presence, leaveDelay, idleTimeout: limits.idleTimeout, run })),
         (members) => members.end
       )
       const streams = yield* Effect.acquireRelease(
-        Effect.sync(() => new EventStreams({ presence, diffInterval, run, ...limits })),
+        Effect.sync(() => new EventStreams({ presence, diffInterval, run, onTheirWay, ...limits })),
         (streams) => streams.end
       )
       yield* Effect.forkScoped(streams.keepingAlive)
-
-      const list = rememberedJson<ReadonlyArray<PresenceEntry>>()
 
       const answer = (request: Request, { topic, view }: Target, payload: Query) =>
         Effect.gen(function* () {
@@ -155,11 +155,13 @@ export const layerRouter = <R = never>(
             topic,
             payload
           })
+          // Whoever was let in with it would be put out at once, and come again at once, for ever.
+          if (grant.expires !== undefined && grant.expires <= (yield* Clock.currentTimeMillis)) {
+            return yield* new Unauthorized({ status: 401, reason: "unauthorized" })
+          }
           if (view === "list") {
-            const listed = list(yield* presence.list(topic))
-            // Of what is written and not read. Node cuts it off then, and sets another time once it is.
-            socketOf(request)?.setTimeout(limits.unsentFor)
-            return listed
+            const listed = lists.answer(request, yield* presence.list(topic))
+            return listed ?? (yield* new PresenceUnavailable({ reason: "more is on its way already than may be" }))
           }
           if (view === "count") return json(yield* presence.count(topic))
           if (request.method === "HEAD") return HttpServerResponse.empty({ status: 200, headers: EVENT_STREAM })
@@ -168,17 +170,28 @@ export const layerRouter = <R = never>(
           }
 
           const key = joins ? grant.key : undefined
-          const stream = yield* streams.open({
-            request,
-            topic,
-            since: resumeFrom(request.headers["last-event-id"]),
-            expires: grant.expires,
-            retry: key === undefined ? undefined : members.retry
+          const scope = yield* Scope.fork(yield* Effect.scope, ExecutionStrategy.sequential)
+          const opened = Effect.gen(function* () {
+            const stream = yield* streams.open({
+              request,
+              topic,
+              since: resumeFrom(request.headers["last-event-id"]),
+              expires: grant.expires,
+              retry: key === undefined ? undefined : members.retry
+            })
+            // After the snapshot: who joins reads of it in a diff, as everybody else does.
+            if (key !== undefined) yield* members.join(stream, topic, key, grant.meta)
+            return stream
           })
-          // After the snapshot: who joins reads of it in a diff, as everybody else does.
-          if (key !== undefined) yield* members.join(stream, topic, key, grant.meta)
+          const stream = yield* Scope.extend(opened, scope)
+          stream.onAbandoned = () => run(Scope.close(scope, Exit.void))
           return HttpServerResponse.stream(stream.body, { headers: EVENT_STREAM })
-        }).pipe(Effect.catchAll((error) => Effect.succeed(refusal(error))))
+        }).pipe(
+          Effect.catchAll((error) => {
+            const refused = refusal(error)
+            return Effect.succeed(view === "events" ? comingBack(request, refused, error.message) : refused)
+          })
+        )
 
       const route = (request: Request) => {
         if (request.method === "OPTIONS") return Effect.succeed(preflight(request))
@@ -241,18 +254,6 @@ const json = (body: unknown, status = 200, headers: Record<string, string> = {})
     headers: { "cache-control": "no-cache", "x-content-type-options": "nosniff", ...headers }
   })
 
-/** Answers the same value with the same bytes: a list is one array until it changes. */
-const rememberedJson = <A extends object>(): ((value: A) => Response) => {
-  const responses = new WeakMap<A, Response>()
-  return (value) => {
-    const known = responses.get(value)
-    if (known !== undefined) return known
-    const response = json(value)
-    responses.set(value, response)
-    return response
-  }
-}
-
 const refuse = (status: number, error: string, headers?: Record<string, string>): Response =>
   json({ error }, status, headers)
 
@@ -269,6 +270,22 @@ const preflight = ({ headers }: Request): Response =>
       "access-control-max-age": "7200"
     }
   })
+
+/**
+ * What is refused for the moment only. An `EventSource` that is answered anything but 200 never comes back, so it is answered
+ * a stream that ends, with when to come and why.
+ */
+const comingBack = ({ headers }: Request, refused: Response, why: string): Response =>
+  TEMPORARY.has(refused.status) && headers.accept?.includes("text/event-stream") === true
+    ? HttpServerResponse.text(`retry: ${LATER}\nevent: refused\ndata: ${JSON.stringify({ error: why })}\n\n`, {
+        headers: EVENT_STREAM
+      })
+    : refused
+
+const TEMPORARY: ReadonlySet<number> = new Set([429, 503])
+
+/** Milliseconds after which it may be otherwise. */
+const LATER = 5_000
 
 const refusal = (error: TrackError | Unauthorized | TooManyStreams): Response => {
   switch (error._tag) {

@@ -18,15 +18,16 @@ const LAST_READ = 1_000
 
 export interface StreamOptions {
   readonly unsentBytes: number
-  /** Of all streams together. */
+  /** Of all clients together. */
   readonly unsentTotal: number
+  readonly onTheirWay: OnTheirWay
   /** Milliseconds. */
   readonly unsentFor: number
   /** Milliseconds after which the client comes back when the response is over, if it is told. */
   readonly retry: number | undefined
 }
 
-/** The bytes that wait for all streams of a route, or were handed to their sockets and are not through. */
+/** The bytes that all clients of a route are still to take: those that wait for them, and those in their sockets. */
 export interface OnTheirWay {
   bytes: number
 }
@@ -47,11 +48,13 @@ export class EventStream {
   private stale = false
   private ended = false
   private wake: (() => void) | undefined
+  private patience: NodeJS.Timeout | undefined
+  /** Called where its client takes nothing any more, and has no connection of Node's that could be cut. */
+  onAbandoned: () => void = () => {}
 
   constructor(
     request: HttpServerRequest.HttpServerRequest,
-    private readonly options: StreamOptions,
-    private readonly onTheirWay: OnTheirWay
+    private readonly options: StreamOptions
   ) {
     this.socket = socketOf(request)
     // Node would, if the program listened to no time-outs of its own.
@@ -96,12 +99,12 @@ export class EventStream {
     if (this.ended) return
     this.ended = true
     this.wake?.()
-    const { socket } = this
-    if (socket !== undefined) setTimeout(() => socket.destroy(), LAST_READ).unref()
+    setTimeout(() => (this.socket === undefined ? this.onAbandoned() : this.socket.destroy()), LAST_READ).unref()
   }
 
   /** It is over, and nothing of it is on its way. */
   forget(): void {
+    this.expect(0)
     this.dropWaiting()
     this.taken()
     this.state = undefined
@@ -120,7 +123,7 @@ export class EventStream {
 
   private readonly more = Effect.suspend(() => {
     // Who asks for more has taken what came before.
-    this.socket?.setTimeout(0)
+    this.expect(0)
     this.taken()
     return this.next
   })
@@ -129,8 +132,8 @@ export class EventStream {
     const bytes = this.take()
     if (bytes.length > 0) {
       for (const { length } of bytes) this.handedBytes += length
-      this.onTheirWay.bytes += this.handedBytes
-      this.socket?.setTimeout(this.options.unsentFor)
+      this.options.onTheirWay.bytes += this.handedBytes
+      this.expect(this.options.unsentFor)
       return Effect.succeed(Chunk.unsafeFromArray(bytes))
     }
     return this.ended ? Effect.fail(Option.none()) : Effect.zipRight(this.news, this.next)
@@ -145,25 +148,35 @@ export class EventStream {
     }
   })
 
+  /** Its client has so many milliseconds to take what it is given; 0: it has nothing to take. */
+  private expect(ms: number): void {
+    if (this.socket !== undefined) {
+      this.socket.setTimeout(ms)
+      return
+    }
+    clearTimeout(this.patience)
+    if (ms > 0) this.patience = setTimeout(() => this.end(), ms).unref()
+  }
+
   private isTooMuch(bytes: number): boolean {
     const { unsentBytes, unsentTotal } = this.options
-    return this.waitingBytes + bytes > unsentBytes || this.onTheirWay.bytes + bytes > unsentTotal
+    return this.waitingBytes + bytes > unsentBytes || this.options.onTheirWay.bytes + bytes > unsentTotal
   }
 
   private put(bytes: Uint8Array): void {
     this.waiting.push(bytes)
     this.waitingBytes += bytes.length
-    this.onTheirWay.bytes += bytes.length
+    this.options.onTheirWay.bytes += bytes.length
   }
 
   private dropWaiting(): void {
-    this.onTheirWay.bytes -= this.waitingBytes
+    this.options.onTheirWay.bytes -= this.waitingBytes
     this.waiting = []
     this.waitingBytes = 0
   }
 
   private taken(): void {
-    this.onTheirWay.bytes -= this.handedBytes
+    this.options.onTheirWay.bytes -= this.handedBytes
     this.handedBytes = 0
   }
 
@@ -193,7 +206,7 @@ export class EventStream {
 }
 
 /** The connection of a request, where there is a server of Node's. */
-export const socketOf = ({ source }: HttpServerRequest.HttpServerRequest): Socket | undefined =>
+const socketOf = ({ source }: HttpServerRequest.HttpServerRequest): Socket | undefined =>
   source instanceof IncomingMessage ? source.socket : undefined
 
 const comment = Buffer.from(": still here\n\n")

@@ -32,13 +32,13 @@ export const readServer = (server: unknown): Server => {
 
 /** What the routes over HTTP take. */
 export const readFetch = ({ path = DEFAULT_PATHS.http, ...options }: FetchOptions) => ({
-  ...readCommon(options),
+  ...readCommon(options, HttpLimits.names),
   path: readPath("path", path)
 })
 
 /** What the routes on a server take. */
 export const readAttach = ({ paths = DEFAULT_PATHS, drain = "3 seconds", ...options }: AttachOptions) => {
-  const common = readCommon(options)
+  const common = readCommon(options, [...HttpLimits.names, ...SocketLimits.names])
   SocketLimits.decode(common.limits)
   return {
     paths: readPaths(paths),
@@ -47,14 +47,20 @@ export const readAttach = ({ paths = DEFAULT_PATHS, drain = "3 seconds", ...opti
   }
 }
 
-const readCommon = ({
-  authorize,
-  authorizeTimeout,
-  allowedOrigins,
-  diffInterval = "50 millis",
-  leaveDelay = 0,
-  limits = {}
-}: Omit<FetchOptions, "path">) => {
+const readCommon = (
+  {
+    authorize,
+    authorizeTimeout,
+    allowedOrigins,
+    diffInterval = "50 millis",
+    leaveDelay = 0,
+    limits = {},
+    ...others
+  }: Omit<FetchOptions, "path">,
+  limitNames: ReadonlyArray<string>
+) => {
+  refuseUnknown("", others, ["authorize", "authorizeTimeout", "allowedOrigins", "diffInterval", "leaveDelay", "limits"])
+  refuseUnknown("limits.", limits, limitNames)
   HttpLimits.decode(limits)
   return {
     authorize: adapt(authorize, authorizeTimeout),
@@ -62,6 +68,15 @@ const readCommon = ({
     diffInterval: readDuration("diffInterval", diffInterval, TIMER_OR_NONE),
     leaveDelay: readDuration("leaveDelay", leaveDelay, TIMER_OR_NONE),
     limits
+  }
+}
+
+/** What is not understood would be wanted in vain. */
+const refuseUnknown = (path: string, given: object, known: ReadonlyArray<string>): void => {
+  for (const [name, value] of Object.entries(given)) {
+    if (value === undefined || known.includes(name)) continue
+    const allowed = `nothing: there are ${known.join(", ")}`
+    throw new InvalidOption({ option: `${path}${cut(name)}`, value: cut(String(value)), allowed })
   }
 }
 

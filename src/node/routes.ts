@@ -102,6 +102,12 @@ class Inbox extends Server {
 
   readonly request = (request: IncomingMessage, response: ServerResponse): void => {
     if (this.emit("request", request, response)) return
+    if (request.headers.accept?.includes("text/event-stream")) {
+      // Anything but 200 would keep an `EventSource` away for good.
+      response.writeHead(200, { "content-type": "text/event-stream", "cache-control": "no-cache", connection: "close" })
+      response.end("retry: 5000\n\n")
+      return
+    }
     response.writeHead(503, { "content-type": "application/json", connection: "close" })
     response.end(JSON.stringify({ error: "the server is stopping" }))
   }

@@ -15,6 +15,9 @@ import type { Where } from "./client/connection.js"
 import { openPort } from "./client/scoped.js"
 import { decodeRedis, prefixIn, type RedisOptions } from "./options.js"
 
+/** How long what is said may go to a server that passes it to nobody. */
+const LOOK = "5 seconds"
+
 /**
  * Where Redis is, and what the channels of a layer may hold.
  *
@@ -24,7 +27,8 @@ import { decodeRedis, prefixIn, type RedisOptions } from "./options.js"
 export type ChannelsRedisOptions = Channels.Options & Pick<RedisOptions, "prefix" | "timeout"> & Where
 
 /**
- * Channels over several replicas. It fails as `PresenceRedis.layer` does.
+ * Channels over several replicas. It fails as `PresenceRedis.layer` does. Where its address leads to another master than
+ * before, and the old one lives on as a replica, what is said is lost to others for 5 seconds at the most.
  *
  * @since 0.1.0
  * @category layers
@@ -53,6 +57,13 @@ export const layer = (options: ChannelsRedisOptions): Layer.Layer<Channels, Pres
         },
         onMessage: channels.onMessage
       })
+      // Nothing is written here that a replica would refuse.
+      yield* Effect.promise(() => port.checkMaster().catch(() => {})).pipe(
+        Effect.delay(LOOK),
+        Effect.forever,
+        Effect.interruptible,
+        Effect.forkScoped
+      )
       return channels.service
     })
   )

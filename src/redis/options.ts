@@ -84,14 +84,21 @@ export const decodeRedis = (options: RedisOptions & Where): Effect.Effect<RedisS
         `a lease of ${lease} ms is too short for a heartbeat every ${heartbeat} ms: at least two must fit`
       )
     }
+    const { whenUnavailable = "fail", handover = false } = options
+    if (whenUnavailable !== "fail" && whenUnavailable !== "local") {
+      return yield* refuse(`whenUnavailable is ${JSON.stringify(whenUnavailable)}, and may be "fail" or "local"`)
+    }
+    if (typeof handover !== "boolean") {
+      return yield* refuse(`handover is ${JSON.stringify(handover)}, and may be true or false`)
+    }
     return {
       where: options,
       prefix,
       lease,
       heartbeat,
       timeout,
-      whenUnavailable: options.whenUnavailable ?? "fail",
-      handover: options.handover ?? false
+      whenUnavailable,
+      handover
     }
   })
 

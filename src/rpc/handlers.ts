@@ -3,9 +3,9 @@
  */
 import type * as Rpc from "@effect/rpc/Rpc"
 import type * as RpcGroup from "@effect/rpc/RpcGroup"
-import { Context, Duration, Effect, Layer, Option, Schema, Stream } from "effect"
+import { Context, Duration, Effect, Layer, Option, Schema, type Scope, Stream } from "effect"
 import { cut } from "../internal/input/names.js"
-import { readDuration, TIMER, TIMER_OR_NONE } from "../internal/input/options.js"
+import { readCount, readDuration, TIMER, TIMER_OR_NONE } from "../internal/input/options.js"
 import { checkTopic, unfitMeta } from "../internal/input/validate.js"
 import type { Lease } from "../Lease.js"
 import { Presence, type PresenceFor } from "../Presence.js"
@@ -32,6 +32,13 @@ export interface Options {
    * connection up, which takes minutes.
    */
   readonly idleTimeout?: Duration.DurationInput | undefined
+  /** What clients may take up. One more is refused with `PresenceUnavailable`. */
+  readonly limits?: {
+    /** `Join` and `Changes` that run at once, of all clients. Default 10,000. */
+    readonly streams?: number | undefined
+    /** Those of one client: of one connection, where its transport has connections. Default 100. */
+    readonly streamsPerClient?: number | undefined
+  }
 }
 
 /**
@@ -55,13 +62,17 @@ export const layer = <R extends Rpc.Any>(
       const leaveDelay = readDuration("leaveDelay", options.leaveDelay ?? 0, TIMER_OR_NONE)
       const idleTimeout = readDuration("idleTimeout", options.idleTimeout ?? "60 seconds", TIMER)
       const joins = new Joins()
+      const streams = new Streams(
+        readCount("limits.streams", options.limits?.streams ?? 10_000),
+        readCount("limits.streamsPerClient", options.limits?.streamsPerClient ?? 100)
+      )
       const handlers = Array.from(group.requests.values(), (rpc) => {
         // Each has them, though the type of any does not say so.
         const { annotations } = rpc as unknown as Rpc.AnyWithProps
         const procedure = Context.getOption(annotations, Procedure)
         if (Option.isNone(procedure)) throw new Error(`${rpc._tag} is no procedure of presence`)
         const { name, meta } = procedure.value
-        return [rpc._tag, handlersOf({ presence, meta, leaveDelay, idleTimeout, joins })[name]]
+        return [rpc._tag, handlersOf({ presence, meta, leaveDelay, idleTimeout, joins, streams })[name]]
       })
       // Which type a handler has follows from its procedure, which the group's type does not know by its name.
       return group.toLayer(Object.fromEntries(handlers)) as Layer.Layer<Rpc.ToHandler<R>>
@@ -74,6 +85,12 @@ interface Host {
   readonly leaveDelay: Duration.Duration
   readonly idleTimeout: Duration.Duration
   readonly joins: Joins
+  readonly streams: Streams
+}
+
+/** Who calls. */
+interface Caller {
+  readonly clientId: number
 }
 
 interface Asked {
@@ -82,7 +99,7 @@ interface Asked {
   readonly meta: unknown
 }
 
-const handlersOf = ({ presence: untyped, meta, leaveDelay, idleTimeout, joins }: Host) => {
+const handlersOf = ({ presence: untyped, meta, leaveDelay, idleTimeout, joins, streams }: Host) => {
   const presence: PresenceFor<unknown> = untyped.forSchema(meta)
   const decode = Schema.decodeUnknown(meta)
   const repeat = repeating(Duration.times(idleTimeout, 1 / 3))
@@ -107,9 +124,10 @@ const handlersOf = ({ presence: untyped, meta, leaveDelay, idleTimeout, joins }:
     })
 
   return {
-    Join: (asked: Asked & { readonly id?: string | undefined }) =>
+    Join: (asked: Asked & { readonly id?: string | undefined }, caller: Caller) =>
       Stream.unwrapScoped(
         Effect.gen(function* () {
+          yield* streams.add(caller)
           const { topic, id } = asked
           if (id !== undefined && (id === "" || id.length > 64)) return yield* wrongId(id)
           const { grant, key, meta } = yield* member(asked)
@@ -141,11 +159,13 @@ const handlersOf = ({ presence: untyped, meta, leaveDelay, idleTimeout, joins }:
     Count: ({ topic }: { readonly topic: string }) =>
       Effect.zipRight(reader(topic), presence.count(topic)).pipe(Effect.mapError(withoutCause)),
 
-    Changes: ({ topic, since }: { readonly topic: string } & Presence.ChangesOptions) =>
-      Stream.unwrap(
-        Effect.map(reader(topic), (grant) =>
-          presence.changes(topic, { since }).pipe(repeat, Stream.interruptWhen(expired(grant)))
-        )
+    Changes: ({ topic, since }: { readonly topic: string } & Presence.ChangesOptions, caller: Caller) =>
+      Stream.unwrapScoped(
+        Effect.gen(function* () {
+          yield* streams.add(caller)
+          const grant = yield* reader(topic)
+          return presence.changes(topic, { since }).pipe(repeat, Stream.interruptWhen(expired(grant)))
+        })
       ).pipe(Stream.mapError(withoutCause))
   }
 }
@@ -172,6 +192,41 @@ class Joins {
 
   newest(path: ReadonlyArray<string>): Lease<unknown, unknown> | undefined {
     return Array.from(this.byName.get(JSON.stringify(path)) ?? []).at(-1)
+  }
+}
+
+/** The streams that run, counted. */
+class Streams {
+  private readonly byClient = new Map<number, number>()
+  private open = 0
+
+  constructor(
+    private readonly most: number,
+    private readonly mostOfClient: number
+  ) {}
+
+  /** One more, until the scope closes. */
+  add({ clientId }: Caller): Effect.Effect<void, PresenceUnavailable, Scope.Scope> {
+    const take = Effect.suspend(() => {
+      const own = this.byClient.get(clientId) ?? 0
+      const reason =
+        own >= this.mostOfClient
+          ? `${this.mostOfClient} streams of this client are open, no more are allowed`
+          : this.open >= this.most
+            ? `${this.most} streams are open, no more are allowed`
+            : undefined
+      if (reason !== undefined) return Effect.fail(new PresenceUnavailable({ reason }))
+      this.open++
+      this.byClient.set(clientId, own + 1)
+      return Effect.void
+    })
+    const giveBack = Effect.sync(() => {
+      this.open--
+      const left = (this.byClient.get(clientId) ?? 1) - 1
+      if (left > 0) this.byClient.set(clientId, left)
+      else this.byClient.delete(clientId)
+    })
+    return Effect.acquireRelease(take, () => giveBack)
   }
 }
 

@@ -72,6 +72,26 @@ export interface Limits {
   readonly longPolls?: number | undefined
 }
 
+/** @internal */
+export const names: ReadonlyArray<keyof Limits> = [
+  "frameBytes",
+  "channels",
+  "topics",
+  "sockets",
+  "socketsPerAddress",
+  "messagesPerSecond",
+  "messageBurst",
+  "topicBytes",
+  "keyBytes",
+  "metaDepth",
+  "unsentBytes",
+  "unsentBytesMax",
+  "unsentTotal",
+  "unsentFor",
+  "idleTimeout",
+  "longPolls"
+]
+
 /**
  * The limits with their defaults, durations in milliseconds. Throws `InvalidOption`.
  *

@@ -392,13 +392,7 @@ export const layerRouter = <R = never, R2 = never>(
         const served =
           request.method === "OPTIONS"
             ? Effect.succeed(LongPoll.preflight(request))
-            : longPoll.serve(
-                request,
-                incoming,
-                query(request.url).token,
-                answer(request, LongPoll.refuse, polled),
-                () => sockets.stop()
-              )
+            : longPoll.serve(request, incoming, query(request.url).token, answer(request, LongPoll.refuse, polled))
         return Effect.map(
           served,
           HttpServerResponse.setHeaders(

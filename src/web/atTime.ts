@@ -1,10 +1,11 @@
 /** Waiting for a date. */
 import { Clock, Effect } from "effect"
 
-const DAY = 86_400_000
+/** Milliseconds after which the clock is looked at again, which may have been set or have stood still meanwhile. */
+const LOOK = 5_000
 
-/** Until a time by the clock on the wall, however far away: a timer of more than 24 days never goes off. */
+/** Until a time by the clock on the wall, however far away. */
 export const atTime = (time: number): Effect.Effect<void> =>
   Effect.flatMap(Clock.currentTimeMillis, (now) =>
-    now >= time ? Effect.void : Effect.zipRight(Effect.sleep(Math.min(time - now, DAY)), atTime(time))
+    now >= time ? Effect.void : Effect.zipRight(Effect.sleep(Math.min(time - now, LOOK)), atTime(time))
   )

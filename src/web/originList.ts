@@ -1,11 +1,16 @@
 /**
  * The origins that somebody lists, each whole as browsers send it, of any scheme: `https://example.com`,
  * `http://localhost:3000`, `capacitor://localhost`, `chrome-extension://abcdef`. `https://*.example.com` are all subdomains
- * of it, however deep, and not `example.com` itself.
+ * of it, however deep, and not `example.com` itself. `file://` and `null` are what browsers send for pages from files; `null`
+ * lets in every page that is shown without an origin, such as one in a sandboxed frame of any site.
  */
+
+/** What browsers send for pages that are files, and for pages without an origin: any, of whoever puts one into a frame. */
+const OPAQUE = new Set(["file://", "null"])
 
 /** Why an entry of the list is none, if it is none. */
 export const refusal = (entry: string): string | undefined => {
+  if (OPAQUE.has(entry)) return undefined
   const [, scheme = "", host] = /^([a-z][a-z\d+.-]*):\/\/([^/?#@\s]+)$/.exec(entry) ?? []
   if (host === undefined)
     return "is no origin: a scheme, a host and perhaps a port, and nothing behind them, https://example.com"

@@ -177,6 +177,26 @@ describe("GET {path}/:topic", () => {
     })
   )
 
+  it.scopedLive("answers 401 by a grant that has ended, and nobody hears of who comes with it", () =>
+    Effect.gen(function* () {
+      const { port, presence } = yield* serve({
+        authorize: ({ payload }) =>
+          Effect.succeed(payload.key === "late" ? { key: "late", expires: 1 } : { expires: 1 })
+      })
+      const { stream } = yield* presence.subscribe("room")
+      const told: Array<unknown> = []
+      yield* Effect.forkScoped(Stream.runForEach(stream, (event) => Effect.sync(() => told.push(event))))
+      for (const path of ["", "/count", "/events", "/events?key=late"]) {
+        const headers = { accept: "text/event-stream" }
+        const { status, text } = yield* ask(port, `/presence/room${path}`, { headers })
+        expect([path, status, text]).toEqual([path, 401, '{"error":"unauthorized"}'])
+      }
+      yield* presence.track("room", "last")
+      yield* Effect.yieldNow()
+      expect(told).toEqual([{ type: "join", key: "last", meta: {} }])
+    })
+  )
+
   it.scopedLive("answers 503 while presence is unavailable", () =>
     Effect.gen(function* () {
       const gone = new PresenceUnavailable({ reason: "no answer" })
@@ -196,6 +216,10 @@ describe("GET {path}/:topic", () => {
         const { status, json } = yield* ask(port, `/presence/room${view}`)
         expect([status, json]).toEqual([503, { error: "presence is unavailable: no answer" }])
       }
+      // An `EventSource` would stay away for good.
+      const told = yield* ask(port, "/presence/room/events", { headers: { accept: "text/event-stream" } })
+      expect([told.status, told.headers["content-type"]]).toEqual([200, "text/event-stream"])
+      expect(told.text).toBe('retry: 5000\nevent: refused\ndata: {"error":"presence is unavailable: no answer"}\n\n')
     })
   )
 })

@@ -44,6 +44,7 @@ const streamsOf = (
       streams: max,
       unsentBytes,
       unsentTotal,
+      onTheirWay: { bytes: 0 },
       unsentFor: 30_000
     })
     yield* Effect.forkScoped(streams.keepingAlive)

@@ -281,6 +281,27 @@ describe("who does not read", () => {
     )
   }
 
+  it.scopedLive("is answered no further list while more than may be is on its way", () =>
+    Effect.gen(function* () {
+      const { port, presence, connections } = yield* serve({ limits: { unsentTotal: 20_000_000 } }, large)
+      yield* crowd(presence)
+      const [first] = yield* presence.snapshot("room").pipe(Effect.map(({ connections }) => connections))
+      expect(first).toBeDefined()
+      // Each is of another state, so each is a text of its own.
+      const slow = yield* unread(port, "/presence/room")
+      yield* Effect.repeat(connections, { until: (count) => count === 1, schedule: Schedule.spaced("20 millis") })
+      yield* presence.track("room", "one more")
+      const refused = yield* ask(port, "/presence/room")
+      expect([refused.status, refused.json]).toEqual([
+        503,
+        { error: "presence is unavailable: more is on its way already than may be" }
+      ])
+      slow.destroy()
+      const asked = Effect.map(ask(port, "/presence/room"), ({ status }) => status)
+      yield* Effect.repeat(asked, { until: (status) => status === 200, schedule: Schedule.spaced("20 millis") })
+    })
+  )
+
   it.scopedLive("is not cut off for reading slowly", () =>
     Effect.gen(function* () {
       const { port, presence } = yield* serve({ limits: { unsentFor: "3 seconds" } }, large)

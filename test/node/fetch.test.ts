@@ -45,6 +45,17 @@ describe("fetch", () => {
     await keysAre([])
   })
 
+  it("who joins and reads nothing any more is gone within the idle timeout, though no connection can be cut", async () => {
+    const handle = presence.fetch({ authorize: allowAll, limits: { idleTimeout: "200 millis" } })
+    const unread = await handle(new Request(url("/presence/room/events?key=alice")))
+    await keysAre(["alice"])
+    await keysAre([])
+    expect(unread.bodyUsed).toBe(false)
+    const stuck = presence.fetch({ authorize: allowAll, diffInterval: 0, limits: { unsentFor: "200 millis" } })
+    await stuck(new Request(url("/presence/room/events?key=bob")))
+    await keysAre([])
+  })
+
   it("authorize has the request and refuses by what it throws", async () => {
     const handle = presence.fetch({
       authorize: ({ request }) => {

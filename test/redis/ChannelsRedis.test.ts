@@ -53,6 +53,43 @@ describe.skipIf(redisIsOff())("channels over several replicas", () => {
     })
   )
 
+  it.scopedLive(
+    "texts reach the others again when the address leads to another master and the old one follows it",
+    () =>
+      Effect.gen(function* () {
+        const start = (...args: ReadonlyArray<string>) =>
+          Effect.acquireRelease(
+            Effect.promise(() => startRedis({ args })),
+            (redis) => Effect.promise(() => redis.stop())
+          )
+        const first = yield* start()
+        const second = yield* start()
+        const address = yield* Effect.acquireRelease(
+          Effect.promise(() => startProxy(first.port)),
+          (proxy) => Effect.promise(() => proxy.close())
+        )
+        const prefix = `world ${++worlds}`
+        const before = yield* build(address.url, prefix)
+        const heard = yield* before.subscribe("room")
+        // Whoever is connected stays connected to the old one.
+        address.moveTo(second.port)
+        yield* Effect.promise(() => first.command("REPLICAOF", "127.0.0.1", String(second.port)))
+        const after = yield* build(address.url, prefix)
+        const there = yield* after.subscribe("room")
+        const talk = (from: Channels.Service, to: typeof heard, text: string) =>
+          Effect.raceFirst(
+            // It may be long behind by its own side's texts.
+            Effect.repeat(
+              Effect.orElseSucceed(to.take, () => []),
+              { until: (texts) => texts.includes(text) }
+            ),
+            Effect.forever(Effect.zipRight(from.publish("room", text), Effect.sleep("50 millis")))
+          )
+        yield* talk(before, there, "from before")
+        yield* talk(after, heard, "from after")
+      })
+  )
+
   it.scopedLive("a text that is published without an effect reaches the same", () =>
     Effect.gen(function* () {
       const prefix = `world ${++worlds}`

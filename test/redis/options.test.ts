@@ -63,6 +63,15 @@ describe("the options of Redis", () => {
     })
   )
 
+  it.effect("refuse what would be taken for something else", () =>
+    Effect.gen(function* () {
+      expect(yield* refused({ whenUnavailable: "lokal" as never })).toContain(
+        'whenUnavailable is "lokal", and may be "fail" or "local"'
+      )
+      expect(yield* refused({ handover: "false" as never })).toContain('handover is "false", and may be true or false')
+    })
+  )
+
   it.effect("refuse a timeout that never comes", () =>
     Effect.gen(function* () {
       expect(yield* refused({ timeout: Duration.infinity })).toMatch(

@@ -54,6 +54,28 @@ describe("Join", () => {
     )
   )
 
+  it.effect("is one of as many streams as may run, and so is Changes; one that is over makes room", () =>
+    served(
+      (client) =>
+        Effect.gen(function* () {
+          const one = yield* hear(client.Join({ ...me, meta: at(0) }))
+          yield* one.next
+          const two = yield* hear(client.Changes({ topic: "board" }))
+          yield* two.next
+          const refused = yield* Effect.flip(Stream.runDrain(client.Changes({ topic: "elsewhere" })))
+          expect(refused).toMatchObject({
+            _tag: "PresenceUnavailable",
+            reason: "2 streams of this client are open, no more are allowed"
+          })
+          yield* Fiber.interrupt(one.fiber)
+          yield* two.next
+          const three = yield* hear(client.Join({ ...me, meta: at(0) }))
+          yield* three.next
+        }),
+      { limits: { streamsPerClient: 2 } }
+    )
+  )
+
   it.effect("ends when its key is evicted", () =>
     served((client, presence) =>
       Effect.gen(function* () {

@@ -2,12 +2,14 @@
 // Before the clients, which look for a browser when they are loaded.
 import "../support/xhr.js"
 import { connect as connectTcp } from "node:net"
+import { HttpLayerRouter, HttpServerResponse } from "@effect/platform"
 import { describe, expect, it } from "@effect/vitest"
 import { Effect, Option } from "effect"
 import { LongPoll as LongPoll18, Socket as Socket18 } from "phoenix"
 import { LongPoll as LongPoll16, Socket as Socket16 } from "phoenix-1.6"
 import { LongPoll as LongPoll17, Socket as Socket17 } from "phoenix-1.7"
 import { Unauthorized } from "../../src/PresenceError.js"
+import { connect, phoenixUrl } from "./support/client.js"
 import { join } from "./support/phoenix.js"
 import { makeServer, type TestServer } from "./support/server.js"
 
@@ -363,3 +365,33 @@ describe("who polls in bad faith", () => {
       })
   )
 })
+
+it.scopedLive(
+  "a program that ends requests sooner than a poll does ends the session that polls, and nobody else's",
+  () =>
+    Effect.gen(function* () {
+      const impatient = HttpLayerRouter.use((router) =>
+        router.addGlobalMiddleware(
+          Effect.timeoutTo({
+            duration: "300 millis",
+            onSuccess: (answer: HttpServerResponse.HttpServerResponse) => answer,
+            onTimeout: () => HttpServerResponse.empty({ status: 504 })
+          })
+        )
+      )
+      const server = yield* makeServer({ beside: impatient })
+      const innocent = yield* connect(phoenixUrl(server.url))
+      innocent.say("1", "1", "room", "phx_join", { key: "innocent" })
+      yield* innocent.reply("1")
+      const token = yield* joinAs(server, "impatient")
+      let polled = yield* ask(server, token)
+      while (polled.http !== 504) polled = yield* ask(server, token)
+      expect((yield* ask(server, token)).status).toBe(410)
+      innocent.say("1", "2", "room", "hello", {})
+      expect(yield* innocent.reply("2")).toMatchObject({ status: "ok" })
+      const late = yield* connect(phoenixUrl(server.url))
+      late.say("1", "1", "room", "phx_join", { key: "late" })
+      expect(yield* late.reply("1")).toMatchObject({ status: "ok" })
+      expect((yield* server.presence.list("room")).map(({ key }) => key)).toEqual(["innocent", "late"])
+    })
+)

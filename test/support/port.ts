@@ -32,6 +32,7 @@ export class FakePort implements Port {
   readonly unsubscribe: Port["unsubscribe"] = async (channels) => void (await this.ask("unsubscribe", channels))
   readonly publish: Port["publish"] = async (channel, text) => void (await this.ask("publish", [channel, text]))
   readonly heard: Port["heard"] = async () => void (await this.ask("heard", []))
+  readonly checkMaster: Port["checkMaster"] = async () => {}
   readonly isReady: Port["isReady"] = () => this.ready
   readonly isSubscriberReady: Port["isSubscriberReady"] = () => this.ready
   readonly renewSubscriber: Port["renewSubscriber"] = () => void this.renewals++

@@ -52,6 +52,16 @@ describe("a list of origins", () => {
     })
   )
 
+  it.effect("pages from files and without an origin, where they are listed", () =>
+    Effect.gen(function* () {
+      for (const origin of ["file://", "null"]) {
+        expect(yield* judge("0.0.0.0", [origin], { origin, host: "x" })).toBe(true)
+        expect(yield* judge("0.0.0.0", ["https://example.com"], { origin, host: "x" })).toBe(false)
+        expect(yield* judge("127.0.0.1", undefined, { origin, host: "127.0.0.1" })).toBe(false)
+      }
+    })
+  )
+
   it("takes what browsers send, of any scheme, and says why it takes nothing else", () => {
     for (const entry of [
       "https://example.com",
@@ -71,16 +81,7 @@ describe("a list of origins", () => {
     expect(refusal("https://example.com/")).toMatch(/is no origin/)
     expect(refusal("https://EXAMPLE.com")).toBe("never matches: browsers send https://example.com")
     expect(refusal("https://example.com:443")).toBe("never matches: browsers send https://example.com")
-    for (const entry of [
-      "*",
-      "null",
-      "",
-      "example.com",
-      "https://",
-      "https://a.*.example.com",
-      "https://*",
-      "app://*.x"
-    ]) {
+    for (const entry of ["*", "", "example.com", "https://", "https://a.*.example.com", "https://*", "app://*.x"]) {
       expect([entry, refusal(entry)]).toEqual([entry, expect.any(String)])
     }
   })

@@ -108,15 +108,18 @@ const madeInTime = async (connect: Connect, options: ConnectionOptions, timeout:
 }
 
 const portOf = ({ mode, warnings, database, topology }: Found, timeout: number, handlers: PortEvents): Port => {
+  /** The subscriber stands where this connection stood: where nobody may publish any more. */
+  const redial = (client: Pick<RedisConnection, "call"> | undefined, reason: string): void => {
+    if (topology.redial(client, reason)) subscriber.redial(subscriber.client, reason)
+  }
+
   const send = (name: string, args: ReadonlyArray<string | number>): Promise<RedisReply> => {
     const client = topology.client()
     if (client === undefined) return Promise.reject(new Error("Connection is closed."))
     const reply = timed(client.call(name, ...args) as Promise<RedisReply>, timeout, name)
     reply.catch((cause) => {
       const reason = cause instanceof Error ? cause.message : ""
-      if (!isWrongServer(reason)) return
-      // The subscriber stands where this connection stood: where nobody may publish any more.
-      if (topology.redial(client, reason)) subscriber.redial(subscriber.client, reason)
+      if (isWrongServer(reason)) redial(client, reason)
     })
     return reply
   }
@@ -162,6 +165,12 @@ const portOf = ({ mode, warnings, database, topology }: Found, timeout: number, 
       await send("PUBLISH", [channel, text])
     },
     heard,
+    checkMaster: async () => {
+      const client = mode === "cluster" ? undefined : topology.client()
+      if (client === undefined) return
+      const found = await timed(client.call("INFO", "replication") as Promise<RedisReply>, timeout, "INFO")
+      if (/^role:slave/m.test(String(found))) redial(client, "the server is a replica by now")
+    },
     isReady: topology.isReady,
     isSubscriberReady: () => subscriber.isReady(),
     renewSubscriber: (reason) => void subscriber.redial(subscriber.client, reason),

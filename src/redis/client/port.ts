@@ -47,6 +47,11 @@ export interface Port {
    * overtakes no message. In a cluster another node may have published what is still on its way to that server.
    */
   readonly heard: () => Promise<void>
+  /**
+   * Dials again where the server is a replica by now: one takes what is published and passes it to nobody. Who writes need
+   * not ask, as a replica refuses that. In a cluster whatever a node is told reaches all.
+   */
+  readonly checkMaster: () => Promise<void>
   /** Whether the connection for commands is there, as far as known. */
   readonly isReady: () => boolean
   readonly isSubscriberReady: () => boolean

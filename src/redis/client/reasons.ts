@@ -7,6 +7,13 @@
 const isDown = (message: string): boolean =>
   /Connection is closed|Stream isn't writeable|enableOfflineQueue|Socket closed unexpectedly/.test(message)
 
+/** What Redis does not take as it is, though a script says so and not an error. */
+export class NotTaken extends Error {}
+
+/** Whether Redis said so itself. */
+export const isAnswer = (cause: unknown): boolean =>
+  cause instanceof Error && (cause.name === "ReplyError" || cause instanceof NotTaken)
+
 /** `down` is why the connection is down, as far as that is known. */
 export const reasonOf = (cause: unknown, down?: string | undefined): string => {
   const message = cause instanceof Error ? cause.message : String(cause)

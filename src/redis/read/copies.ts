@@ -88,6 +88,8 @@ export class Copies {
   private lookedAt: number
   /** Digests in a row that found what messages should have brought. */
   private missed = 0
+  /** Whether a message has come since the last look. */
+  private hasHeard = false
 
   constructor(private readonly options: CopiesOptions) {
     this.lookedAt = options.now()
@@ -142,6 +144,7 @@ export class Copies {
   onMessage(channel: string, text: string): boolean {
     const followed = this.channels.get(channel)
     if (followed === undefined) return false
+    this.hasHeard = true
     const message = calls.messageOf(text)
     if (message === undefined) {
       this.options.onForeign(channel, "has a message that cannot be read")
@@ -235,7 +238,11 @@ export class Copies {
       if (now() - this.lookedAt < DIGEST) return
       this.lookedAt = now()
       await this.subscribeAll()
-      this.missed = (await this.digest()) === 0 ? 0 : this.missed + 1
+      // That nothing was missed proves nothing where nothing was said.
+      const found = await this.digest()
+      if (found > 0) this.missed++
+      else if (this.hasHeard) this.missed = 0
+      this.hasHeard = false
       if (this.missed < DEAF) return
       this.missed = 0
       port.renewSubscriber("it does not hear what is published")

@@ -46,7 +46,9 @@ export const makeConfirmation = (
         within<Written>(redis.timeout, (done) => outbox.wait(cell, done)),
         (written) => {
           if (Option.isSome(written)) return reached(lease.topic)
-          return isLocal ? Effect.void : Effect.fail(membership.unavailable(`writing ${JSON.stringify(lease.topic)}`))
+          if (isLocal) return Effect.void
+          const what = `writing ${JSON.stringify(lease.topic)}`
+          return Effect.fail(membership.unavailable(what, membership.of(lease.topic).refusedWith))
         }
       )
     })

@@ -6,7 +6,7 @@ import type { OwnedLease } from "../../internal/leases/lease.js"
 import { PresenceUnavailable } from "../../PresenceError.js"
 import type { PresenceHealth } from "../../PresenceHealth.js"
 import type { Port } from "../client/port.js"
-import { reasonOf } from "../client/reasons.js"
+import { isAnswer, reasonOf } from "../client/reasons.js"
 import type { OpenPort } from "../client/scoped.js"
 import { within } from "../client/waiting.js"
 import * as metrics from "../metrics.js"
@@ -16,7 +16,7 @@ import { FORMAT, formatOf } from "../protocol/format.js"
 import { Keys, partitionOf } from "../protocol/keys.js"
 import * as scripts from "../protocol/scripts.js"
 import type { Cell } from "./outbox.js"
-import { Partition, type PartitionEvents } from "./partition.js"
+import { Partition, type PartitionEvents, WRITING } from "./partition.js"
 
 export interface Membership {
   /** To read by. Others' format that is not understood here is not asked for: all but heartbeats fails with the reason. */
@@ -39,6 +39,9 @@ export interface Membership {
 
 /** What a failed heartbeat is called. */
 const HEARTBEAT = "the heartbeat"
+
+/** How long it is not said again that Redis does not take what is written, in milliseconds. */
+const QUIET = 60_000
 
 /** How many keys are remembered of which somebody was warned. */
 const COMPLAINTS = 1_000
@@ -80,6 +83,8 @@ export const makeMembership = (
     /** Why the connection for commands is down, while it is; and the last heartbeat's failure, until one is answered. */
     let down: string | undefined
     let beatFailure: unknown
+    /** When it may be said again that Redis answers and does not take what is written. */
+    let complainAgain = 0
     /** Whether nothing can be subscribed to, for longer than a reconnect takes. */
     let deaf = false
     let status: PresenceHealth["status"] = "unavailable"
@@ -95,6 +100,10 @@ export const makeMembership = (
 
     const onFailure = (what: string, cause: unknown): void => {
       if (what === HEARTBEAT) beatFailure = cause
+      if (what === WRITING && isAnswer(cause) && now() >= complainAgain) {
+        complainAgain = now() + QUIET
+        log(Effect.logWarning(`Redis takes no joins and updates${because(cause)}`))
+      }
       log(Effect.logDebug(`${what} failed`, Cause.fail(cause)))
     }
 
@@ -109,7 +118,10 @@ export const makeMembership = (
     const because = (cause: unknown): string => (cause === undefined ? "" : `: ${reasonOf(cause, down)}`)
 
     const unavailable = (what: string, cause: unknown = down ?? beatFailure): PresenceUnavailable =>
-      new PresenceUnavailable({ reason: `${what} got no answer from Redis${because(cause)}`, cause })
+      new PresenceUnavailable({
+        reason: `${isAnswer(cause) ? `Redis refuses ${what}` : `${what} got no answer from Redis`}${because(cause)}`,
+        cause
+      })
 
     const onHealthChanged = (): void => {
       const used = partitions.filter((partition) => partition.isUsed)

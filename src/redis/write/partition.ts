@@ -8,12 +8,16 @@
 import type { Value } from "../../internal/input/json.js"
 import type { LeaveReason } from "../../PresenceChange.js"
 import type { Port } from "../client/port.js"
+import { isAnswer, NotTaken } from "../client/reasons.js"
 import { backoff, pause } from "../client/waiting.js"
 import * as calls from "../protocol/calls.js"
 import type { Keys } from "../protocol/keys.js"
 import { ReplicaLease, type Todo } from "./lease.js"
 import { Others } from "./others.js"
 import { BATCH, type Cell, type Outbox } from "./outbox.js"
+
+/** What a failed write is called. */
+export const WRITING = "writing"
 
 /** Calls on their way at the most. */
 const WINDOW = 16
@@ -119,6 +123,9 @@ export class Partition<O> {
     this.flushSoon()
   }
 
+  /** Why Redis last did not take what is wanted, until it takes some of it. */
+  refusedWith: unknown
+
   /** Sends what is to be said, as far as may be on its way at once. */
   flush(only?: "leaves"): void {
     clearImmediate(this.flushing)
@@ -202,6 +209,7 @@ export class Partition<O> {
         const todo = this.replica.written(call, answer)
         if (answer.status === "OK") {
           this.events.onWritten(answer.epoch, answer.versions)
+          if (call.operations.some(({ type }) => type === "put")) this.refusedWith = undefined
           if (answer.prevented.length === 0) this.failures = 0
           else this.onPrevented(call, answer.prevented)
         }
@@ -209,7 +217,8 @@ export class Partition<O> {
       },
       (cause) => {
         this.replica.written(call, undefined)
-        this.events.onFailure("writing", cause)
+        if (isAnswer(cause)) this.refusedWith = cause
+        this.events.onFailure(WRITING, cause)
         this.flushLater()
         // A Redis that is full takes no join and no update, nor what is in one call with them.
         if (cause instanceof Error && cause.message.startsWith("OOM")) this.flush("leaves")
@@ -221,8 +230,11 @@ export class Partition<O> {
   private onPrevented({ operations }: calls.ApplyCall, prevented: ReadonlyArray<number>): void {
     const { keys } = this.options
     const topics = new Set(prevented.map((index) => operations[index]?.topic ?? ""))
-    for (const topic of topics)
-      this.events.onForeign(`${keys.members(topic)} or ${keys.keys(topic)}`, "is no hash, as it should be")
+    for (const topic of topics) {
+      const found = `${keys.members(topic)} or ${keys.keys(topic)}`
+      this.refusedWith = new NotTaken(`${found} is no hash, as it should be`)
+      this.events.onForeign(found, "is no hash, as it should be")
+    }
     this.flushLater()
   }
 

@@ -61,9 +61,7 @@ export class LongPoll {
     request: Request,
     incoming: IncomingMessage,
     token: string | undefined,
-    connect: Effect.Effect<Response, never, R>,
-    /** The server goes, and this poll's client does not. */
-    onStop: () => void
+    connect: Effect.Effect<Response, never, R>
   ): Effect.Effect<Response, never, R> {
     if (request.method !== "GET" && request.method !== "POST") {
       const error = `the method ${request.method} is not allowed, only ${METHODS}`
@@ -82,9 +80,7 @@ export class LongPoll {
     }
     if (named === undefined) return connect
     if (named === GONE) return Effect.succeed(answer({ status: 500, error: "the session is gone: begin anew" }))
-    return polls === undefined
-      ? Effect.succeed(gone("there is no such session"))
-      : this.poll(request, named, polls, onStop)
+    return polls === undefined ? Effect.succeed(gone("there is no such session")) : this.poll(request, named, polls)
   }
 
   /** A new socket, and the answer that names it; `undefined` when there are too many. */
@@ -97,15 +93,15 @@ export class LongPoll {
     return { polls, response: answer({ status: 410, token, messages: [] }) }
   }
 
-  private poll(request: Request, token: string, polls: Polls, onStop: () => void): Effect.Effect<Response> {
-    const response = toServerResponse(request)
-    return polls.poll(response).pipe(
+  private poll(request: Request, token: string, polls: Polls): Effect.Effect<Response> {
+    return polls.poll(toServerResponse(request)).pipe(
       Effect.map((polled) => {
         if (polled._tag === "Gone") return gone(polled.reason)
         if (polled._tag === "Nothing") return answer({ status: 204, token, messages: [] })
         return answer({ status: 200, token, messages: polled.frames })
       }),
-      Effect.onInterrupt(() => Effect.sync(() => (response.destroyed ? undefined : onStop())))
+      // By a time-out of the program, or as the server stops: whoever asks next begins anew.
+      Effect.onInterrupt(() => Effect.sync(() => polls.terminate()))
     )
   }
 }

@@ -142,6 +142,30 @@ describe("the topics that are followed", () => {
     expect(renewals).toEqual([0, 1, 1])
   })
 
+  it("make it anew too where little is said: a digest that finds nothing proves nothing while nothing is heard", async () => {
+    await followed()
+    const patrol = async (version: number, isMissed: boolean) => {
+      now += 10_000
+      const patrol = followers.patrol()
+      await answered(port.take("subscribe"))
+      await answered(port.take("HMGET"), ["e 0", `${version} t${version}`])
+      if (isMissed) {
+        await answered(port.take("heard"))
+        await answered(port.take("read"), standing(version))
+      }
+      await patrol
+      return port.renewals
+    }
+    expect(await patrol(6, true)).toBe(0)
+    expect(await patrol(6, false)).toBe(0)
+    // It hears, so what it missed was missed once.
+    hear(message(7))
+    expect(await patrol(7, false)).toBe(0)
+    expect(await patrol(8, true)).toBe(0)
+    expect(await patrol(8, false)).toBe(0)
+    expect(await patrol(9, true)).toBe(1)
+  })
+
   it("ask for a claim of a partition that has no data at all, and are read again", async () => {
     followers.acquire("room")
     await answered(port.take("subscribe"))

@@ -20,12 +20,15 @@ export type Settings = Partial<PresenceSocket.Options> & {
   readonly presence?: Presence.Options
   /** What the routes see of presence, when it is not to be as it is. */
   readonly change?: (presence: Presence.Service) => Presence.Service
+  /** What a program has on the same router. */
+  readonly beside?: Layer.Layer<never, never, HttpLayerRouter.HttpRouter>
 }
 
 /** Everybody may do everything and changes travel at once, unless a test says otherwise. */
 export const makeServer = ({
   presence,
   change,
+  beside = Layer.empty,
   ...settings
 }: Settings = {}): Effect.Effect<TestServer, never, Scope.Scope> =>
   Effect.gen(function* () {
@@ -33,7 +36,8 @@ export const makeServer = ({
     const options = { authorize: Authorize.allowAll, diffInterval: 0, drain: 0, ...settings }
     const routes = Layer.mergeAll(
       PresenceSocket.layerRouter(options),
-      PresenceSocket.layerRouter({ ...options, protocol: "supabase" })
+      PresenceSocket.layerRouter({ ...options, protocol: "supabase" }),
+      beside
     ).pipe(Layer.provide(Layer.effect(Presence, Effect.map(Presence, change ?? ((presence) => presence)))))
     const context = yield* HttpLayerRouter.serve(routes, { disableLogger: true, disableListenLog: true }).pipe(
       Layer.provideMerge(Presence.layer(presence)),
