@@ -80,7 +80,7 @@ describe.skipIf(redisIsOff())("channels over several replicas", () => {
           Effect.raceFirst(
             // It may be long behind by its own side's texts.
             Effect.repeat(
-              Effect.orElseSucceed(to.take, () => []),
+              Effect.orElseSucceed(to.take, (): ReadonlyArray<string> => []),
               { until: (texts) => texts.includes(text) }
             ),
             Effect.forever(Effect.zipRight(from.publish("room", text), Effect.sleep("50 millis")))
