@@ -1,42 +1,12 @@
 /**
- * How a request becomes a WebSocket, and how frames are written to one.
+ * How a request becomes a WebSocket.
  */
 import type { IncomingMessage } from "node:http"
-import type { Socket } from "node:net"
-import { type ServerOptions, WebSocket, WebSocketServer } from "ws"
+import { type ServerOptions, type WebSocket, WebSocketServer } from "ws"
+import { WholeFrames } from "./wholeFrames.js"
 
 /** Milliseconds that a client may take to answer a close before its connection is cut. */
 const FAREWELL = 2_000
-
-/**
- * Writes a frame as one piece. `ws` makes two of each, its head and what is in it, for every socket anew, and gathering
- * them costs twice what writing one does.
- */
-class WholeFrames extends WebSocket {
-  raw: Socket | undefined
-
-  override send(bytes: Uint8Array, options?: { readonly binary?: boolean | undefined } | (() => void)): void {
-    const binary = typeof options === "object" && options.binary === true
-    if (this.readyState === WebSocket.OPEN) this.raw?.write(frame(bytes, binary))
-  }
-}
-
-let last: { readonly bytes: Uint8Array; readonly frame: Buffer } | undefined
-
-/** Whoever tells many the same tells one after the other, so the last frame is kept. */
-const frame = (bytes: Uint8Array, binary: boolean): Buffer => {
-  if (last?.bytes === bytes) return last.frame
-  const { length } = bytes
-  const head = length < 126 ? 2 : length < 65_536 ? 4 : 10
-  const frame = Buffer.allocUnsafe(head + length)
-  frame[0] = binary ? 0x82 : 0x81
-  frame[1] = head === 2 ? length : head === 4 ? 126 : 127
-  if (head === 4) frame.writeUInt16BE(length, 2)
-  if (head === 10) frame.writeBigUInt64BE(BigInt(length), 2)
-  frame.set(bytes, head)
-  last = { bytes, frame }
-  return frame
-}
 
 /** Makes WebSockets of requests. A text says why it could not. */
 export const makeUpgrade = (maxPayload: number): ((request: IncomingMessage, head: Buffer) => WebSocket | string) => {
