@@ -24,7 +24,11 @@ interface Framed {
 let last: Framed | undefined
 let beforeLast: Framed | undefined
 
-/** The same for the same bytes, as long as no more than one other comes in between. */
+/**
+ * The same for the same bytes, as long as no more than one other comes in between.
+ *
+ * @internal
+ */
 export const frame = (bytes: Uint8Array, binary: boolean): Buffer => {
   if (last?.bytes === bytes) return last.frame
   if (beforeLast?.bytes === bytes) return beforeLast.frame
