@@ -6,7 +6,7 @@ import { Adapter } from "socket.io-adapter"
 import { Awareness, applyAwarenessUpdate, encodeAwarenessUpdate, removeAwarenessStates } from "y-protocols/awareness.js"
 import { Doc } from "yjs"
 import { Registry, TrackedConnection } from "../src/internal/state/registry.js"
-import { check, type Row, type Run } from "./harness.js"
+import { check, type Row, type Run, type Time } from "./harness.js"
 import { names, nth, perOperation, stopwatch } from "./measure.js"
 
 const CHURN = 100_000
@@ -15,7 +15,7 @@ const limits = { connectionsPerKey: 1_000, keysPerTopic: 1_000_000 }
 const meta = { role: "viewer" }
 
 /** Times one leaving and coming back; `i` is who, `n` counts. */
-const churn = (crowd: number, again: (i: number, n: number) => void): number => {
+const churn = (crowd: number, again: (i: number, n: number) => void): Time => {
   const watch = stopwatch()
   for (let n = 0; n < CHURN; n++) again((n * 7_919) % crowd, n)
   return perOperation(watch(), CHURN)

@@ -36,7 +36,7 @@ export const readAgain = (presence: Presence.Service, topic: string) =>
       })
     )
     check("the same list", same, READS)
-    return perOperation(elapsed, READS) / 1e3
+    return perOperation(elapsed, READS, "us")
   })
 
 export const unchanged = () => withPresence((presence) => Effect.zipRight(come(presence), readAgain(presence, topic)))
@@ -50,7 +50,7 @@ const socketIo = async () => {
   for (let i = 0; i < 1_000; i++) listed += (await adapter.sockets(new Set([topic]))).size
   const elapsed = watch()
   check("listed", listed, KEYS * 1_000)
-  return perOperation(elapsed, 1_000) / 1e3
+  return perOperation(elapsed, 1_000, "us")
 }
 
 /** The median of `read` after each of `changes` changes: on a busy machine a read that was interrupted says nothing. */

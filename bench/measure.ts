@@ -3,30 +3,32 @@
  */
 import { Effect, ManagedRuntime, type Scope } from "effect"
 import { Presence } from "effect-presence"
-import { check } from "./harness.js"
+import { check, type Time } from "./harness.js"
 
 /** `--million`: the sizes that take a while. */
 export const million = process.argv.includes("--million")
 
-/** Nanoseconds for each of `count` operations. */
-export const perOperation = (milliseconds: number, count: number): number => (milliseconds * 1e6) / count
+const PER_MS = { ns: 1e6, us: 1e3, ms: 1 }
 
-/**
- * Starts now and tells the milliseconds since: by the clock, or of the processor where that is less, so that neither
- * what other programs took of a busy machine counts, nor what the collector's threads did beside us.
- */
-export const stopwatch = (): (() => number) => {
+/** What each of `count` operations took, from milliseconds for all of them. */
+export const perOperation = ({ clock, processor }: Time, count: number, unit: "ns" | "us" | "ms" = "ns"): Time => ({
+  clock: (clock * PER_MS[unit]) / count,
+  processor: (processor * PER_MS[unit]) / count
+})
+
+/** Starts now and tells the milliseconds since. */
+export const stopwatch = (): (() => Time) => {
   const start = performance.now()
   const before = process.cpuUsage()
   return () => {
-    const elapsed = performance.now() - start
+    const clock = performance.now() - start
     const { user, system } = process.cpuUsage(before)
-    return Math.min(elapsed, (user + system) / 1e3)
+    return { clock, processor: (user + system) / 1e3 }
   }
 }
 
 /** Runs an effect and answers with its milliseconds. */
-export const timed = <E, R>(effect: Effect.Effect<unknown, E, R>): Effect.Effect<number, E, R> =>
+export const timed = <E, R>(effect: Effect.Effect<unknown, E, R>): Effect.Effect<Time, E, R> =>
   Effect.suspend(() => {
     const elapsed = stopwatch()
     return Effect.map(effect, elapsed)

@@ -54,7 +54,7 @@ const joinAndEnd =
         check("members", yield* members(writer.keys, topics), JOINS)
         yield* Effect.promise(() => endAll())
         check("members left", yield* members(writer.keys, topics), 0)
-        return perOperation(elapsed, JOINS) / 1e3
+        return perOperation(elapsed, JOINS, "us")
       })
     )
 
@@ -86,7 +86,7 @@ const comeAndGo = <E, R>(
     const after = yield* ran
     check("joins in Redis", ((after.get("hsetnx") ?? 0) - (before.get("hsetnx") ?? 0)) / 2, HANDLERS * LEASES)
     check("members left in Redis", yield* members(keysInRedis, topics), 0)
-    return perOperation(elapsed, HANDLERS * LEASES) / 1e3
+    return perOperation(elapsed, HANDLERS * LEASES, "us")
   })
 
 const leases = () =>

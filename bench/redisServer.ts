@@ -8,6 +8,8 @@ import type { Port } from "../src/redis/client/port.js"
 import type { Keys } from "../src/redis/protocol/keys.js"
 import { apply } from "../src/redis/protocol/scripts.js"
 import { startRedis } from "../test/support/redis.js"
+import type { Time } from "./harness.js"
+import { stopwatch } from "./measure.js"
 
 /** Nothing beats while something is measured. */
 export const terms = { lease: 86_400_000, heartbeat: 36_000_000 }
@@ -61,18 +63,15 @@ const worked = Effect.flatMap(Server, ({ client }) =>
 )
 
 /**
- * Runs an effect and answers with its milliseconds: by the clock, or of the processor where that is less, as
- * `stopwatch` does. What Redis works for it counts as well: it is part of the price.
+ * Runs an effect and answers with its milliseconds. What Redis works for it counts as well: it is part of the price.
  */
-export const timed = <E, R>(effect: Effect.Effect<unknown, E, R>): Effect.Effect<number, E, R | Server> =>
+export const timed = <E, R>(effect: Effect.Effect<unknown, E, R>): Effect.Effect<Time, E, R | Server> =>
   Effect.gen(function* () {
     const theirs = yield* worked
-    const start = performance.now()
-    const before = process.cpuUsage()
+    const elapsed = stopwatch()
     yield* effect
-    const elapsed = performance.now() - start
-    const { user, system } = process.cpuUsage(before)
-    return Math.min(elapsed, (user + system) / 1e3 + (yield* worked) - theirs)
+    const { clock, processor } = elapsed()
+    return { clock, processor: processor + (yield* worked) - theirs }
   })
 
 /** How often each command has run, in scripts too. */

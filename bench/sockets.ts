@@ -4,14 +4,15 @@
  */
 import { fork } from "node:child_process"
 import { createServer } from "node:http"
+import { Socket } from "node:net"
 import { HttpLayerRouter, HttpServer } from "@effect/platform"
 import { NodeHttpServer } from "@effect/platform-node"
 import { Context, Effect, Layer, type Scope } from "effect"
 import { Presence, PresenceLive } from "effect-presence"
 import { Authorize, PresenceSocket } from "effect-presence/socket"
-import { WebSocket, WebSocketServer } from "ws"
+import { WebSocketServer } from "ws"
 import { check, type Row } from "./harness.js"
-import { stopwatch } from "./measure.js"
+import { perOperation, stopwatch } from "./measure.js"
 
 const SOCKETS = 1_000
 const JOINS = 30
@@ -35,19 +36,19 @@ const listeners = (port: number): Effect.Effect<{ readonly next: Effect.Effect<s
     return { next }
   })
 
-/** How many different buffers are written to sockets meanwhile. */
+/** How many different buffers with diffs are written to sockets meanwhile. */
 const buffersWritten = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<number, E, R> =>
   Effect.suspend(() => {
     const written = new Set<unknown>()
-    const { send } = WebSocket.prototype
-    WebSocket.prototype.send = function (this: WebSocket, data: unknown, ...rest: ReadonlyArray<unknown>) {
-      written.add(data)
-      return Reflect.apply(send, this, [data, ...rest])
+    const { write } = Socket.prototype
+    Socket.prototype.write = function (this: Socket, data: unknown, ...rest: ReadonlyArray<unknown>): boolean {
+      if (data instanceof Buffer && data.includes("presence_diff")) written.add(data)
+      return Reflect.apply(write, this, [data, ...rest])
     }
     return Effect.ensuring(
       Effect.map(effect, () => written.size),
       Effect.sync(() => {
-        WebSocket.prototype.send = send
+        Socket.prototype.write = write
       })
     )
   })
@@ -68,7 +69,7 @@ const deliver = (
       })
     const elapsed = stopwatch()
     for (let i = 0; i < JOINS; i++) yield* one(`user-${i}`)
-    const each = elapsed() / JOINS
+    const each = perOperation(elapsed(), JOINS, "ms")
     check("how often a join is encoded", yield* buffersWritten(one("the-last")), 1)
     return each
   })

@@ -4,7 +4,7 @@
  * They are the ones of `effect-presence/http` and `effect-presence/socket`, over a server of their own that never listens:
  * what comes for their paths is handed to it. Whoever serves none does not load this, nor the platform under it.
  */
-import { type IncomingMessage, Server, type ServerResponse } from "node:http"
+import type { IncomingMessage, Server, ServerResponse } from "node:http"
 import type { Socket } from "node:net"
 import * as HttpLayerRouter from "@effect/platform/HttpLayerRouter"
 import * as HttpServer from "@effect/platform/HttpServer"
@@ -15,6 +15,8 @@ import * as PresenceHttp from "../http/PresenceHttp.js"
 import type { Presence } from "../Presence.js"
 import { InvalidOption } from "../PresenceError.js"
 import * as PresenceSocket from "../socket/PresenceSocket.js"
+import { DoorServer, Doors } from "../web/doors.js"
+import { turnAway } from "../web/upgrades.js"
 import { intercept } from "./intercept.js"
 import type { readAttach, readFetch } from "./routeOptions.js"
 
@@ -59,6 +61,7 @@ export const attach = (
     )
     yield* HttpLayerRouter.serve(routes, { disableLogger: true, disableListenLog: true }).pipe(
       Layer.provide(Layer.succeedContext(services)),
+      Layer.provide(Layer.succeed(Doors, inbox.doors)),
       Layer.provide(inbox.layer(server)),
       Layer.build
     )
@@ -78,7 +81,7 @@ export const makeFetch = (services: Services, options: ReturnType<typeof readFet
   })
 
 /** A server that is told what came to another. It listens to nothing. */
-class Inbox extends Server {
+class Inbox extends DoorServer {
   /** As the platform knows it, with the address of the one that listens, once it does. */
   layer(other: Server): Layer.Layer<HttpServer.HttpServer> {
     return Layer.map(
@@ -113,9 +116,7 @@ class Inbox extends Server {
   }
 
   readonly upgrade = (request: IncomingMessage, socket: Socket, head: Buffer): void => {
-    if (this.emit("upgrade", request, socket, head)) return
-    socket.end("HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\ncontent-length: 0\r\n\r\n")
-    setTimeout(() => socket.destroy(), 1_000).unref()
+    if (!this.emit("upgrade", request, socket, head)) turnAway(socket, 503, "the server is stopping")
   }
 }
 

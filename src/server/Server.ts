@@ -6,7 +6,7 @@
  * the other within `drain`; open event streams end; with both their leases. Requests under way have a second, then every
  * connection is cut, also one whose request never came whole.
  */
-import { createServer, type Server as NodeServer } from "node:http"
+import type { Server as NodeServer } from "node:http"
 import * as HttpLayerRouter from "@effect/platform/HttpLayerRouter"
 import * as HttpMiddleware from "@effect/platform/HttpMiddleware"
 import * as HttpServer from "@effect/platform/HttpServer"
@@ -21,6 +21,7 @@ import type { PresenceUnavailable } from "../PresenceError.js"
 import * as PresenceRedis from "../redis/PresenceRedis.js"
 import * as PresenceSocket from "../socket/PresenceSocket.js"
 import { allowAll, jwt } from "../web/Authorize.js"
+import { DoorServer, Doors } from "../web/doors.js"
 import { guard } from "../web/upgrades.js"
 import * as metrics from "./metrics.js"
 import { makePage } from "./page.js"
@@ -48,7 +49,7 @@ export const layer = (
     Layer.scopedDiscard(own)
   )
   return Layer.suspend(() => {
-    const server = createServer({ maxHeaderSize: MAX_HEADER_BYTES })
+    const server = new DoorServer({ maxHeaderSize: MAX_HEADER_BYTES })
     // Before anything else can happen to it, and whatever it becomes.
     server.on("connection", guard)
     const atTheEnd = (effect: Effect.Effect<void>) => Layer.scopedDiscard(Effect.addFinalizer(() => effect))
@@ -61,6 +62,7 @@ export const layer = (
         )
       ),
       Layer.provide(presence(settings)),
+      Layer.provide(Layer.succeed(Doors, server.doors)),
       Layer.provideMerge(atTheEnd(close(server))),
       Layer.provideMerge(NodeHttpServer.layerServer(() => server, { host: settings.host, port: settings.port }))
     )

@@ -61,9 +61,10 @@ import type { Json } from "../Json.js"
 import { Presence } from "../Presence.js"
 import type { Unauthorized } from "../PresenceError.js"
 import type { Authorize } from "../web/Authorize.js"
+import { openDoor } from "../web/doors.js"
 import * as origins from "../web/origins.js"
 import { guardRouter, keep, wantsUpgrade } from "../web/upgrades.js"
-import { SocketConnection, type SocketHost } from "./connection/connection.js"
+import { type Peer, SocketConnection, type SocketHost } from "./connection/connection.js"
 import { FairTurns } from "./connection/fairTurns.js"
 import type { Draining, Transport } from "./connection/flowControl.js"
 import { OpenSockets } from "./connection/openSockets.js"
@@ -211,7 +212,7 @@ export const layerRouter = <R = never, R2 = never>(
       /** Milliseconds since the start. They never go back, and no clock that is set makes them jump. */
       const now = () => Number(clock.unsafeCurrentTimeNanos() - start) / 1e6
 
-      const run = yield* FiberSet.makeRuntime<never, void, never>()
+      const runHere = yield* FiberSet.makeRuntime<never, void, never>()
 
       const shared = {
         rules: { ...limits, protocol, makeKey: () => crypto.randomUUID() },
@@ -223,10 +224,10 @@ export const layerRouter = <R = never, R2 = never>(
           flushes: new Flushes(
             readDuration("diffInterval", options.diffInterval ?? "50 millis", TIMER_OR_NONE),
             now,
-            run
+            runHere
           ),
-          follow: followerOf(presence, run),
-          hear: hearerOf(channels, run),
+          follow: followerOf(presence, runHere),
+          hear: hearerOf(channels, runHere),
           publish: channels.publish,
           stopping: () => sockets.stopping
         }),
@@ -295,56 +296,58 @@ export const layerRouter = <R = never, R2 = never>(
         return Runtime.make({ context: Context.add(context, Scope.Scope, over), fiberRefs: lasting, runtimeFlags })
       }
 
+      type Run = Peer<R | R2>["run"]
+
       /** A socket from its first byte on, over whatever carries it. With a refusal it is there to say why. */
-      const converse = (transport: Transport, raw: Draining, { request, version, refusal }: Caller) =>
-        Effect.map(Effect.runtime<R | R2>(), (runtime) => {
-          const own = refusal === undefined ? limits : { ...limits, rate: REFUSED_RATE }
-          const socket = new SocketConnection(transport, raw, own, version, host, {
-            request,
-            address: addressOf(request),
-            refusal: refusal?.reason,
-            run: Runtime.runFork(settle(runtime))
-          })
-          if (refusal === undefined) return
-          refused.open++
-          run(
-            Effect.sleep(REFUSED_FOR).pipe(
-              Effect.zipRight(
-                Effect.sync(() => {
-                  refused.open--
-                  socket.close(4_000 + refusal.status, refusal.reason)
-                })
-              )
+      const converse = (run: Run, transport: Transport, raw: Draining, { request, version, refusal }: Caller): void => {
+        const own = refusal === undefined ? limits : { ...limits, rate: REFUSED_RATE }
+        const address = addressOf(request)
+        const peer = { request, address, refusal: refusal?.reason, run }
+        const socket = new SocketConnection(transport, raw, own, version, host, peer)
+        if (refusal === undefined) return
+        refused.open++
+        runHere(
+          Effect.sleep(REFUSED_FOR).pipe(
+            Effect.zipRight(
+              Effect.sync(() => {
+                refused.open--
+                socket.close(4_000 + refusal.status, refusal.reason)
+              })
             )
           )
-        })
+        )
+      }
 
-      /** From here on the request is a socket, and answered. */
-      const upgraded = (incoming: IncomingMessage) => (caller: Caller) =>
-        Effect.suspend(() => {
-          const ws = caller.refusal === undefined ? upgrade(incoming) : refused.upgrade(incoming)
-          if (typeof ws === "string") return Effect.succeed(refuse(400, ws))
-          keep(caller.request, incoming.socket)
-          return Effect.as(converse(ws, incoming.socket, caller), HttpServerResponse.empty())
-        })
+      /** What runs a socket's effects beyond the end of the request that it began with. */
+      const outlasting: Effect.Effect<Run, never, R | R2> = Effect.map(Effect.runtime<R | R2>(), (runtime) =>
+        Runtime.runFork(settle(runtime))
+      )
+
+      /** From here on the request is a socket. A text says why not. */
+      const upgraded = (run: Run, incoming: IncomingMessage, head: Buffer, caller: Caller): string | undefined => {
+        const ws = (caller.refusal === undefined ? upgrade : refused.upgrade)(incoming, head)
+        if (typeof ws === "string") return ws
+        converse(run, ws, incoming.socket, caller)
+        return undefined
+      }
 
       /** The first of many requests: what carries the socket lives on behind it. */
       const polled = (caller: Caller) =>
-        Effect.suspend(() => {
+        Effect.map(outlasting, (run) => {
           const begun = longPoll.begin()
           if (begun === undefined) {
-            return Effect.succeed(
-              LongPoll.refuse(503, `${limits.longPolls} clients are here by long polling, no more are let in`)
-            )
+            return LongPoll.refuse(503, `${limits.longPolls} clients are here by long polling, no more are let in`)
           }
-          return Effect.as(converse(begun.polls, begun.polls, caller), begun.response)
+          converse(run, begun.polls, begun.polls, caller)
+          return begun.response
         })
 
-      const answer = <R3>(
+      /** Asks who it is that asks for a socket, and lets them begin one or denies it. */
+      const answer = <A, R3>(
         request: Request,
-        deny: (status: number, error: string) => HttpServerResponse.HttpServerResponse,
-        begin: (caller: Caller) => Effect.Effect<HttpServerResponse.HttpServerResponse, never, R3>
-      ) =>
+        deny: (status: number, error: string) => A,
+        begin: (caller: Caller) => Effect.Effect<A, never, R3>
+      ): Effect.Effect<A, never, R | R3> =>
         Effect.suspend(() => {
           const payload = query(request.url)
           const version = parseVersion(payload.vsn)
@@ -380,7 +383,15 @@ export const layerRouter = <R = never, R2 = never>(
         if (request.method === "HEAD" || !(incoming instanceof IncomingMessage) || !wantsUpgrade(incoming)) {
           return Effect.succeed(refuse(426, "here is a WebSocket", { connection: "upgrade", upgrade: "websocket" }))
         }
-        return answer(request, refuse, upgraded(incoming))
+        return answer(request, refuse, (caller) =>
+          Effect.map(outlasting, (run) => {
+            // What came right behind the request does not reach a route. No client sends anything before it is answered.
+            const why = upgraded(run, incoming, Buffer.alloc(0), caller)
+            if (why !== undefined) return refuse(400, why)
+            keep(request, incoming.socket)
+            return HttpServerResponse.empty()
+          })
+        )
       })
       yield* router.add("*", `${base}/longpoll` as HttpLayerRouter.PathInput, (request) => {
         const incoming = request.source
@@ -401,6 +412,21 @@ export const layerRouter = <R = never, R2 = never>(
         )
       })
       yield* guardRouter(router)
+
+      // Where there are doors, what is asked needs nothing that a request would bring.
+      const free = <A>(effect: Effect.Effect<A, never, R | R2>) => effect as Effect.Effect<A>
+      const fork = Runtime.runFork(settle(yield* Effect.runtime<never>()))
+      const run: Run = (effect) => fork(free(effect))
+      yield* openDoor(`${base}/websocket`, runHere, (request, head, deny) =>
+        free(
+          answer(request, deny, (caller) =>
+            Effect.sync(() => {
+              const why = upgraded(run, request.source, head, caller)
+              if (why !== undefined) deny(400, why)
+            })
+          )
+        )
+      )
     })
   )
 

@@ -9,7 +9,7 @@
  *
  * The routes of this package put it around all that their router serves, also a program's own routes beside them.
  */
-import { IncomingMessage, ServerResponse } from "node:http"
+import { IncomingMessage, ServerResponse, STATUS_CODES } from "node:http"
 import { Socket } from "node:net"
 import type { HttpRouter } from "@effect/platform/HttpLayerRouter"
 import * as HttpServerRequest from "@effect/platform/HttpServerRequest"
@@ -31,6 +31,26 @@ export const guard = (socket: Socket): void => {
 
 /** The socket itself closes after an error; who serves it hears of that. */
 const ignore = (): void => {}
+
+/** Answers an upgrade that no platform has made a request of, and hangs up. */
+export const turnAway = (socket: Socket, status: number, error: string): void => {
+  if (socket.destroyed) return
+  const body = JSON.stringify({ error })
+  const head = [
+    `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ""}`,
+    "content-type: application/json",
+    `content-length: ${Buffer.byteLength(body)}`,
+    "connection: close"
+  ]
+  socket.end(`${head.join("\r\n")}\r\n\r\n${body}`)
+  // What comes from here on is nobody's, and without reading it the client's end would not be noticed.
+  socket.resume()
+  destroyLater(socket)
+}
+
+const destroyLater = (socket: Socket): void => {
+  setTimeout(() => socket.destroy(), LAST_READ).unref()
+}
 
 /** Sockets that are somebody's, though their request is answered. */
 const kept = new WeakSet<Socket>()
@@ -87,15 +107,12 @@ const hangUp = (socket: Socket, response: ServerResponse, exit: Exit.Exit<HttpSe
   socket.once("close", () => {
     if (!response.writableFinished) response.emit("finish")
   })
-  const destroyLater = (): void => {
-    setTimeout(() => socket.destroy(), LAST_READ).unref()
-  }
   // What comes from here on is nobody's, and without reading it the client's end would not be noticed.
   socket.resume()
   // A response that is streamed lasts as long as its client does.
   if (Exit.isSuccess(exit) && exit.value.body._tag === "Stream") {
-    socket.once("end", destroyLater)
+    socket.once("end", () => destroyLater(socket))
     // Or until it is through, also where the client holds its own side open.
-    response.once("finish", destroyLater)
-  } else destroyLater()
+    response.once("finish", () => destroyLater(socket))
+  } else destroyLater(socket)
 }

@@ -3,13 +3,15 @@
  */
 import type { IncomingMessage } from "node:http"
 import { type ServerOptions, type WebSocket, WebSocketServer } from "ws"
+import { WholeFrames } from "./wholeFrames.js"
 
 /** Milliseconds that a client may take to answer a close before its connection is cut. */
 const FAREWELL = 2_000
 
 /** Makes WebSockets of requests. A text says why it could not. */
-export const makeUpgrade = (maxPayload: number): ((request: IncomingMessage) => WebSocket | string) => {
-  const options: ServerOptions & { readonly closeTimeout: number } = {
+export const makeUpgrade = (maxPayload: number): ((request: IncomingMessage, head: Buffer) => WebSocket | string) => {
+  const options: ServerOptions<typeof WholeFrames> & { readonly closeTimeout: number } = {
+    WebSocket: WholeFrames,
     noServer: true,
     clientTracking: false,
     perMessageDeflate: false,
@@ -19,16 +21,16 @@ export const makeUpgrade = (maxPayload: number): ((request: IncomingMessage) => 
     autoPong: false,
     handleProtocols: chooseProtocol
   }
-  const server = new WebSocketServer(options)
+  const server = new WebSocketServer<typeof WholeFrames>(options)
   let refusal = ""
   server.on("wsClientError", (error) => {
     refusal = error.message
   })
-  return (request) => {
+  return (request, head) => {
     let upgraded: WebSocket | undefined
     refusal = "the connection is closed"
-    // What came right behind the request does not reach a route. No client sends anything before it is answered.
-    server.handleUpgrade(request, request.socket, Buffer.alloc(0), (ws) => {
+    server.handleUpgrade(request, request.socket, head, (ws) => {
+      ws.raw = request.socket
       upgraded = ws
     })
     return upgraded ?? refusal

@@ -1,0 +1,157 @@
+/**
+ * The short way of an upgrade: to the route that it is for, as Node tells of it. The platform would make a request of it,
+ * with a fiber, a response and a way through the router and all its middleware, which cost more than the socket itself.
+ *
+ * It is there where all that is served is this package's own (the ready server, routes that are attached), since whatever a
+ * program has put around its router would not hear of such an upgrade. Whatever no door is for goes the long way.
+ */
+import { type IncomingMessage, Server } from "node:http"
+import type { Socket } from "node:net"
+import * as Cookies from "@effect/platform/Cookies"
+import type * as Headers from "@effect/platform/Headers"
+import * as HttpIncomingMessage from "@effect/platform/HttpIncomingMessage"
+import * as HttpServerRequest from "@effect/platform/HttpServerRequest"
+import { Cause, Context, Effect, Exit, type Fiber, FiberId, Inspectable, Option, type Scope, Stream } from "effect"
+import { turnAway } from "./upgrades.js"
+
+/** Takes an upgrade by GET. The socket is guarded. */
+export type Door = (incoming: IncomingMessage, socket: Socket, head: Buffer) => void
+
+/** The doors of a server, by path. A route that finds them opens its own. */
+export class Doors extends Context.Tag("effect-presence/web/Doors")<Doors, Map<string, Door>>() {}
+
+/** A server with doors. */
+export class DoorServer extends Server {
+  readonly doors = new Map<string, Door>()
+
+  override emit(...event: ReadonlyArray<unknown>): boolean {
+    const [name, incoming, socket, head] = event
+    if (name === "upgrade") {
+      const { method, url = "" } = incoming as IncomingMessage
+      const [path = ""] = url.split("?", 1)
+      const door = method === "GET" ? this.doors.get(path) : undefined
+      if (door !== undefined) {
+        door(incoming as IncomingMessage, socket as Socket, head as Buffer)
+        return true
+      }
+    }
+    return Reflect.apply(super.emit, this, event)
+  }
+}
+
+/**
+ * Opens a door until the scope closes, if there are any. Who comes is asked of `ask`, which lets them in or denies them; that is
+ * interrupted when they go, or when the scope closes. A defect is told in the log, and denies.
+ */
+export const openDoor = (
+  path: string,
+  run: (effect: Effect.Effect<void>) => Fiber.RuntimeFiber<void>,
+  ask: (request: UpgradeRequest, head: Buffer, deny: (status: number, error: string) => void) => Effect.Effect<void>
+): Effect.Effect<void, never, Scope.Scope> => {
+  const door: Door = (incoming, socket, head) => {
+    const deny = (status: number, error: string) => turnAway(socket, status, error)
+    const asked = run(ask(new UpgradeRequest(incoming), head, deny))
+    const onClose = () => asked.unsafeInterruptAsFork(FiberId.none)
+    if (asked.unsafePoll() === null) socket.once("close", onClose)
+    asked.addObserver((exit) => {
+      socket.off("close", onClose)
+      if (Exit.isSuccess(exit)) return
+      if (Cause.isInterruptedOnly(exit.cause)) return deny(503, "the server is stopping")
+      deny(500, "internal error")
+      run(
+        Effect.annotateLogs(Effect.logError("a defect refused an upgrade", exit.cause), { package: "effect-presence" })
+      )
+    })
+  }
+  return Effect.flatMap(
+    Effect.serviceOption(Doors),
+    Option.match({
+      onNone: () => Effect.void,
+      onSome: (doors) =>
+        Effect.acquireRelease(
+          Effect.sync(() => doors.set(path, door)),
+          () => Effect.sync(() => doors.delete(path))
+        )
+    })
+  )
+}
+
+/** An upgrade as the platform's requests are, for whoever is asked whether it may be: small, as its socket keeps it. */
+export class UpgradeRequest extends Inspectable.Class implements HttpServerRequest.HttpServerRequest {
+  constructor(
+    readonly source: IncomingMessage,
+    readonly url = source.url ?? "",
+    readonly headers = source.headers as Headers.Headers,
+    private readonly address = source.socket.remoteAddress
+  ) {
+    super()
+  }
+
+  get [HttpServerRequest.TypeId](): HttpServerRequest.TypeId {
+    return HttpServerRequest.TypeId
+  }
+
+  get [HttpIncomingMessage.TypeId](): HttpIncomingMessage.TypeId {
+    return HttpIncomingMessage.TypeId
+  }
+
+  get method() {
+    return "GET" as const
+  }
+
+  get originalUrl(): string {
+    return this.source.url ?? ""
+  }
+
+  get remoteAddress(): Option.Option<string> {
+    return Option.fromNullable(this.address)
+  }
+
+  get cookies() {
+    return Cookies.parseHeader(this.headers.cookie ?? "")
+  }
+
+  modify({ url, headers, remoteAddress }: Parameters<HttpServerRequest.HttpServerRequest["modify"]>[0]) {
+    return new UpgradeRequest(this.source, url ?? this.url, headers ?? this.headers, remoteAddress ?? this.address)
+  }
+
+  // What it has not
+
+  get text() {
+    return NO_BODY
+  }
+
+  get json() {
+    return NO_BODY
+  }
+
+  get urlParamsBody() {
+    return NO_BODY
+  }
+
+  get arrayBuffer() {
+    return NO_BODY
+  }
+
+  get multipart() {
+    return NO_BODY
+  }
+
+  get stream() {
+    return Stream.fromEffect(NO_BODY)
+  }
+
+  get multipartStream() {
+    return Stream.fromEffect(NO_BODY)
+  }
+
+  get upgrade() {
+    return Effect.dieMessage("the socket is the route's own")
+  }
+
+  toJSON() {
+    return { _id: "effect-presence/UpgradeRequest", method: this.method, url: this.url, headers: this.headers }
+  }
+}
+
+const NO_BODY = Effect.dieMessage("an upgrade has no body")
