@@ -50,8 +50,8 @@ const crowded = (sockets: number) =>
     await rig.warm(sockets)
     const [crowd, more] = [rig.crowd(), rig.crowd()]
     const fill = await rig.used(() => rig.join(crowd, 0, numbers(0, rooms * ROOM), rooms, ROOM))
-    const slow = await saying(rig, crowd, "update", 4 * rooms)
-    const fast = await saying(rig, crowd, "update", 60 * rooms)
+    const slow = await saying(rig, crowd, "update", 10 * rooms)
+    const fast = await saying(rig, crowd, "update", 40 * rooms)
     const before = await frames(crowd)
     const seen = crowd.ask({ do: "expect", expect: ROOM + MORE }, "converged")
     const members = numbers(rooms * ROOM, rooms * MORE)

@@ -1,4 +1,5 @@
 /** Replicas over a Redis, crowds that come to them, and what each has used meanwhile. */
+import { performance } from "node:perf_hooks"
 import { setTimeout } from "node:timers/promises"
 import { type RedisServer, startRedis } from "../../test/support/redis.js"
 import { Crowd, ours, PATIENT, type Server, start } from "../e2e/contenders.js"
@@ -13,12 +14,18 @@ export interface Used {
   readonly heap: ReadonlyArray<number>
 }
 
+/** Milliseconds from one answer to the next, more than the window of a diff, and how many. */
+const REST = 100
+const TURNS = 6
+
 export const at = (values: ReadonlyArray<number>, i: number): number => values[i] ?? Number.NaN
 export const numbers = (from: number, count: number): ReadonlyArray<number> =>
   Array.from({ length: count }, (_, i) => from + i)
 
 export class Rig {
   private readonly crowds: Array<Crowd> = []
+  /** Microseconds of processor that each replica, and Redis, uses in a second in which nothing happens. */
+  private idle: { readonly node: ReadonlyArray<number>; readonly redis: number } = { node: [], redis: 0 }
 
   private constructor(
     private readonly redis: RedisServer,
@@ -57,21 +64,43 @@ export class Rig {
     for (const replica of this.servers.keys()) {
       const crowd = this.crowd()
       await this.join(crowd, replica, numbers(0, sockets), sockets, 1)
-      await crowd.ask({ do: "update", perSecond: 100, ms: 2_000 }, "updated")
+      await crowd.ask({ do: "update", perSecond: 200, ms: 2_000 }, "updated")
       await this.used(() => crowd.kill())
+    }
+    this.idle = await this.rates()
+  }
+
+  private async rates(): Promise<typeof this.idle> {
+    this.idle = { node: [], redis: 0 }
+    const seconds = 3
+    const { node, redis } = await this.used(() => setTimeout(1_000 * seconds))
+    // What `used` waits in the end is part of it.
+    const all = seconds + (REST * TURNS) / 1_000
+    return { node: node.map((cpu) => cpu / all), redis: redis / all }
+  }
+
+  /** What is used until nothing more is to do, beside what is used all the time. */
+  async used(work: () => Promise<unknown>): Promise<Used> {
+    const before = await this.look()
+    const from = performance.now()
+    await work()
+    await this.rest()
+    const seconds = (performance.now() - from) / 1_000
+    const after = await this.look()
+    return {
+      node: after.usages.map(
+        ({ cpu }, i) => cpu - (before.usages[i]?.cpuAfter ?? 0) - seconds * (this.idle.node[i] ?? 0)
+      ),
+      redis: after.redis - before.redis - seconds * this.idle.redis,
+      heap: after.usages.map(({ heap }, i) => heap - (before.usages[i]?.heap ?? 0))
     }
   }
 
-  /** What is used until nothing more is to do. */
-  async used(work: () => Promise<unknown>): Promise<Used> {
-    const before = await this.look()
-    await work()
-    await setTimeout(500)
-    const after = await this.look()
-    return {
-      node: after.usages.map(({ cpu }, i) => cpu - (before.usages[i]?.cpuAfter ?? 0)),
-      redis: after.redis - before.redis,
-      heap: after.usages.map(({ heap }, i) => heap - (before.usages[i]?.heap ?? 0))
+  /** Each replica has taken what had come, and told what follows from it: it answers, again and again. */
+  private async rest(): Promise<void> {
+    for (let turn = 0; turn < TURNS; turn++) {
+      await setTimeout(REST)
+      for (const { port } of this.servers) await (await fetch(`http://127.0.0.1:${port}/health`)).text()
     }
   }
 

@@ -44,15 +44,20 @@ class Client {
   private joined = false
 
   constructor(port: number, protocol: ProtocolName, room: string, member: number, onJoined: () => void) {
-    const { path, join, answer, news, update, heartbeat } = protocols[protocol]
-    this.update = () => this.wire.say(update(room, micros()))
-    this.beat = () => this.wire.say(heartbeat ?? "")
+    const { path, join, answer, news, update, heartbeat, isReply } = protocols[protocol]
+    const say = (text: string): void => {
+      if (isReply !== undefined) unanswered++
+      this.wire.say(text)
+    }
+    this.update = () => say(update(room, micros()))
+    this.beat = () => say(heartbeat ?? "")
     this.wire = new Wire(port, path, {
       onOpen: () => {
         for (const text of join(room, member)) this.wire.say(text)
       },
       onFrame: (bytes) => {
         const text = bytes.toString("latin1")
+        if (isReply?.(text)) unanswered--
         const reply = answer?.(text, room, member)
         if (reply !== undefined) return this.wire.say(reply)
         const told = news(text)
@@ -82,6 +87,8 @@ let expected = 0
 let converged = true
 /** How many are still to come. */
 let missing = 0
+/** How many answers are still to come. */
+let unanswered = 0
 let measuringFrom = Number.POSITIVE_INFINITY
 let delays: Array<number> = []
 
@@ -141,11 +148,14 @@ const often = (
 ): void => {
   measuringFrom = micros()
   delays = []
+  unanswered = 0
   let sent = 0
   const timer = setInterval(() => {
     const due = Math.min(ms, (micros() - measuringFrom) / 1_000) * (perSecond / 1_000)
     for (; sent < due; sent++) clients[sent % clients.length]?.[what]()
     if (sent < ms * (perSecond / 1_000)) return
+    // A server that is behind is waited for.
+    if (unanswered > 0) return
     clearInterval(timer)
     // What is under way still comes.
     setTimeout(() => {

@@ -3,6 +3,7 @@
  */
 import { type ChildProcess, spawn } from "node:child_process"
 import { once } from "node:events"
+import { existsSync, readFileSync } from "node:fs"
 import { afterAll, beforeAll, describe, expect, it, vi } from "@effect/vitest"
 import { Effect } from "effect"
 import { join, phoenixSocket } from "../socket/support/phoenix.js"
@@ -50,6 +51,21 @@ class Soak {
       })
     })
   }
+}
+
+/** Its Redis, its clients and its replicas, where the system tells. */
+const childrenOf = ({ pid }: ChildProcess): ReadonlyArray<string> => {
+  const file = `/proc/${pid}/task/${pid}/children`
+  if (!existsSync(file)) return []
+  const pids = readFileSync(file, "utf8").trim().split(" ")
+  expect(pids).toHaveLength(4)
+  return pids
+}
+
+/** Nobody may have asked yet how one has ended that has no parent any more: it is a zombie. */
+const isAlive = (pid: string): boolean => {
+  const file = `/proc/${pid}/stat`
+  return existsSync(file) && !/\) Z /.test(readFileSync(file, "utf8"))
 }
 
 const small = ["--sockets", "10", "--streams", "2", "--rooms", "2", "--replicas", "2"]
@@ -110,8 +126,10 @@ describe.skipIf(redisIsOff()).concurrent("npm run soak", () => {
     Effect.gen(function* () {
       const run = yield* soak("--minutes", "60", ...small)
       yield* run.port
+      const children = childrenOf(run.child)
       run.child.kill("SIGINT")
       expect(yield* Effect.promise(() => run.ended)).toBe(1)
+      yield* Effect.promise(() => vi.waitFor(() => expect(children.filter(isAlive)).toEqual([]), 60_000))
     })
   )
 })
