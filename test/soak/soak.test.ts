@@ -11,8 +11,6 @@ import { build, clean, home } from "../support/bin.js"
 import { bundle } from "../support/bundle.js"
 import { redisIsOff } from "../support/redis.js"
 
-vi.setConfig({ testTimeout: 600_000, hookTimeout: 120_000 })
-
 const programs = `${home}/build/bench/soak`
 
 beforeAll(() => {
@@ -129,7 +127,7 @@ describe.skipIf(redisIsOff()).concurrent("npm run soak", () => {
       const children = childrenOf(run.child)
       run.child.kill("SIGINT")
       expect(yield* Effect.promise(() => run.ended)).toBe(1)
-      yield* Effect.promise(() => vi.waitFor(() => expect(children.filter(isAlive)).toEqual([]), 60_000))
+      yield* Effect.promise(() => vi.waitFor(() => expect(children.filter(isAlive)).toEqual([]), 300_000))
     })
   )
 })
