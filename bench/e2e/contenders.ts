@@ -33,30 +33,63 @@ export const batched = peer("batched", "plain")
 export const socketIo = peer("socket.io", "socketIo")
 
 export interface Server {
+  readonly pid: number
   readonly port: number
-  readonly usage: () => Promise<Usage>
-  readonly stop: () => Promise<void>
+  /** Nothing when it ends before it answers. */
+  readonly usage: () => Promise<Usage | undefined>
+  /** All that it has said. */
+  readonly said: () => string
+  /** Sends a signal and answers with the exit code. */
+  readonly end: (signal: NodeJS.Signals) => Promise<number | null>
+  /** When it has ended. */
+  readonly ended: Promise<number | null>
 }
 
-export const start = async ({ name, file: program, args }: Contender): Promise<Server> => {
+/** Crowds give no sign of life, and where a machine is busy a run takes longer than servers wait for one. */
+export const PATIENT = { PRESENCE_IDLE_TIMEOUT: "1 hour", LOG_LEVEL: "Warning" }
+
+export const start = async (
+  { name, file: program, args }: Contender,
+  environment: NodeJS.ProcessEnv = PATIENT
+): Promise<Server> => {
   const child = fork(program, [...args], {
-    env: { ...process.env, PORT: "0", HOST: "127.0.0.1", NODE_ENV: "production" },
+    env: { ...process.env, PORT: "0", HOST: "127.0.0.1", NODE_ENV: "production", ...environment },
     execArgv: ["--expose-gc", "--import", new URL("probe.js", import.meta.url).href],
     stdio: ["ignore", "pipe", "inherit", "ipc"]
   })
-  let said = ""
-  for await (const text of child.stdout ?? []) {
-    said += text
-    const [, port] = /ready on http:\/\/127\.0\.0\.1:(\d+)/.exec(said) ?? []
-    if (port === undefined) continue
-    const usage = async (): Promise<Usage> => {
-      child.send("usage")
-      const [answer] = await once(child, "message")
-      return answer
-    }
-    return { port: Number(port), usage, stop: () => end(child) }
+  const ended = once(child, "exit").then(([code]) => code as number | null)
+  // However we end, it does not outlive us.
+  const onExit = (): void => {
+    child.kill("SIGKILL")
   }
-  throw new Error(`${name} did not start: ${said}`)
+  process.once("exit", onExit)
+  void ended.then(() => process.off("exit", onExit))
+  let said = ""
+  const port = new Promise<number>((resolve) => {
+    child.stdout?.on("data", (text) => {
+      said += text
+      const [, port] = /ready on http:\/\/127\.0\.0\.1:(\d+)/.exec(said) ?? []
+      if (port !== undefined) resolve(Number(port))
+    })
+  })
+  const failed = ended.then((code) => {
+    throw new Error(`${name} did not start, and ended with ${code}: ${said}`)
+  })
+  return {
+    pid: child.pid ?? 0,
+    port: await Promise.race([port, failed]),
+    usage: () => {
+      if (child.connected) child.send("usage", () => {})
+      const answer = once(child, "message").then(([usage]) => usage as Usage)
+      return Promise.race([answer, ended.then(() => undefined)])
+    },
+    said: () => said,
+    end: (signal) => {
+      child.kill(signal)
+      return ended
+    },
+    ended
+  }
 }
 
 export class Crowd {

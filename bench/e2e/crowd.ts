@@ -21,8 +21,8 @@ export type Order =
     }
   | { readonly do: "expect"; readonly expect: number }
   | { readonly do: "count" }
-  /** So many updates a second, by one after the other. */
-  | { readonly do: "update"; readonly perSecond: number; readonly ms: number }
+  /** So many updates a second, by one after the other; or heartbeats. */
+  | { readonly do: "update" | "beat"; readonly perSecond: number; readonly ms: number }
 
 /** What it answers. */
 export type Report =
@@ -44,14 +44,20 @@ class Client {
   private joined = false
 
   constructor(port: number, protocol: ProtocolName, room: string, member: number, onJoined: () => void) {
-    const { path, join, answer, news, update } = protocols[protocol]
-    this.update = () => this.wire.say(update(room, micros()))
+    const { path, join, answer, news, update, heartbeat, isReply } = protocols[protocol]
+    const say = (text: string): void => {
+      if (isReply !== undefined) unanswered++
+      this.wire.say(text)
+    }
+    this.update = () => say(update(room, micros()))
+    this.beat = () => say(heartbeat ?? "")
     this.wire = new Wire(port, path, {
       onOpen: () => {
         for (const text of join(room, member)) this.wire.say(text)
       },
       onFrame: (bytes) => {
         const text = bytes.toString("latin1")
+        if (isReply?.(text)) unanswered--
         const reply = answer?.(text, room, member)
         if (reply !== undefined) return this.wire.say(reply)
         const told = news(text)
@@ -66,13 +72,14 @@ class Client {
         }
         settle()
       },
-      onClose: () => {
-        throw new Error(`member ${member} was put out`)
+      onClose: (why) => {
+        throw new Error(`member ${member} was put out: ${why}`)
       }
     })
   }
 
   readonly update: () => void
+  readonly beat: () => void
 }
 
 let clients: Array<Client> = []
@@ -80,6 +87,8 @@ let expected = 0
 let converged = true
 /** How many are still to come. */
 let missing = 0
+/** How many answers are still to come. */
+let unanswered = 0
 let measuringFrom = Number.POSITIVE_INFINITY
 let delays: Array<number> = []
 
@@ -129,22 +138,31 @@ const orders: { readonly [D in Order["do"]]: (order: Extract<Order, { do: D }>) 
     }
     tell({ is: "counted", bytes, frames })
   },
-  update: ({ perSecond, ms }) => {
-    measuringFrom = micros()
-    delays = []
-    let sent = 0
-    const timer = setInterval(() => {
-      const due = Math.min(ms, (micros() - measuringFrom) / 1_000) * (perSecond / 1_000)
-      for (; sent < due; sent++) clients[sent % clients.length]?.update()
-      if (sent < ms * (perSecond / 1_000)) return
-      clearInterval(timer)
-      // What is under way still comes.
-      setTimeout(() => {
-        measuringFrom = Number.POSITIVE_INFINITY
-        tell({ is: "updated", sent, delays })
-      }, 500)
-    }, 2)
-  }
+  update: (order) => often("update", order),
+  beat: (order) => often("beat", order)
+}
+
+const often = (
+  what: "update" | "beat",
+  { perSecond, ms }: { readonly perSecond: number; readonly ms: number }
+): void => {
+  measuringFrom = micros()
+  delays = []
+  unanswered = 0
+  let sent = 0
+  const timer = setInterval(() => {
+    const due = Math.min(ms, (micros() - measuringFrom) / 1_000) * (perSecond / 1_000)
+    for (; sent < due; sent++) clients[sent % clients.length]?.[what]()
+    if (sent < ms * (perSecond / 1_000)) return
+    // A server that is behind is waited for.
+    if (unanswered > 0) return
+    clearInterval(timer)
+    // What is under way still comes.
+    setTimeout(() => {
+      measuringFrom = Number.POSITIVE_INFINITY
+      tell({ is: "updated", sent, delays })
+    }, 500)
+  }, 2)
 }
 
 process.on("message", (order: Order) => (orders[order.do] as (order: Order) => void)(order))

@@ -14,6 +14,8 @@ export interface Usage {
   readonly rss: number
   /** The longest that the event loop was held up since the last answer, in ms. */
   readonly longest: number
+  /** How long at most it was held up in 99 of 100 looks since the last answer, in ms. */
+  readonly p99: number
 }
 
 const delay = monitorEventLoopDelay({ resolution: 5 })
@@ -25,16 +27,17 @@ const processor = (): number => {
 }
 
 process.on("message", () => {
-  const [cpu, longest] = [processor(), delay.max / 1e6]
+  const [cpu, longest, p99] = [processor(), delay.max / 1e6, delay.percentile(99) / 1e6]
   collectGarbage()
   const { heapUsed: heap, rss } = process.memoryUsage()
   // Only then is the collection no turn that was held up any more.
   setTimeout(() => {
     delay.reset()
-    const usage: Usage = { cpu, cpuAfter: processor(), heap, rss, longest }
+    const usage: Usage = { cpu, cpuAfter: processor(), heap, rss, longest, p99 }
     process.send?.(usage)
   }, 50)
 })
 
-// A server that nobody asks any more may end.
+// A server that nobody asks any more may end, and one whose parent is gone does.
+process.on("disconnect", () => process.exit())
 process.channel?.unref()

@@ -17,6 +17,10 @@ export interface Protocol {
   /** What is said once the socket is open. */
   readonly join: (room: string, member: number) => ReadonlyArray<string>
   readonly update: (room: string, sentAt: number) => string
+  /** Whether it answers something that was said, where each is answered. */
+  readonly isReply?: (text: string) => boolean
+  /** A sign of life, if clients give one by themselves. */
+  readonly heartbeat?: string
   /** What to answer, if the text wants an answer. */
   readonly answer?: (text: string, room: string, member: number) => string | undefined
   readonly news: (text: string) => News | undefined
@@ -44,6 +48,8 @@ const phoenix: Protocol = {
   join: (room, member) => [`["1","1","${room}","phx_join",{"key":"k${member}","meta":${meta(0)}}]`],
   update: (room, sentAt) =>
     `["1","2","${room}","presence",{"type":"presence","event":"track","payload":${meta(sentAt)}}]`,
+  isReply: (text) => text.includes('"phx_reply"'),
+  heartbeat: '[null,"3","phoenix","heartbeat",{}]',
   news: (text) => {
     if (text.includes('"presence_diff"')) return diff(text)
     if (text.includes('"presence_state"')) return state(text)

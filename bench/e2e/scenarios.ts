@@ -23,19 +23,25 @@ const withServer = async (
     return await run(server, crowds)
   } finally {
     for (const crowd of crowds) await crowd.kill()
-    await server.stop()
+    await server.end("SIGKILL")
   }
 }
 
 const half = ({ sockets, rooms }: Size, odd: number): ReadonlyArray<number> =>
   Array.from({ length: sockets }, (_, i) => i).filter((i) => Math.floor(i / rooms) % 2 === odd)
 
+const used = async (server: Server) => {
+  const usage = await server.usage()
+  if (usage === undefined) throw new Error(`the server has ended: ${server.said()}`)
+  return usage
+}
+
 /** What a server uses while something happens, until it has nothing more to do. */
 const costOf = async (server: Server, work: () => Promise<number>) => {
-  const before = await server.usage()
+  const before = await used(server)
   const ms = await work()
   await setTimeout(300)
-  const after = await server.usage()
+  const after = await used(server)
   return {
     ms,
     cpu: after.cpu - before.cpuAfter,

@@ -8,7 +8,8 @@ export interface Listener {
   readonly onOpen: () => void
   /** One message, which is not kept. */
   readonly onFrame: (bytes: Buffer) => void
-  readonly onClose: () => void
+  /** It is over, or never began; why, as far as the server said. */
+  readonly onClose: (why: string) => void
 }
 
 const TEXT = 1
@@ -34,6 +35,7 @@ export class Wire {
   private rest: Buffer = Buffer.alloc(0)
   /** How long `rest` has to be before it is looked at again. */
   private needed = 0
+  private why = "the connection ended"
   private readonly socket: Socket
 
   constructor(
@@ -48,8 +50,20 @@ export class Wire {
       this.socket.write(`GET ${path} HTTP/1.1\r\nHost: 127.0.0.1:${port}\r\n${upgrade}\r\n\r\n`)
     })
     this.socket.on("data", (bytes) => this.read(bytes))
-    this.socket.on("error", () => {})
-    this.socket.on("close", () => listener.onClose())
+    this.socket.on("error", ({ message }) => {
+      this.why = message
+    })
+    this.socket.on("close", () => listener.onClose(this.why))
+  }
+
+  /** Ends it once all is sent that was said. */
+  end(): void {
+    this.socket.end()
+  }
+
+  /** Ends it at once, as a network that fails. */
+  cut(): void {
+    this.socket.destroy()
   }
 
   say(text: string): void {
@@ -64,7 +78,10 @@ export class Wire {
       const end = this.rest.indexOf("\r\n\r\n")
       if (end === -1) return
       const status = this.rest.toString("latin1", 9, 12)
-      if (status !== "101") throw new Error(`the upgrade was answered ${status}`)
+      if (status !== "101") {
+        this.over(`the upgrade was answered ${status}`)
+        return
+      }
       this.isOpen = true
       at = end + 4
       this.listener.onOpen()
@@ -77,6 +94,11 @@ export class Wire {
       at = size
     }
     this.rest = this.rest.subarray(at)
+  }
+
+  private over(why: string): void {
+    this.why = why
+    this.socket.destroy()
   }
 
   /** Where the frame at a place ends, or how far must be read to know. */
@@ -97,7 +119,7 @@ export class Wire {
     const short = (this.rest[at + 1] ?? 0) & 0x7f
     const payload = this.rest.subarray(at + (short < 126 ? 2 : short === 126 ? 4 : 10), end)
     if (opcode === PING) this.socket.write(frame(PONG, payload))
-    else if (opcode === CLOSE) throw new Error(`the server closed: ${payload.subarray(2)}`)
+    else if (opcode === CLOSE) this.over(`the server closed: ${payload.subarray(2)}`)
     else this.listener.onFrame(payload)
   }
 }
