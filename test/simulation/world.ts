@@ -27,7 +27,6 @@ class World {
   private readonly time: VirtualTime
   private readonly network: Network
   private master: SimulatedHost
-  private heartbeats = new Heartbeats()
   private history = 0
   /** What Redis had now and then. */
   private readonly saved: Array<{ at: number; restore: ReturnType<FakePartition["save"]>; heartbeats: Heartbeats }> = []
@@ -188,7 +187,7 @@ class World {
       case "flush":
         this.loses = true
         this.master.data.flush()
-        this.heartbeats = new Heartbeats()
+        this.master.heartbeats = new Heartbeats()
         break
       case "restart": {
         this.loses = true
@@ -214,6 +213,7 @@ class World {
     const follow = (): void => {
       before.role = "slave"
       before.data = after.data
+      before.heartbeats = after.heartbeats
     }
     if (old === "gone") this.network.reset(({ host }) => host === before)
     else if (old === "follows") follow()
@@ -229,12 +229,12 @@ class World {
   private load(host: SimulatedHost, data: World["saved"][number] | undefined): void {
     host.restart(this.newHistory())
     data?.restore(host.data, host.data.history)
-    this.heartbeats = data?.heartbeats.copy() ?? new Heartbeats()
+    host.heartbeats = data?.heartbeats.copy() ?? new Heartbeats()
   }
 
   private save(): void {
     const { now } = this.time
-    this.saved.push({ at: now, restore: this.master.data.save(), heartbeats: this.heartbeats.copy() })
+    this.saved.push({ at: now, restore: this.master.data.save(), heartbeats: this.master.heartbeats.copy() })
     if (this.saved.length > 1 && (this.saved[1]?.at ?? now) < now - 30_000) this.saved.shift()
   }
 
@@ -302,9 +302,7 @@ class World {
       now: () => this.time.now,
       random: this.time.random,
       publish: (channel, text) => this.publish(host, channel, text),
-      onBeat: (call, life, late) => {
-        if (host === this.master) this.onBeat(call.replica, call.mode, life, late)
-      }
+      onBeat: (call, life, late) => this.onBeat(host.heartbeats, call.replica, call.mode, life, late)
     })
     return host
   }
@@ -324,12 +322,18 @@ class World {
     this.problems.push(`${(this.time.now / 1_000).toFixed(1)} s: ${text}`)
   }
 
-  private onBeat(id: string, mode: string, { lease, heartbeat }: Life, late: ReadonlyArray<string>): void {
+  private onBeat(
+    heartbeats: Heartbeats,
+    id: string,
+    mode: string,
+    { lease, heartbeat }: Life,
+    late: ReadonlyArray<string>
+  ): void {
     const { now } = this.time
-    if (mode === "leave") this.heartbeats.forget(id)
-    else this.heartbeats.beat(id, lease, heartbeat, now)
+    if (mode === "leave") heartbeats.forget(id)
+    else heartbeats.beat(id, lease, heartbeat, now)
     const hasStepped = now - this.redisStepped < EXCUSED
-    const silent = this.heartbeats.silent(hasStepped ? 2 : 0)
+    const silent = heartbeats.silent(hasStepped ? 2 : 0)
     for (const other of silent.keys()) this.excused.set(other, now)
     for (const other of late) {
       if (!silent.has(other)) this.problem(`${other} was found late, and has not been silent for its lease`)
