@@ -21,6 +21,12 @@ const LATE_ONLY = TIMEOUT / 3 - 20
 /** Until everything must have settled: leases end, what is retained is let go, who is deaf is found out, the past is over. */
 const CALM = 35_000
 
+/** Followers are this far behind at the most, in ms, while commands pass: topics are compared every 10 s and then read. */
+const BEHIND = 16_000
+
+/** How many heartbeats after its lease a replica is found late at the latest, also when the clock of Redis has stepped. */
+const FOUND = 2
+
 class World {
   readonly problems: Array<string> = []
   readonly replicas: Array<SimulatedReplica> = []
@@ -38,6 +44,10 @@ class World {
   private readonly evicted = new Map<string, number>()
   /** Whose connection it is, of those that were ever held. */
   private readonly owners = new Map<string, SimulatedReplica>()
+  /** When topics came to their versions, of those that Redis has not lost; and the last one at which nobody was there. */
+  private readonly reached = new Map<string, { readonly at: Map<number, number>; emptied: number }>()
+  /** When last not all that a replica asks was answered by the master. */
+  private readonly servedAt = new Map<SimulatedReplica, number>()
   /** Whether a message may have been lost. */
   private loses = false
 
@@ -54,6 +64,7 @@ class World {
     const lateReads = lateMessages()
     try {
       for (const life of this.schedule.lives) this.start(life)
+      this.watch()
       await this.time.run(1_000)
       for (const replica of this.replicas) for (const topic of TOPICS) this.as(replica, () => replica.follow(topic))
       await this.time.run(500)
@@ -188,6 +199,7 @@ class World {
         this.loses = true
         this.master.data.flush()
         this.master.heartbeats = new Heartbeats()
+        this.reached.clear()
         break
       case "restart": {
         this.loses = true
@@ -228,6 +240,7 @@ class World {
 
   private load(host: SimulatedHost, data: World["saved"][number] | undefined): void {
     host.restart(this.newHistory())
+    this.reached.clear()
     data?.restore(host.data, host.data.history)
     host.heartbeats = data?.heartbeats.copy() ?? new Heartbeats()
   }
@@ -302,14 +315,57 @@ class World {
       now: () => this.time.now,
       random: this.time.random,
       publish: (channel, text) => this.publish(host, channel, text),
-      onBeat: (call, life, late) => this.onBeat(host.heartbeats, call.replica, call.mode, life, late)
+      onBeat: (call, life, late) => this.onBeat(host, call.replica, call.mode, life, late)
     })
     return host
   }
 
+  /** Looks every second whether followers are behind. */
+  private watch(): void {
+    const { now } = this.time
+    for (const replica of this.running) {
+      if (!this.isServed(replica)) this.servedAt.set(replica, now)
+      else if (now - (this.servedAt.get(replica) ?? 0) > BEHIND) {
+        for (const topic of replica.followers.keys()) this.mustHaveHeard(replica, topic)
+      }
+    }
+    this.time.at(now + 1_000, undefined, () => this.watch())
+  }
+
+  private isServed({ process }: SimulatedReplica): boolean {
+    const { now } = this.time
+    const { cutUntil, lateUntil } = this.network.lineOf(process, "commands")
+    return (
+      Math.max(process.pausedUntil, cutUntil, lateUntil) < now &&
+      this.network.of(process, "commands").some(({ host }) => host?.data === this.master.data)
+    )
+  }
+
+  private mustHaveHeard(replica: SimulatedReplica, topic: string): void {
+    const reached = this.reached.get(topic)
+    const read = replica.readNow(topic)
+    if (reached === undefined || read === undefined) return
+    // Where nobody is, it does not matter when that was.
+    const version = Math.max(read.version, read.connections.length === 0 ? reached.emptied : 0)
+    const missed = [...reached.at].find(([later]) => later > version)
+    if (missed === undefined || this.time.now - missed[1] < BEHIND) return
+    this.problem(`${replica.process.name} has not heard of version ${missed[0]} of ${topic}, and is at ${read.version}`)
+  }
+
   /** Replicas of a master publish what it does. */
   private publish(host: SimulatedHost, channel: string, text: string): void {
+    if (host === this.master) this.onPublished(channel, text)
     this.network.publish(({ data }) => data === host.data, channel, text)
+  }
+
+  private onPublished(channel: string, text: string): void {
+    const topic = TOPICS.find((topic) => channel.endsWith(`:${topic}`))
+    if (topic === undefined || text === "") return
+    const version: number = JSON.parse(text)[3]
+    const reached = this.reached.get(topic) ?? { at: new Map<number, number>(), emptied: 0 }
+    this.reached.set(topic, reached)
+    reached.at.set(version, this.time.now)
+    if (!this.master.data.topics.has(topic)) reached.emptied = version
   }
 
   private newHistory(): string {
@@ -323,7 +379,7 @@ class World {
   }
 
   private onBeat(
-    heartbeats: Heartbeats,
+    { heartbeats, data }: SimulatedHost,
     id: string,
     mode: string,
     { lease, heartbeat }: Life,
@@ -337,6 +393,10 @@ class World {
     for (const other of silent.keys()) this.excused.set(other, now)
     for (const other of late) {
       if (!silent.has(other)) this.problem(`${other} was found late, and has not been silent for its lease`)
+    }
+    for (const other of heartbeats.silent(-FOUND).keys()) {
+      if ((data.leases.get(other) ?? Number.NEGATIVE_INFINITY) === Number.NEGATIVE_INFINITY) continue
+      this.problem(`${other} was silent for its lease and ${FOUND} heartbeats, and is not found late`)
     }
   }
 
