@@ -41,8 +41,9 @@ class World {
   private readonly pausedAt = new Map<Process, number>()
   private allExcused = Number.NEGATIVE_INFINITY
   private redisStepped = Number.NEGATIVE_INFINITY
+  private refusesUntil = 0
   private readonly evicted = new Map<string, number>()
-  /** Whose connection it is, of those that were ever held. */
+  /** Whose connection it is, of those that were ever tracked. */
   private readonly owners = new Map<string, SimulatedReplica>()
   /** When topics came to their versions, of those that Redis has not lost; and the last one at which nobody was there. */
   private readonly reached = new Map<string, { readonly at: Map<number, number>; emptied: number }>()
@@ -72,9 +73,9 @@ class World {
         await this.time.run(move.after)
         this.do(move)
       }
-      // What waits for a paused process happens when it goes on.
-      const paused = Math.max(...this.running.map(({ process }) => process.pausedUntil))
-      await this.time.run(Math.max(0, paused - this.time.now) + 1_000)
+      // What waits for a paused process happens when it goes on, and who has no subscriber is to manage without.
+      const until = Math.max(this.refusesUntil, ...this.running.map(({ process }) => process.pausedUntil))
+      await this.time.run(Math.max(0, until - this.time.now) + 1_000)
       this.heal()
       await this.time.run(10_000)
       for (const replica of this.running) for (const topic of TOPICS) this.as(replica, () => replica.follow(topic))
@@ -179,6 +180,7 @@ class World {
         break
       case "refuse":
         this.master.refuses = true
+        this.refusesUntil = this.time.now + move.ms
         this.time.at(this.time.now + move.ms, undefined, () => {
           this.master.refuses = false
         })
@@ -280,8 +282,9 @@ class World {
 
   private start(life: Life): void {
     const process = new Process(`r${this.replicas.length}`)
-    const replica = new SimulatedReplica(process, life, this.network, {
+    const replica: SimulatedReplica = new SimulatedReplica(process, life, this.network, {
       problem: (text) => this.problem(text),
+      onTracked: (connection) => this.owners.set(connection, replica),
       onLeave: (told, reason) => this.onLeave(told, reason),
       onReturn: (told) => this.onReturn(told)
     })
@@ -401,7 +404,7 @@ class World {
   }
 
   private onLeave(told: Told, reason: string): void {
-    const owner = this.ownerOf(told.connection)
+    const owner = this.owners.get(told.connection)
     const held = owner?.held.get(told.connection)
     if (owner === undefined || held === undefined || owner.process.isDead || owner.state !== "running") return
     if (reason !== "expired" && (held.lease.status !== "present" || this.stoodStill(owner) || this.isExcused(told)))
@@ -412,7 +415,7 @@ class World {
   }
 
   private onReturn(told: Told): void {
-    const owner = this.ownerOf(told.connection)
+    const owner = this.owners.get(told.connection)
     if (owner === undefined) return
     const held = owner.held.get(told.connection)
     if (held !== undefined && !owner.process.isDead) return
@@ -439,15 +442,6 @@ class World {
       this.master.isFull ||
       (this.evicted.get(`${topic} ${key}`) ?? Number.NEGATIVE_INFINITY) > since
     )
-  }
-
-  private ownerOf(connection: string): SimulatedReplica | undefined {
-    let owner = this.owners.get(connection)
-    if (owner === undefined) {
-      owner = this.replicas.find(({ held }) => held.has(connection))
-      if (owner !== undefined) this.owners.set(connection, owner)
-    }
-    return owner
   }
 
   /** In the end. */
