@@ -12,4 +12,4 @@ const FOUND = [921, 748_512_007]
 it(`replicas agree and tell nothing false, whatever happens to them and to Redis (seeds from ${seed} on)`, async () => {
   for (const found of FOUND) expect(await simulate(found, 1)).toBeUndefined()
   expect(await simulate(seed, RUNS)).toBeUndefined()
-}, 600_000)
+})

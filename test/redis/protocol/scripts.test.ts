@@ -618,7 +618,7 @@ describe.skipIf(redisIsOff())("the scripts, on a real server", () => {
       }),
       { numRuns: 60 }
     )
-  }, 60_000)
+  })
 
   const allOf = async (key: string): Promise<ReadonlyArray<string>> => {
     const found: Array<string> = []
@@ -747,7 +747,7 @@ describe.skipIf(redisIsOff())("the scripts, on a real server", () => {
       }),
       { numRuns: 100 }
     )
-  }, 60_000)
+  })
 
   /** The history that Redis says it is in. */
   const history = async (): Promise<string> => {
