@@ -151,7 +151,7 @@ export class SimulatedReplica {
     this.replica = new ReplicaLease(id)
     this.heartbeat = settings.heartbeat
     for (const topic of world.topics) {
-      this.models.set(topic, new TopicCopy(topic, settings.lease + settings.heartbeat))
+      this.models.set(topic, new TopicCopy(topic, () => settings.lease + settings.heartbeat))
       this.folded.set(topic, new Map())
     }
   }

@@ -16,6 +16,7 @@ import type {
 import { Keys } from "../../src/redis/protocol/keys.js"
 import * as scripts from "../../src/redis/protocol/scripts.js"
 import { FakePartition } from "../support/partition.js"
+import { Heartbeats } from "./truth.js"
 
 type Args = ReadonlyArray<string>
 
@@ -53,6 +54,8 @@ export class SimulatedHost {
   /** How many topics were read, and how many of them after something was missed. */
   reads = 0
   data: FakePartition
+  /** What `data` has heard. */
+  heartbeats = new Heartbeats()
   private readonly known = new Set<string>()
 
   constructor(private readonly events: HostEvents) {
@@ -193,7 +196,7 @@ export class SimulatedHost {
     const newlyLate = answer.late.filter((other) => !before.has(other))
     this.events.onBeat(call, settings, newlyLate)
     const { epoch, history, connections, late, evicted } = answer
-    return ["OK", epoch, history, connections, late, evicted, answer.heartbeat]
+    return ["OK", epoch, history, connections, late, evicted, answer.heartbeat, answer.lease]
   }
 
   private read([topic = "", limit, purpose]: Args): RedisReply {

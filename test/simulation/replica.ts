@@ -29,6 +29,7 @@ export interface Held {
 
 export interface ReplicaEvents {
   readonly problem: (text: string) => void
+  readonly onTracked: (connection: string) => void
   readonly onLeave: (told: Told, reason: string) => void
   readonly onReturn: (told: Told) => void
 }
@@ -100,7 +101,9 @@ export class SimulatedReplica {
     this.fork(Scope.extend(this.presence.track(topic, key, { n: 0 }), scope), (exit) => {
       if (Exit.isFailure(exit)) return
       const lease = exit.value as OwnedLease
-      this.held.set(connectionOf(lease.ref), { topic, key, lease, scope })
+      const connection = connectionOf(lease.ref)
+      this.held.set(connection, { topic, key, lease, scope })
+      this.events.onTracked(connection)
     })
   }
 

@@ -123,7 +123,7 @@ export const scheduleOf = (seed: number, length = 30): Schedule => {
       case "cutAll":
         return { after, do: kind, ms: below(25_000) }
       case "refuse":
-        return { after, do: kind, replica, ms: below(15_000) }
+        return { after, do: kind, replica, ms: below(40_000) }
       case "fill":
         // It is full once, so that not everybody is excused all the time.
         return fills++ > 0 ? { after, do: "flush" } : { after, do: kind, ms: below(8_000) }

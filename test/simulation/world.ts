@@ -21,13 +21,18 @@ const LATE_ONLY = TIMEOUT / 3 - 20
 /** Until everything must have settled: leases end, what is retained is let go, who is deaf is found out, the past is over. */
 const CALM = 35_000
 
+/** Followers are this far behind at the most, in ms, while commands pass: topics are compared every 10 s and then read. */
+const BEHIND = 16_000
+
+/** How many heartbeats after its lease a replica is found late at the latest, also when the clock of Redis has stepped. */
+const FOUND = 2
+
 class World {
   readonly problems: Array<string> = []
   readonly replicas: Array<SimulatedReplica> = []
   private readonly time: VirtualTime
   private readonly network: Network
   private master: SimulatedHost
-  private heartbeats = new Heartbeats()
   private history = 0
   /** What Redis had now and then. */
   private readonly saved: Array<{ at: number; restore: ReturnType<FakePartition["save"]>; heartbeats: Heartbeats }> = []
@@ -36,9 +41,14 @@ class World {
   private readonly pausedAt = new Map<Process, number>()
   private allExcused = Number.NEGATIVE_INFINITY
   private redisStepped = Number.NEGATIVE_INFINITY
+  private refusesUntil = 0
   private readonly evicted = new Map<string, number>()
-  /** Whose connection it is, of those that were ever held. */
+  /** Whose connection it is, of those that were ever tracked. */
   private readonly owners = new Map<string, SimulatedReplica>()
+  /** When topics came to their versions, of those that Redis has not lost; and the last one at which nobody was there. */
+  private readonly reached = new Map<string, { readonly at: Map<number, number>; emptied: number }>()
+  /** When last not all that a replica asks was answered by the master. */
+  private readonly servedAt = new Map<SimulatedReplica, number>()
   /** Whether a message may have been lost. */
   private loses = false
 
@@ -55,6 +65,7 @@ class World {
     const lateReads = lateMessages()
     try {
       for (const life of this.schedule.lives) this.start(life)
+      this.watch()
       await this.time.run(1_000)
       for (const replica of this.replicas) for (const topic of TOPICS) this.as(replica, () => replica.follow(topic))
       await this.time.run(500)
@@ -62,9 +73,9 @@ class World {
         await this.time.run(move.after)
         this.do(move)
       }
-      // What waits for a paused process happens when it goes on.
-      const paused = Math.max(...this.running.map(({ process }) => process.pausedUntil))
-      await this.time.run(Math.max(0, paused - this.time.now) + 1_000)
+      // What waits for a paused process happens when it goes on, and who has no subscriber is to manage without.
+      const until = Math.max(this.refusesUntil, ...this.running.map(({ process }) => process.pausedUntil))
+      await this.time.run(Math.max(0, until - this.time.now) + 1_000)
       this.heal()
       await this.time.run(10_000)
       for (const replica of this.running) for (const topic of TOPICS) this.as(replica, () => replica.follow(topic))
@@ -169,6 +180,7 @@ class World {
         break
       case "refuse":
         this.master.refuses = true
+        this.refusesUntil = this.time.now + move.ms
         this.time.at(this.time.now + move.ms, undefined, () => {
           this.master.refuses = false
         })
@@ -188,7 +200,8 @@ class World {
       case "flush":
         this.loses = true
         this.master.data.flush()
-        this.heartbeats = new Heartbeats()
+        this.master.heartbeats = new Heartbeats()
+        this.reached.clear()
         break
       case "restart": {
         this.loses = true
@@ -214,6 +227,7 @@ class World {
     const follow = (): void => {
       before.role = "slave"
       before.data = after.data
+      before.heartbeats = after.heartbeats
     }
     if (old === "gone") this.network.reset(({ host }) => host === before)
     else if (old === "follows") follow()
@@ -228,13 +242,14 @@ class World {
 
   private load(host: SimulatedHost, data: World["saved"][number] | undefined): void {
     host.restart(this.newHistory())
+    this.reached.clear()
     data?.restore(host.data, host.data.history)
-    this.heartbeats = data?.heartbeats.copy() ?? new Heartbeats()
+    host.heartbeats = data?.heartbeats.copy() ?? new Heartbeats()
   }
 
   private save(): void {
     const { now } = this.time
-    this.saved.push({ at: now, restore: this.master.data.save(), heartbeats: this.heartbeats.copy() })
+    this.saved.push({ at: now, restore: this.master.data.save(), heartbeats: this.master.heartbeats.copy() })
     if (this.saved.length > 1 && (this.saved[1]?.at ?? now) < now - 30_000) this.saved.shift()
   }
 
@@ -267,8 +282,9 @@ class World {
 
   private start(life: Life): void {
     const process = new Process(`r${this.replicas.length}`)
-    const replica = new SimulatedReplica(process, life, this.network, {
+    const replica: SimulatedReplica = new SimulatedReplica(process, life, this.network, {
       problem: (text) => this.problem(text),
+      onTracked: (connection) => this.owners.set(connection, replica),
       onLeave: (told, reason) => this.onLeave(told, reason),
       onReturn: (told) => this.onReturn(told)
     })
@@ -302,16 +318,57 @@ class World {
       now: () => this.time.now,
       random: this.time.random,
       publish: (channel, text) => this.publish(host, channel, text),
-      onBeat: (call, life, late) => {
-        if (host === this.master) this.onBeat(call.replica, call.mode, life, late)
-      }
+      onBeat: (call, life, late) => this.onBeat(host, call.replica, call.mode, life, late)
     })
     return host
   }
 
+  /** Looks every second whether followers are behind. */
+  private watch(): void {
+    const { now } = this.time
+    for (const replica of this.running) {
+      if (!this.isServed(replica)) this.servedAt.set(replica, now)
+      else if (now - (this.servedAt.get(replica) ?? 0) > BEHIND) {
+        for (const topic of replica.followers.keys()) this.mustHaveHeard(replica, topic)
+      }
+    }
+    this.time.at(now + 1_000, undefined, () => this.watch())
+  }
+
+  private isServed({ process }: SimulatedReplica): boolean {
+    const { now } = this.time
+    const { cutUntil, lateUntil } = this.network.lineOf(process, "commands")
+    return (
+      Math.max(process.pausedUntil, cutUntil, lateUntil) < now &&
+      this.network.of(process, "commands").some(({ host }) => host?.data === this.master.data)
+    )
+  }
+
+  private mustHaveHeard(replica: SimulatedReplica, topic: string): void {
+    const reached = this.reached.get(topic)
+    const read = replica.readNow(topic)
+    if (reached === undefined || read === undefined) return
+    // Where nobody is, it does not matter when that was.
+    const version = Math.max(read.version, read.connections.length === 0 ? reached.emptied : 0)
+    const missed = [...reached.at].find(([later]) => later > version)
+    if (missed === undefined || this.time.now - missed[1] < BEHIND) return
+    this.problem(`${replica.process.name} has not heard of version ${missed[0]} of ${topic}, and is at ${read.version}`)
+  }
+
   /** Replicas of a master publish what it does. */
   private publish(host: SimulatedHost, channel: string, text: string): void {
+    if (host === this.master) this.onPublished(channel, text)
     this.network.publish(({ data }) => data === host.data, channel, text)
+  }
+
+  private onPublished(channel: string, text: string): void {
+    const topic = TOPICS.find((topic) => channel.endsWith(`:${topic}`))
+    if (topic === undefined || text === "") return
+    const version: number = JSON.parse(text)[3]
+    const reached = this.reached.get(topic) ?? { at: new Map<number, number>(), emptied: 0 }
+    this.reached.set(topic, reached)
+    reached.at.set(version, this.time.now)
+    if (!this.master.data.topics.has(topic)) reached.emptied = version
   }
 
   private newHistory(): string {
@@ -324,20 +381,30 @@ class World {
     this.problems.push(`${(this.time.now / 1_000).toFixed(1)} s: ${text}`)
   }
 
-  private onBeat(id: string, mode: string, { lease, heartbeat }: Life, late: ReadonlyArray<string>): void {
+  private onBeat(
+    { heartbeats, data }: SimulatedHost,
+    id: string,
+    mode: string,
+    { lease, heartbeat }: Life,
+    late: ReadonlyArray<string>
+  ): void {
     const { now } = this.time
-    if (mode === "leave") this.heartbeats.forget(id)
-    else this.heartbeats.beat(id, lease, heartbeat, now)
+    if (mode === "leave") heartbeats.forget(id)
+    else heartbeats.beat(id, lease, heartbeat, now)
     const hasStepped = now - this.redisStepped < EXCUSED
-    const silent = this.heartbeats.silent(hasStepped ? 2 : 0)
+    const silent = heartbeats.silent(hasStepped ? 2 : 0)
     for (const other of silent.keys()) this.excused.set(other, now)
     for (const other of late) {
       if (!silent.has(other)) this.problem(`${other} was found late, and has not been silent for its lease`)
     }
+    for (const other of heartbeats.silent(-FOUND).keys()) {
+      if ((data.leases.get(other) ?? Number.NEGATIVE_INFINITY) === Number.NEGATIVE_INFINITY) continue
+      this.problem(`${other} was silent for its lease and ${FOUND} heartbeats, and is not found late`)
+    }
   }
 
   private onLeave(told: Told, reason: string): void {
-    const owner = this.ownerOf(told.connection)
+    const owner = this.owners.get(told.connection)
     const held = owner?.held.get(told.connection)
     if (owner === undefined || held === undefined || owner.process.isDead || owner.state !== "running") return
     if (reason !== "expired" && (held.lease.status !== "present" || this.stoodStill(owner) || this.isExcused(told)))
@@ -348,7 +415,7 @@ class World {
   }
 
   private onReturn(told: Told): void {
-    const owner = this.ownerOf(told.connection)
+    const owner = this.owners.get(told.connection)
     if (owner === undefined) return
     const held = owner.held.get(told.connection)
     if (held !== undefined && !owner.process.isDead) return
@@ -375,15 +442,6 @@ class World {
       this.master.isFull ||
       (this.evicted.get(`${topic} ${key}`) ?? Number.NEGATIVE_INFINITY) > since
     )
-  }
-
-  private ownerOf(connection: string): SimulatedReplica | undefined {
-    let owner = this.owners.get(connection)
-    if (owner === undefined) {
-      owner = this.replicas.find(({ held }) => held.has(connection))
-      if (owner !== undefined) this.owners.set(connection, owner)
-    }
-    return owner
   }
 
   /** In the end. */

@@ -155,10 +155,11 @@ export class FakePartition {
     const lives = inTime.flatMap(([other, deadline]) => {
       const isElder = !this.settings.has(other)
       const lived = this.settings.get(other) ?? elders
-      return lived === undefined ? [] : [{ isElder, beaten: deadline - lived.lease, heartbeat: lived.heartbeat }]
+      return lived === undefined ? [] : [{ isElder, beaten: deadline - lived.lease, ...lived }]
     })
     const own = lives.filter(({ isElder }) => !isElder)
     const shortest = Math.min(heartbeat, ...lives.map(({ heartbeat }) => heartbeat))
+    const longest = Math.max(lease, ...lives.map(({ lease }) => lease))
     const first = `lease ${lease} ms, heartbeat ${heartbeat} ms, partitions ${partitions}`
     const format = `format 2, partitions ${partitions}`
     if (Number(/^format (\d+)/.exec(this.shared ?? "")?.[1] ?? 0) > 2) {
@@ -187,7 +188,14 @@ export class FakePartition {
     const connections = setOf(this.indexes, replica).size
     this.epoch ??= call.tag
     const { history } = this
-    const answer = { status: "OK", epoch: this.epoch, history, connections, heartbeat: shortest } as const
+    const answer = {
+      status: "OK",
+      epoch: this.epoch,
+      history,
+      connections,
+      heartbeat: shortest,
+      lease: longest
+    } as const
     if (mode === "leave") {
       if (connections === 0) {
         this.forget(replica)

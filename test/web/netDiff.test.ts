@@ -108,6 +108,18 @@ describe("Window", () => {
     expect((net as Diff).joins.map(({ ref }) => ref)).toEqual(["a1'", "a2", "b1"])
   })
 
+  it("sorts updates and leaves by key, then in the order they happened", () => {
+    const updated = (key: string, n: number) => ({ key, ref: `${key}${n}'`, previousRef: `${key}${n}`, meta: 0 })
+    const gone = (key: string, n: number) => ({ key, ref: `${key}${n}`, meta: 0, ...released })
+    const [net] = folded(
+      diff(0, { updates: [updated("b", 1)], leaves: [gone("d", 1)] }),
+      diff(1, { updates: [updated("a", 2)], leaves: [gone("c", 2)] }),
+      diff(2, { updates: [updated("a", 1)], leaves: [gone("c", 1)] })
+    )
+    expect((net as Diff).updates.map(({ previousRef }) => previousRef)).toEqual(["a2", "a1", "b1"])
+    expect((net as Diff).leaves.map(({ ref }) => ref)).toEqual(["c2", "c1", "d1"])
+  })
+
   // The naive model keeps the whole topic twice, as the receiver has it and as it is, and compares.
   it("equals the difference of the state before and after, for any changes", () => {
     interface Member extends Connection {

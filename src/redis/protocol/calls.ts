@@ -86,6 +86,8 @@ export type BeatAnswer =
       readonly evicted: ReadonlyArray<string>
       /** The shortest heartbeat of all replicas, in ms, at which everybody beats. */
       readonly heartbeat: number
+      /** The longest lease of all replicas, in ms: for so long one may be silent who is there. */
+      readonly lease: number
     }
 
 /** A member of a topic, as Redis holds it. */
@@ -224,7 +226,8 @@ export const beat = async (port: Port, keys: Keys, settings: Settings, call: Bea
     connections: Number(reply[3]),
     late: list(reply[4]).map(String),
     evicted: list(reply[5]).map(String),
-    heartbeat: Number(reply[6])
+    heartbeat: Number(reply[6]),
+    lease: Number(reply[7])
   }
 }
 

@@ -35,8 +35,8 @@ const REST = 0.05
 export interface CopiesOptions {
   readonly port: Port
   readonly partitions: ReadonlyArray<Keys>
-  /** How long members are retained that Redis has lost, in ms. */
-  readonly retention: number
+  /** How long members are retained that Redis loses now, in ms: until their owners have had time to write them again. */
+  readonly retention: () => number
   /** Milliseconds of a clock that never goes back. */
   readonly now: () => number
   readonly onDelta: (delta: Delta) => void

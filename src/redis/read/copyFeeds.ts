@@ -80,7 +80,7 @@ export const makeCopyFeeds = ({
     const copies = new Copies({
       port,
       partitions: membership.partitions.map(({ keys }) => keys),
-      retention: redis.lease + redis.heartbeat,
+      retention: () => membership.longestLease() + redis.heartbeat,
       now: () => Number(clock.unsafeCurrentTimeNanos() - start) / 1e6,
       onDelta,
       onEmpty: (partition) => membership.partitions[partition]?.beat(),

@@ -74,8 +74,8 @@ export class TopicCopy {
 
   constructor(
     readonly topic: string,
-    /** How long members are retained. */
-    private readonly retention: number
+    /** How long members are retained whom Redis loses now. */
+    private readonly retention: () => number
   ) {
     this.roster = new Roster(topic, "")
   }
@@ -237,7 +237,7 @@ export class TopicCopy {
     const loss = this.lossOf(end)
     if (loss === "emptied") this.lapses = 0
     if (loss === "went back" || loss === "never was") this.lapses++
-    if (loss !== "nothing" && loss !== "never was") this.retainedUntil = now + this.retention
+    if (loss !== "nothing" && loss !== "never was") this.retainedUntil = now + this.retention()
     const retains = now < this.retainedUntil
     this.isLive = true
     this.history = history
@@ -301,8 +301,9 @@ export class TopicCopy {
         this.roster.remove(member)
       }
     }
+    const retention = this.retention()
     // The living have it behind them soon; the dead are gone after a lease.
-    this.patience = this.hidden.size === 0 ? 0 : Math.min(this.retention, this.patience * 2 || this.retention / 16)
+    this.patience = this.hidden.size === 0 ? 0 : Math.min(retention, this.patience * 2 || retention / 16)
     this.hiddenUntil = now + this.patience
   }
 

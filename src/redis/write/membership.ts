@@ -28,6 +28,8 @@ export interface Membership {
    * epoch ms.
    */
   readonly health: () => Pick<PresenceHealth, "status" | "since">
+  /** For so long one may be silent who is there, whichever replica it is, in ms. */
+  readonly longestLease: () => number
   /** What a call fails with that needed Redis: for its own cause, or because there was no answer in time. */
   readonly unavailable: (what: string, cause?: unknown) => PresenceUnavailable
   readonly onFailure: (what: string, cause: unknown) => void
@@ -277,6 +279,7 @@ export const makeMembership = (
       partitions,
       of: (topic) => partitions[partitionOf(topic, partitions.length)] as Partition<OwnedLease>,
       health: () => ({ status, since }),
+      longestLease: () => Math.max(...partitions.map((partition) => partition.longestLease)),
       unavailable,
       onFailure,
       onForeign,

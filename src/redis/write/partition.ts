@@ -54,6 +54,10 @@ export class Partition<O> {
   isHealthy: boolean | undefined
   /** How often to beat, in ms: as often as the replica of this partition with the shortest heartbeat. */
   heartbeat: number
+  /** The longest lease of this partition's replicas, in ms; also of those that a Redis which lost data has yet to learn of. */
+  longestLease: number
+  /** Since when Redis knows of shorter leases only. */
+  private shorterSince: number | undefined
   private inUse = false
   private stopped = false
   private flushing: NodeJS.Immediate | undefined
@@ -79,6 +83,7 @@ export class Partition<O> {
       about: (mode, replica, operations) => this.replica.about(mode, replica, operations)
     })
     this.heartbeat = options.settings.heartbeat
+    this.longestLease = options.settings.lease
   }
 
   get keys(): Keys {
@@ -258,6 +263,7 @@ export class Partition<O> {
         const todo = this.replica.beatAnswered(call, answer)
         if (answer.status === "OK") {
           this.heartbeat = answer.heartbeat
+          this.hearOf(answer.lease)
           this.setHealthy(true)
           this.events.onBeaten()
         }
@@ -301,6 +307,17 @@ export class Partition<O> {
     if (todo.epochChanged) this.events.onEpochChanged()
     for (const late of todo.late) this.others.reap(late)
     this.flush()
+  }
+
+  /** Who has a longer one may have been lost with Redis's data, and claim again within it. */
+  private hearOf(lease: number): void {
+    const now = performance.now()
+    if (lease < this.longestLease) {
+      this.shorterSince ??= now
+      if (now - this.shorterSince < this.longestLease) return
+    }
+    this.longestLease = lease
+    this.shorterSince = undefined
   }
 
   private setHealthy(isHealthy: boolean): void {

@@ -345,10 +345,11 @@ describe.skipIf(redisIsOff())("the scripts, on a real server", () => {
 
     it("each is late by its own lease, and all beat at the shortest heartbeat", async () => {
       await begin("slow", "a")
-      expect(await at(0, "slow")).toMatchObject({ heartbeat: 5_000 })
+      expect(await at(0, "slow")).toMatchObject({ heartbeat: 5_000, lease: 60_000 })
+      expect(await at(0, "a")).toMatchObject({ heartbeat: 5_000, lease: 60_000 })
       expect(await untilLate("slow")).toEqual({ late: ["a"], after: 15_000 })
       await apply("reap", "a")
-      expect(await at(0, "slow")).toMatchObject({ heartbeat: 20_000, late: [] })
+      expect(await at(0, "slow")).toMatchObject({ heartbeat: 20_000, lease: 60_000, late: [] })
       expect(await port.command("HKEYS", [keys.replicas])).toEqual(["slow", ""])
       await begin("a", "slow")
       expect(await untilLate("a")).toEqual({ late: ["slow"], after: 60_000 })

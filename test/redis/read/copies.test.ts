@@ -38,7 +38,7 @@ describe("the topics that are followed", () => {
     followers = new Copies({
       port,
       partitions: [new Keys("presence", 0)],
-      retention: HOLD,
+      retention: () => HOLD,
       now: () => now,
       onDelta: (delta) => deltas.push(delta),
       onEmpty: () => resyncs.push("empty"),
@@ -355,7 +355,7 @@ describe("the topics that are followed", () => {
     followers = new Copies({
       port,
       partitions: [new Keys("presence", 0)],
-      retention: HOLD,
+      retention: () => HOLD,
       now: () => now,
       onDelta: ({ version }) => {
         seen.push([version, room.isFollowable])
@@ -384,7 +384,7 @@ describe("the topics that are followed", () => {
     followers = new Copies({
       port,
       partitions: [new Keys("presence", 0)],
-      retention: HOLD,
+      retention: () => HOLD,
       now: () => now,
       onDelta: ({ version }) => {
         told.push(version)

@@ -58,7 +58,7 @@ const read = (model: TopicCopy, standing: Standing, members: ReadonlyArray<Store
 }
 
 const live = (standing: Standing, members: ReadonlyArray<StoredMember>): TopicCopy => {
-  const model = new TopicCopy("room", HOLD)
+  const model = new TopicCopy("room", () => HOLD)
   expect(read(model, standing, members)).toMatchObject({ type: "done", deltas: [] })
   return model
 }
@@ -153,7 +153,7 @@ describe("the model of a followed topic", () => {
 
   it.live("keeps no message of an attempt that failed, as the next one reads what it said", () =>
     Effect.gen(function* () {
-      const model = new TopicCopy("t", HOLD)
+      const model = new TopicCopy("t", () => HOLD)
       const receive = (): WeakRef<object> => {
         const said = message(6, [put("r.2")])
         expect(model.receive(said)).toEqual({ type: "nothing" })
@@ -311,7 +311,7 @@ describe("the model of a followed topic", () => {
     })
 
     it("shows nobody of a doubted replica to who comes new", () => {
-      const copy = new TopicCopy("room", HOLD)
+      const copy = new TopicCopy("room", () => HOLD)
       expect(told(doubting(copy, at(4), old, 0, "s"))).toEqual([])
       expect([keys(copy), copy.epoch]).toEqual([["alice"], "e+"])
       expect(told(doubting(copy, at(4), old, 1))).toEqual([[["join s.1.1", "join s.2.1"], "e"]])
@@ -319,7 +319,7 @@ describe("the model of a followed topic", () => {
     })
 
     it("forgets whom it hid with a birth: there was nobody before", () => {
-      const copy = new TopicCopy("room", HOLD)
+      const copy = new TopicCopy("room", () => HOLD)
       doubting(copy, at(4), [held("s.1", 2, "bob")], 0, "s")
       const born = copy.receive(message(9, [put("r.7")], { born: true, from: 8, fromTag: "" }))
       expect(born).toMatchObject({ type: "applied", delta: { epoch: "e" } })

@@ -10,6 +10,7 @@ const beaten = (more: Partial<BeatAnswer & { readonly status: "OK" }> = {}): Bea
   late: [],
   evicted: [],
   heartbeat: 5_000,
+  lease: 15_000,
   ...more
 })
 

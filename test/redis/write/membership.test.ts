@@ -5,7 +5,7 @@ import { decodeRedis } from "../../../src/redis/options.js"
 import { makeMembership } from "../../../src/redis/write/membership.js"
 import { FakePort, turn } from "../../support/port.js"
 
-const beaten = ["OK", "e", "h", 0, [], [], 5_000]
+const beaten = ["OK", "e", "h", 0, [], [], 5_000, 15_000]
 
 /** What is answered to one that joins: its claim, and whether it may use its channels. */
 const joins = (port: FakePort, claimed = beaten) =>
@@ -68,12 +68,12 @@ describe("a replica among others", () => {
       const joining = yield* Effect.fork(makeMembership({ port, listen: () => {} }, settings, "me"))
       const answer = (shortest: number) =>
         Effect.promise(() => {
-          port.take("beat").answer(["OK", "e", "h", 0, [], [], shortest])
+          port.take("beat").answer(["OK", "e", "h", 0, [], [], shortest, 180_000])
           return turn()
         })
       const pass = (seconds: number) => Effect.zipRight(TestClock.adjust(`${seconds} seconds`), Effect.promise(turn))
       yield* Effect.promise(turn)
-      yield* joins(port, ["OK", "e", "h", 0, [], [], 60_000])
+      yield* joins(port, ["OK", "e", "h", 0, [], [], 60_000, 180_000])
       yield* Fiber.join(joining)
       yield* pass(59)
       expect(port.names).toEqual([])

@@ -4,14 +4,15 @@ import { Keys } from "../../../src/redis/protocol/keys.js"
 import { Partition } from "../../../src/redis/write/partition.js"
 import { type Asked, FakePort, silent, turn } from "../../support/port.js"
 
-const beaten = (late: ReadonlyArray<string> = [], connections = 0): RedisReply => [
+const beaten = (late: ReadonlyArray<string> = [], connections = 0, longest = 15_000): RedisReply => [
   "OK",
   "e",
   "h",
   connections,
   late,
   [],
-  5_000
+  5_000,
+  longest
 ]
 
 /** What an `apply` says: its mode, whose connections, and how many operations on one topic. */
@@ -33,7 +34,7 @@ describe("a replica at work in a partition", () => {
   const nothing = silent((what) => failures.push(what))
 
   beforeEach(async () => {
-    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] })
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "performance"] })
     failures.length = 0
     port = new FakePort()
     const settings = { lease: 15_000, heartbeat: 5_000, partitions: 1 }
@@ -65,6 +66,29 @@ describe("a replica at work in a partition", () => {
     carried(port.take("apply"))
     await turn()
     expect(port.asked).toHaveLength(16)
+  })
+
+  it("counts on a lease that a Redis which lost data does not know any more, for as long as it is", async () => {
+    const heard = async (longest: number): Promise<void> => {
+      partition.beat()
+      port.take("beat").answer(beaten([], 0, longest))
+      await turn()
+    }
+    expect(partition.longestLease).toBe(15_000)
+    await heard(60_000)
+    expect(partition.longestLease).toBe(60_000)
+    await heard(15_000)
+    vi.advanceTimersByTime(59_999)
+    await heard(15_000)
+    expect(partition.longestLease).toBe(60_000)
+    await heard(60_000)
+    await heard(30_000)
+    vi.advanceTimersByTime(59_999)
+    await heard(15_000)
+    expect(partition.longestLease).toBe(60_000)
+    vi.advanceTimersByTime(1)
+    await heard(15_000)
+    expect(partition.longestLease).toBe(15_000)
   })
 
   it("says what failed again after a pause that grows, and at once when the connection is back", async () => {

@@ -20,8 +20,8 @@
 -- ARGV[9]  what the channel begins with where a replica is told to beat
 -- then the "seq:topic" of connections whose eviction the owner has seen
 --
--- Answers {"OK", epoch, history, connections, late replicas, evicted connections, shortest heartbeat}, of the lists the
--- first 100 and 1,000. `history` is another after each restart and each fail-over, which may have lost the last writes.
+-- Answers {"OK", epoch, history, connections, late replicas, evicted connections, shortest heartbeat, longest lease}, of
+-- the lists the first 100 and 1,000. `history` is another after each restart and each fail-over, which may have lost the last writes.
 -- Or, with nothing written: {"LEASE"} not in l or found late, {"STALE"} a higher number was seen, {"SHARED", theirs} a
 -- claim while others live by what this replica does not understand, or understand nothing of its own numbers; of a newer
 -- format also a beat, so that it stands aside. Replicas of such a format are in l, and in r say other than numbers.
@@ -46,9 +46,9 @@ local theirs = call('GET', common)
 local first = 'lease ' .. ARGV[5] .. ' ms, heartbeat ' .. ARGV[6] .. ' ms, partitions ' .. ARGV[8]
 local format = 'format 2, partitions ' .. ARGV[8]
 
--- When anybody last beat, the shortest heartbeat, and whether somebody in time has no numbers of its own. Such a one may
--- be no replica at all: when it beat counts only if nobody has numbers.
-local beaten, elderBeaten, shortest, elders, longer = LATE, LATE, heartbeat, false, {}
+-- When anybody last beat, the shortest heartbeat, the longest lease, and whether somebody in time has no numbers of its
+-- own. Such a one may be no replica at all: when it beat counts only if nobody has numbers.
+local beaten, elderBeaten, shortest, longest, elders, longer = LATE, LATE, heartbeat, lease, false, {}
 -- Whether somebody wrote none that are understood here, as a newer version may.
 local strangers = false
 local names, deadlines = {}, {}
@@ -73,6 +73,7 @@ for i = 1, #entries, 2 do
         elderBeaten = math.max(elderBeaten, deadline - itsLease)
       end
       shortest = math.min(shortest, itsHeartbeat)
+      longest = math.max(longest, itsLease)
       if tonumber(itsHeartbeat) > heartbeat then longer[#longer + 1] = name end
     end
   end
@@ -122,7 +123,7 @@ if mode == 'leave' then
     call('HDEL', replicas, replica)
     if call('EXISTS', leases) == 0 then call('DEL', replicas) end
   end
-  return { 'OK', epoch, history, connections, {}, {}, shortest }
+  return { 'OK', epoch, history, connections, {}, {}, shortest, longest }
 end
 
 -- A data set that was loaded, or taken over, may show who has left since. In each history a replica is doubted until it
@@ -153,4 +154,4 @@ if mode == 'claim' and shortest == heartbeat then
 end
 
 local late = call('ZRANGEBYSCORE', leases, '-inf', '-inf', 'LIMIT', 0, 100)
-return { 'OK', epoch, history, connections, late, call('HRANDFIELD', evicted, 1000), shortest }
+return { 'OK', epoch, history, connections, late, call('HRANDFIELD', evicted, 1000), shortest, longest }
