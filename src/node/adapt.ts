@@ -8,6 +8,7 @@ import type * as Web from "../web/Authorize.js"
 import type { Grant } from "../web/Grant.js"
 import type { Attempt, Authorize } from "./authorize.js"
 import type { Duration as NodeDuration } from "./Duration.js"
+import { sparingly } from "./sparingly.js"
 
 /** Throws `InvalidOption`. */
 export const adapt = (authorize: Authorize, timeout: NodeDuration = "10 seconds"): Web.Authorize => {
@@ -19,6 +20,7 @@ export const adapt = (authorize: Authorize, timeout: NodeDuration = "10 seconds"
       allowed: "a function that returns a grant or throws; allowAll lets everybody in"
     })
   }
+  const tell = sparingly("authorize failed, so somebody was refused")
   return (attempt) =>
     Effect.tryPromise({
       // Of the request it is told less; it is the same object.
@@ -28,14 +30,8 @@ export const adapt = (authorize: Authorize, timeout: NodeDuration = "10 seconds"
       Effect.timeoutFail({ duration, onTimeout: () => new NoAnswer(duration) }),
       Effect.catchAll((error) => {
         if (error instanceof Unauthorized) return Effect.fail(error)
-        return Effect.logError("authorize failed, so somebody was refused", Cause.die(error)).pipe(
-          Effect.annotateLogs({ package: "effect-presence" }),
-          Effect.zipRight(
-            Effect.fail(
-              new Unauthorized({ reason: error instanceof NoAnswer ? error.message : "authorization failed" })
-            )
-          )
-        )
+        const reason = error instanceof NoAnswer ? error.message : "authorization failed"
+        return Effect.zipRight(tell(Cause.die(error)), Effect.fail(new Unauthorized({ reason })))
       })
     )
 }
