@@ -401,6 +401,7 @@ export const refused = ({ check, layer, test }: Subject) =>
           [{ bufferSize: 0 }, "bufferSize"],
           [{ bufferSize: 2.5 }, "bufferSize"],
           [{ bufferSize: "many" }, "bufferSize"],
+          [{ keyIndex: "yes" }, "keyIndex"],
           [{ limits: { metaBytes: -1 } }, "limits.metaBytes"],
           [{ limits: { keysPerTopic: Number.NaN } }, "limits.keysPerTopic"],
           [{ limits: { keyByte: 3 } }, "limits.keyByte"]
