@@ -17,13 +17,15 @@ export default defineConfig({
     include: ["test/**/*.test.ts"],
     globals: false,
     passWithNoTests: false,
-    // Far more than any test takes: a machine may be busy with other things.
-    testTimeout: 60_000,
-    hookTimeout: 60_000,
+    // Far more than any test takes, and twice what one of its waits may: they guard against hanging, on any machine.
+    testTimeout: 600_000,
+    hookTimeout: 600_000,
     globalSetup: fileURLToPath(new URL("test/support/programs.ts", import.meta.url)),
     // Real processes, so that tests of memory can ask for a garbage collection; more than a small machine has processors,
     // as many files wait for processes that they start, and for leases that run out.
     pool: "forks",
-    poolOptions: { forks: { maxForks: 5, execArgv: ["--expose-gc"] } }
+    // What files import is loaded once in each process: loading it for each of them is half of the suites' work.
+    // As many at the least: one that is ended for having nothing to do may just have been given something.
+    poolOptions: { forks: { minForks: 5, maxForks: 5, isolate: false, execArgv: ["--expose-gc"] } }
   }
 })

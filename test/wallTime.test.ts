@@ -21,12 +21,6 @@ const allowed: ReadonlyArray<readonly [file: string, line: string, why: string]>
     "expect(performance.now() - started).toBeGreaterThan(450)",
     "no earlier than the rate allows"
   ],
-  ["web/tokens.test.ts", "expect(Date.now()).toBeGreaterThanOrEqual(exp * 1_000)", "no earlier than a date"],
-  [
-    "web/tokens.test.ts",
-    "yield* Effect.promise(() => vi.waitFor(() => expect(Date.now()).toBeGreaterThan(exp * 1_000 + 1_100), 60_000))",
-    "waits for a date"
-  ],
   [
     "redis/protocol/scripts.test.ts",
     'expect(Number(await port.command("ZSCORE", [keys.leases, "r"])) - Date.now()).toBeGreaterThan(LEASE - 60_000)',

@@ -17,6 +17,11 @@ export interface Limits {
   readonly streams?: number | undefined
   /** Bytes of events that wait for one stream, over which it is sent the state instead. Default 1 MiB. */
   readonly unsentBytes?: number | undefined
+  /**
+   * Bytes of events on their way to all streams together. Default 1 GiB; over it a stream for which some wait already is sent
+   * the state instead. What many are sent counts for each of them, though it is kept once.
+   */
+  readonly unsentTotal?: number | undefined
   /** How long a client may read nothing of what is written to it before it is cut off. Default 30 seconds. */
   readonly unsentFor?: Duration.DurationInput | undefined
   /**
@@ -32,9 +37,10 @@ export interface Limits {
  *
  * @internal
  */
-export const decode = ({ streams, unsentBytes, unsentFor, idleTimeout }: Limits = {}) => ({
+export const decode = ({ streams, unsentBytes, unsentTotal, unsentFor, idleTimeout }: Limits = {}) => ({
   streams: readCount("limits.streams", streams ?? 10_000),
   unsentBytes: readCount("limits.unsentBytes", unsentBytes ?? 1_048_576),
+  unsentTotal: readCount("limits.unsentTotal", unsentTotal ?? 1_073_741_824),
   unsentFor: Duration.toMillis(readDuration("limits.unsentFor", unsentFor ?? "30 seconds", TIMER)),
   idleTimeout: Duration.toMillis(readDuration("limits.idleTimeout", idleTimeout ?? "60 seconds", TIMER))
 })

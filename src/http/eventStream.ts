@@ -2,7 +2,8 @@
  * One response of server-sent events: the state, or what was missed, then each event of its topic.
  *
  * - **A slow reader** is waited for: while its socket is full what its topic tells waits, bytes that all streams share.
- *   When they are more than `unsentBytes` they are dropped, and it is sent the state instead.
+ *   When they are more than `unsentBytes`, or all streams together have more than `unsentTotal` on their way, they are
+ *   dropped, and it is sent the state instead.
  * - **One that reads nothing** for `unsentFor` while something is written to it is cut off.
  */
 import { IncomingMessage } from "node:http"
@@ -17,10 +18,17 @@ const LAST_READ = 1_000
 
 export interface StreamOptions {
   readonly unsentBytes: number
+  /** Of all streams together. */
+  readonly unsentTotal: number
   /** Milliseconds. */
   readonly unsentFor: number
   /** Milliseconds after which the client comes back when the response is over, if it is told. */
   readonly retry: number | undefined
+}
+
+/** The bytes that wait for all streams of a route, or were handed to their sockets and are not through. */
+export interface OnTheirWay {
+  bytes: number
 }
 
 export class EventStream {
@@ -34,13 +42,16 @@ export class EventStream {
   private sending: { readonly event: SnapshotEvent; readonly at: number } | undefined
   private waiting: Array<Uint8Array> = []
   private waitingBytes = 0
+  /** Bytes that its socket has been given since it last had taken all. */
+  private handedBytes = 0
   private stale = false
   private ended = false
   private wake: (() => void) | undefined
 
   constructor(
     request: HttpServerRequest.HttpServerRequest,
-    private readonly options: StreamOptions
+    private readonly options: StreamOptions,
+    private readonly onTheirWay: OnTheirWay
   ) {
     this.socket = socketOf(request)
     // Node would, if the program listened to no time-outs of its own.
@@ -63,15 +74,14 @@ export class EventStream {
   /** Sends an event, sooner or later, unless it will be sent the state. */
   offer(bytes: Uint8Array): void {
     if (this.state === undefined || this.stale || this.ended) return
-    if (this.waiting.length > 0 && this.waitingBytes + bytes.length > this.options.unsentBytes) this.restart()
+    if (this.waiting.length > 0 && this.isTooMuch(bytes.length)) this.restart()
     else this.put(bytes)
     this.wake?.()
   }
 
   /** Sends the state instead of all that waits. */
   restart(): void {
-    this.waiting = []
-    this.waitingBytes = 0
+    this.dropWaiting()
     this.stale = this.state !== undefined
     this.wake?.()
   }
@@ -90,6 +100,13 @@ export class EventStream {
     if (socket !== undefined) setTimeout(() => socket.destroy(), LAST_READ).unref()
   }
 
+  /** It is over, and nothing of it is on its way. */
+  forget(): void {
+    this.dropWaiting()
+    this.taken()
+    this.state = undefined
+  }
+
   /** Ends it for its client to come back. */
   renew(): void {
     this.renewing = true
@@ -104,12 +121,15 @@ export class EventStream {
   private readonly more = Effect.suspend(() => {
     // Who asks for more has taken what came before.
     this.socket?.setTimeout(0)
+    this.taken()
     return this.next
   })
 
   private readonly next: Effect.Effect<Chunk.Chunk<Uint8Array>, Option.Option<never>> = Effect.suspend(() => {
     const bytes = this.take()
     if (bytes.length > 0) {
+      for (const { length } of bytes) this.handedBytes += length
+      this.onTheirWay.bytes += this.handedBytes
       this.socket?.setTimeout(this.options.unsentFor)
       return Effect.succeed(Chunk.unsafeFromArray(bytes))
     }
@@ -125,9 +145,26 @@ export class EventStream {
     }
   })
 
+  private isTooMuch(bytes: number): boolean {
+    const { unsentBytes, unsentTotal } = this.options
+    return this.waitingBytes + bytes > unsentBytes || this.onTheirWay.bytes + bytes > unsentTotal
+  }
+
   private put(bytes: Uint8Array): void {
     this.waiting.push(bytes)
     this.waitingBytes += bytes.length
+    this.onTheirWay.bytes += bytes.length
+  }
+
+  private dropWaiting(): void {
+    this.onTheirWay.bytes -= this.waitingBytes
+    this.waiting = []
+    this.waitingBytes = 0
+  }
+
+  private taken(): void {
+    this.onTheirWay.bytes -= this.handedBytes
+    this.handedBytes = 0
   }
 
   /** What to write next, nothing when there is none. */
@@ -150,8 +187,7 @@ export class EventStream {
       this.sending = undefined
       return this.take()
     }
-    this.waiting = []
-    this.waitingBytes = 0
+    this.dropWaiting()
     return waiting
   }
 }

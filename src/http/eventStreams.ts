@@ -35,6 +35,7 @@ export interface Wanted {
 export class EventStreams {
   private readonly topics = new Map<string, StreamedTopic>()
   private readonly streams = new Set<EventStream>()
+  private readonly onTheirWay = { bytes: 0 }
   private ended = false
   /**
    * Responses begin one after the other, as many in a turn of the event loop as a few milliseconds take: thousands may
@@ -68,7 +69,7 @@ export class EventStreams {
         Effect.suspend(() => {
           const { streams: max } = this.options
           if (this.streams.size >= max) return Effect.fail(new TooManyStreams({ max }))
-          const stream = new EventStream(request, { ...this.options, retry })
+          const stream = new EventStream(request, { ...this.options, retry }, this.onTheirWay)
           const on = this.topic(topic)
           this.streams.add(stream)
           on.add(stream)
@@ -78,6 +79,7 @@ export class EventStreams {
           Effect.sync(() => {
             this.streams.delete(stream)
             on.delete(stream)
+            stream.forget()
           })
       )
       yield* on.begin(stream, since)

@@ -52,6 +52,13 @@ export interface Limits {
   readonly unsentBytes?: number | undefined
   /** Bytes unsent, over which it is cut off. Default 4 MiB. A single frame may be larger, such as a large state. */
   readonly unsentBytesMax?: number | undefined
+  /**
+   * Bytes unsent to all sockets of the route together. Default 1 GiB; over it those with the most are cut off. It is looked
+   * at about once a second. What is sent to many at once counts for each of them, though it is kept once.
+   *
+   * @since 0.2.0
+   */
+  readonly unsentTotal?: number | undefined
   /** How long it may have that much unsent before it is cut off. Default 30 seconds. */
   readonly unsentFor?: Duration.DurationInput | undefined
   /** How long a socket may be silent. Default 60 seconds; then it is closed with 1001, so that it comes back. */
@@ -89,6 +96,7 @@ export const decode = (limits: Limits) => {
       unsentBytesMax: count("unsentBytesMax", 4_194_304),
       unsentFor: millis("unsentFor", "30 seconds")
     },
+    unsentTotal: count("unsentTotal", 1_073_741_824),
     idleTimeout: millis("idleTimeout", "60 seconds"),
     longPolls: count("longPolls", 10_000)
   }

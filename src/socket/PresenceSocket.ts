@@ -235,7 +235,10 @@ export const layerRouter = <R = never, R2 = never>(
       }
 
       const sockets: OpenSockets = yield* Effect.acquireRelease(
-        Effect.map(Effect.runtime<never>(), (runtime) => new OpenSockets(drain, Runtime.runFork(runtime))),
+        Effect.map(
+          Effect.runtime<never>(),
+          (runtime) => new OpenSockets(drain, limits.unsentTotal, Runtime.runFork(runtime))
+        ),
         (sockets) => sockets.end
       )
       yield* Effect.sync(() => sockets.tick()).pipe(

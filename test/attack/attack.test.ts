@@ -10,8 +10,6 @@ import { attacks } from "./attacks.js"
 const isFull = process.env.ATTACK === "full"
 const SIZE = isFull ? 100 : 12
 
-vi.setConfig({ testTimeout: 300_000, hookTimeout: 120_000 })
-
 describe("an attack", () => {
   let arena: Arena
   beforeAll(async () => {
@@ -38,7 +36,7 @@ describe("an attack", () => {
         expect(after.descriptors).toBeLessThanOrEqual(before.descriptors + 2)
         expect(after.heap).toBeLessThan(before.heap * 1.1 + 1_000_000)
       },
-      { timeout: 120_000, interval: 500 }
+      { timeout: 300_000, interval: 500 }
     )
     if (!isFull) return
     const after = await arena.condition()

@@ -1,12 +1,14 @@
 /**
  * What the contract suites run over: any layer that gives the services, and a way for its time to pass.
  *
- * A layer in process runs under `TestClock`. One that talks to the outside needs real time: it passes its own
- * `Time`, with a tick that is long enough for its answers.
+ * A layer in process runs under `TestClock`. One that talks to the outside needs a time that goes on by itself, and leaps
+ * where the suites let it pass.
  */
+import { setTimeout } from "node:timers/promises"
 import { it } from "@effect/vitest"
 import { Duration, Effect, type Layer, type Scope, TestClock } from "effect"
 import type { Channels, Presence } from "../../src/index.js"
+import { type LeapingClock, leapingClock } from "../support/leaps.js"
 
 /** A fresh and empty service at each call. */
 export type MakeLayer = (options?: Presence.Options) => Layer.Layer<Presence | Channels, unknown>
@@ -26,11 +28,32 @@ export const testTime: Time = {
   pass: (ticks) => TestClock.adjust(Duration.seconds(ticks))
 }
 
-export const realTime = (tick: Duration.DurationInput): Time => ({
-  test: (name, body) => it.scopedLive(name, body),
-  tick: Duration.decode(tick),
-  pass: (ticks) => Effect.sleep(Duration.times(tick, ticks))
-})
+/** What was begun has a moment to reach the outside, which has `answered` by then, and to come back; so has what falls due. */
+export const leapingTime = (answered: () => Promise<unknown>): Time => {
+  const settled = async (): Promise<void> => {
+    for (let i = 0; i < 3; i++) {
+      await setTimeout(5)
+      await answered()
+    }
+  }
+  return {
+    test: (name, body) => it.scopedLive(name, () => Effect.suspend(() => Effect.withClock(body(), leapingClock()))),
+    tick: LEAP,
+    pass: (ticks) =>
+      Effect.clockWith((clock) =>
+        Effect.promise(async () => {
+          await settled()
+          for (let i = 0; i < ticks; i++) {
+            ;(clock as LeapingClock).leap(LEAP)
+            await settled()
+          }
+        })
+      )
+  }
+}
+
+/** So long that nothing else takes as long. */
+const LEAP = Duration.minutes(1)
 
 /** Registers a test over a fresh layer. Its scope closes before the layer does. */
 export type Check = (

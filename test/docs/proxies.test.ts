@@ -19,9 +19,6 @@ import { program } from "../support/debian.js"
 import { ask, follow } from "../support/http.js"
 import { freePort, redisIsOff, startRedis } from "../support/redis.js"
 
-// Real processes, on machines that may be busy.
-vi.setConfig({ testTimeout: 120_000, hookTimeout: 300_000 })
-
 const page = readFileSync(fileURLToPath(new URL("../../docs/deployment.md", import.meta.url)), "utf8")
 
 /** The one block of the page in this language. */
@@ -162,7 +159,7 @@ describe.skipIf(redisIsOff())("a proxy as the page on deployment sets it up", ()
                 )
                 expect([answer.status, answer.json]).toEqual([200, []])
               },
-              { timeout: 60_000, interval: 50 }
+              { timeout: 300_000, interval: 50 }
             )
           )
           expect((yield* ask(front, "/health", { headers: DOMAIN })).json).toMatchObject({ status: "ok" })
@@ -197,7 +194,7 @@ describe.skipIf(redisIsOff())("a proxy as the page on deployment sets it up", ()
                   const { json } = await Effect.runPromise(ask(front, "/presence?topic=a%2Fb", { headers: DOMAIN }))
                   expect((json as ReadonlyArray<{ readonly key: string }>).map(({ key }) => key)).toEqual(keys)
                 },
-                { timeout: 60_000, interval: 50 }
+                { timeout: 300_000, interval: 50 }
               )
             )
           yield* here(["carol"])

@@ -1,11 +1,8 @@
 /** The examples that are servers, each run as the program that it is. */
 import { type ChildProcess, spawn } from "node:child_process"
 import { fileURLToPath } from "node:url"
-import { afterEach, describe, expect, it, vi } from "vitest"
+import { afterEach, describe, expect, it } from "vitest"
 import { followed } from "../node/support/arena.js"
-
-// They are compiled as they start, which takes its time on a machine that is busy.
-vi.setConfig({ testTimeout: 240_000 })
 
 const path = (name: string) => fileURLToPath(new URL(`../../${name}`, import.meta.url))
 
@@ -50,7 +47,7 @@ describe("examples", () => {
     const page = await followed(base, "/presence/page:home/events?key=mallory", { cookie })
     expect(page.response.status).toBe(200)
     await expect
-      .poll(() => text(fetch(`${base}/presence/page:home`)), { timeout: 30_000 })
+      .poll(() => text(fetch(`${base}/presence/page:home`)), { timeout: 300_000 })
       .toBe('[{"key":"alice","metas":[{}]}]')
     expect(await text(fetch(`${base}/online`))).toBe('{"keys":1,"connections":1}')
     await stop()

@@ -1,6 +1,6 @@
 import type { HttpServerRequest } from "@effect/platform"
 import { describe, expect, it } from "@effect/vitest"
-import { Chunk, Duration, Effect, Fiber, FiberSet, Queue, Stream, TestClock } from "effect"
+import { Chunk, Duration, Effect, Exit, Fiber, FiberSet, Queue, Scope, Stream, TestClock } from "effect"
 import { type EventStream, resumeFrom } from "../../src/http/eventStream.js"
 import { EventStreams } from "../../src/http/eventStreams.js"
 import type { Diff, PresenceChange, Snapshot } from "../../src/PresenceChange.js"
@@ -27,7 +27,7 @@ type Changes = Stream.Stream<PresenceChange, PresenceUnavailable>
 /** The streams of one route over given changes: those of who follows from now on, and from a position. */
 const streamsOf = (
   changes: Changes,
-  { interval = 50, unsentBytes = 1_000_000, since = Stream.never as Changes, max = 10 } = {}
+  { interval = 50, unsentBytes = 1_000_000, unsentTotal = 1_000_000, since = Stream.never as Changes, max = 10 } = {}
 ) =>
   Effect.gen(function* () {
     let follows = 0
@@ -43,6 +43,7 @@ const streamsOf = (
       run: yield* FiberSet.makeRuntime<never, void, never>(),
       streams: max,
       unsentBytes,
+      unsentTotal,
       unsentFor: 30_000
     })
     yield* Effect.forkScoped(streams.keepingAlive)
@@ -150,6 +151,29 @@ describe("EventStream", () => {
       expect(state).toHaveProperty("connections.length", 5)
       yield* Queue.offer(changes, joined(5))
       expect(dataOf(yield* slow)).toMatchObject({ _tag: "Diff", from: 5, version: 6 })
+    })
+  )
+
+  it.scoped("sends the state to those for whom something waits when all together have more than they may", () =>
+    Effect.gen(function* () {
+      const changes = yield* Queue.unbounded<PresenceChange>()
+      yield* Queue.offer(changes, snapshot)
+      const { streams } = yield* streamsOf(Stream.fromQueue(changes), { interval: 0, unsentTotal: 3_000 })
+      const one = yield* reader(yield* open(streams))
+      const gone = yield* Scope.make()
+      const other = yield* reader(yield* Scope.extend(open(streams), gone))
+      for (const slow of [one, other]) expect(dataOf(yield* slow)).toMatchObject({ _tag: "Snapshot", version: 0 })
+      const tell = (n: number) =>
+        Effect.zipRight(Queue.offer(changes, joined(n, "m".repeat(300))), Effect.repeatN(Effect.yieldNow(), 20))
+      yield* tell(0)
+      expect(dataOf(yield* one)).toMatchObject({ _tag: "Diff", version: 1 })
+      for (let n = 1; n < 5; n++) yield* tell(n)
+      expect(dataOf(yield* one)).toMatchObject({ _tag: "Snapshot", version: 5 })
+      // Whoever is gone has nothing on its way, so that there is room for all that one keeps waiting.
+      yield* Scope.close(gone, Exit.void)
+      for (let n = 5; n < 7; n++) yield* tell(n)
+      const text = yield* one
+      expect(text.match(/event: diff/g)).toHaveLength(2)
     })
   )
 

@@ -257,7 +257,7 @@ describe.skipIf(redisIsOff())("with a Redis", () => {
     const url = `redis://mute:pw@127.0.0.1:${redis?.port}`
     await expect(createPresence({ redis: { url, prefix: "mute" } })).rejects.toThrow(/channel/)
     await expect
-      .poll(async () => (await redis?.command("CLIENT", "LIST"))?.includes("user=mute"), { timeout: 30_000 })
+      .poll(async () => (await redis?.command("CLIENT", "LIST"))?.includes("user=mute"), { timeout: 300_000 })
       .toBe(false)
   })
 

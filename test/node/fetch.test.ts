@@ -13,7 +13,7 @@ afterEach(() => presence.close())
 
 const keysAre = (wanted: ReadonlyArray<string>) =>
   vi.waitFor(async () => expect((await presence.list("room")).map(({ key }) => key)).toEqual(wanted), {
-    timeout: 30_000,
+    timeout: 300_000,
     interval: 5
   })
 

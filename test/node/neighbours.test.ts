@@ -40,7 +40,7 @@ describe("beside Socket.IO on the port", () => {
     const socket = await phoenix(port)
     expect(await socket.join("room", { key: "alice" })).toMatchObject({ status: "ok" })
     await said
-    await expect.poll(() => heard, { timeout: 30_000 }).toEqual(["world"])
+    await expect.poll(() => heard, { timeout: 300_000 }).toEqual(["world"])
     expect(socket.ws.readyState).toBe(WebSocket.OPEN)
     expect(await keys()).toEqual(["alice"])
     other.terminate()

@@ -6,7 +6,6 @@ import { WebSocketServer } from "ws"
 import { type Authorize, allowAll } from "../../src/node/index.js"
 import { arena, own, phoenix } from "./support/arena.js"
 
-vi.setConfig({ testTimeout: 120_000 })
 const { uncaught, listen, attach, keys } = arena()
 
 const serve = async (authorize: Authorize) => {
@@ -74,7 +73,7 @@ it.each(WAYS)("a client that %s harms nobody, and nothing is left of it", async 
   const innocent = await phoenix(port)
   await innocent.join("room", { key: "alice" })
   for (const path of [...OURS, "/", "/other"]) await attack(port, path, whole, leave, 8)
-  await vi.waitFor(() => expect(sockets.size).toBe(1), { timeout: 60_000, interval: 20 })
+  await vi.waitFor(() => expect(sockets.size).toBe(1), { timeout: 300_000, interval: 20 })
   expect(await innocent.join("again", { key: "alice" })).toMatchObject({ status: "ok" })
   expect(await keys()).toEqual(["alice"])
   expect(uncaught).toEqual([])
@@ -95,14 +94,15 @@ it("100 who reset while authorize waits are nobody once it answers", async () =>
   })
   const innocent = await phoenix(port, "&who=innocent")
   await innocent.join("room", { key: "alice", who: "innocent" })
-  const leave = (socket: Net.Socket) => void vi.waitFor(() => expect(asked).toBe(100), 60_000).then(() => reset(socket))
+  const leave = (socket: Net.Socket) =>
+    void vi.waitFor(() => expect(asked).toBe(100), 300_000).then(() => reset(socket))
   await Promise.all(
     ["/presence/room/events?key=mallory", "/socket/websocket?vsn=2.0.0"].map((path) =>
       attack(port, path, true, leave, 50)
     )
   )
   answer?.()
-  await vi.waitFor(() => expect(sockets.size).toBe(1), { timeout: 60_000, interval: 20 })
+  await vi.waitFor(() => expect(sockets.size).toBe(1), { timeout: 300_000, interval: 20 })
   expect(await keys()).toEqual(["alice"])
   innocent.ws.terminate()
 })

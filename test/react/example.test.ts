@@ -8,9 +8,6 @@ import { server } from "../../examples/react/server.js"
 import { makeClient } from "../client/support/client.js"
 import { browserIsOff, launch } from "../support/chromium.js"
 
-// Far more than it takes: a machine may be busy with other things.
-vi.setConfig({ testTimeout: 600_000 })
-
 /** Where pictures of it go, for whoever wants to look. */
 const { SCREENSHOTS } = process.env
 
@@ -23,7 +20,7 @@ describe.skipIf(browserIsOff())("the example with avatars and cursors", () => {
   let browser: Browser
   beforeAll(async () => {
     browser = await launch()
-  }, 300_000)
+  })
   afterAll(() => browser.close())
 
   const open = (url: string, name: string) =>
@@ -33,7 +30,7 @@ describe.skipIf(browserIsOff())("the example with avatars and cursors", () => {
         const complaints: Array<string> = []
         page.on("console", (message) => complaints.push(message.text()))
         page.on("pageerror", (error) => complaints.push(String(error)))
-        page.setDefaultTimeout(120_000)
+        page.setDefaultTimeout(300_000)
         await page.goto(`${url}/?name=${name}`)
         return { page, complaints }
       }),
@@ -42,7 +39,7 @@ describe.skipIf(browserIsOff())("the example with avatars and cursors", () => {
 
   const sees = (page: Page, selector: string, texts: ReadonlyArray<string>) =>
     Effect.promise(() =>
-      vi.waitFor(async () => expect(await page.locator(selector).allInnerTexts()).toEqual(texts), 60_000)
+      vi.waitFor(async () => expect(await page.locator(selector).allInnerTexts()).toEqual(texts), 300_000)
     )
 
   it.scopedLive("shows everybody as a face, and where they point as it moves", () =>
@@ -62,7 +59,7 @@ describe.skipIf(browserIsOff())("the example with avatars and cursors", () => {
       const left = () => ada.page.locator(".cursor").evaluate((it: { offsetLeft: number }) => it.offsetLeft)
       const before = yield* Effect.promise(left)
       yield* Effect.promise(() => bob.page.mouse.move(900, 500))
-      yield* Effect.promise(() => vi.waitFor(async () => expect(await left()).toBeGreaterThan(before + 400), 60_000))
+      yield* Effect.promise(() => vi.waitFor(async () => expect(await left()).toBeGreaterThan(before + 400), 300_000))
       const names = ["Cleo", "Dan", "Eve", "Finn", "Gus"]
       for (const [i, name] of names.entries()) {
         const meta = { name, hue: i * 70, pointer: { x: 0.2 + i / 8, y: 0.2 + i / 10 } }

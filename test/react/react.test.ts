@@ -8,9 +8,6 @@ import { browserIsOff, launch } from "../support/chromium.js"
 import { startProxy } from "../support/proxy.js"
 import { buildPage, openApp, REACTS, renderPage } from "./support/page.js"
 
-// Far more than it takes: a machine may be busy with other things.
-vi.setConfig({ testTimeout: 600_000 })
-
 /** No window in which a leave and a join would cancel out. */
 const atOnce = { diffInterval: Duration.zero }
 
@@ -39,7 +36,7 @@ describe.skipIf(browserIsOff()).each(Object.entries(REACTS))("%s", (_, alias) =>
   beforeAll(async () => {
     browser = await launch()
     script = await buildPage(alias)
-  }, 300_000)
+  })
   afterAll(() => browser.close())
 
   it.scopedLive("joins once under StrictMode, renders what changes, and leaves with the component", () =>
@@ -89,7 +86,7 @@ describe.skipIf(browserIsOff()).each(Object.entries(REACTS))("%s", (_, alias) =>
       bob.broadcast("wave", { text: "hello" })
       const hears = (...waves: ReadonlyArray<string>) =>
         Effect.promise(() =>
-          vi.waitFor(async () => expect(await alice.page.evaluate("window.waves")).toEqual(waves), 60_000)
+          vi.waitFor(async () => expect(await alice.page.evaluate("window.waves")).toEqual(waves), 300_000)
         )
       yield* hears("one hello")
       yield* alice.show({ url: "/socket", rooms: { ...rooms, two: { topic: "lobby", user: "alice" } } })
@@ -99,7 +96,7 @@ describe.skipIf(browserIsOff()).each(Object.entries(REACTS))("%s", (_, alias) =>
       bob.broadcast("wave", { text: "again" })
       yield* hears("one hello", "one again", "two again")
       yield* alice.run(`window.rooms.two.wave("back")`)
-      yield* Effect.promise(() => vi.waitFor(() => expect(heard).toEqual([{ text: "back" }]), 60_000))
+      yield* Effect.promise(() => vi.waitFor(() => expect(heard).toEqual([{ text: "back" }]), 300_000))
       expect(alice.complaints).toEqual([])
     })
   )

@@ -3,12 +3,12 @@ import { Effect, Layer, Logger, Queue } from "effect"
 import { ChannelsRedis, PresenceRedis } from "../../src/redis/index.js"
 import { channelsContract } from "../contract/channels.js"
 import { presenceContract } from "../contract/presence.js"
-import { realTime, type Time } from "../contract/Subject.js"
+import { leapingTime } from "../contract/Subject.js"
 import { seedContract } from "../contract/seed.js"
 import { startProxy } from "../support/proxy.js"
 import { type RedisServer, redisIsOff, startRedis } from "../support/redis.js"
 
-// Each test has a world of its own, and most of them wait for time to pass.
+// Each test has a world and a time of its own, and most of them wait for Redis.
 describe.skipIf(redisIsOff()).concurrent("on a real server", () => {
   let redis: RedisServer
   beforeAll(async () => {
@@ -16,11 +16,10 @@ describe.skipIf(redisIsOff()).concurrent("on a real server", () => {
   })
   afterAll(() => redis.stop())
 
-  // What falls due with the last tick has a moment to reach Redis and come back.
-  const time: Time = { ...realTime("250 millis"), pass: (ticks) => Effect.sleep(ticks * 250 + 30) }
+  const time = leapingTime(() => redis.command("PING"))
   let worlds = 0
-  /** A world of its own for each layer. */
-  const at = () => ({ url: redis.url, prefix: `world ${++worlds}` })
+  /** A world of its own for each layer, which outlives all that its tests let pass. */
+  const at = () => ({ url: redis.url, prefix: `world ${++worlds}`, lease: "1 hour" }) as const
 
   seedContract("Redis", (options) => Layer.suspend(() => PresenceRedis.layer({ ...options, ...at() })), time)
   presenceContract("Redis", (options) => Layer.suspend(() => PresenceRedis.layer({ ...options, ...at() })), time)

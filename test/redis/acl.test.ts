@@ -17,7 +17,7 @@ import { eventually, HEARTBEAT, LEASE, ReplicaProcess } from "./replicas.js"
 const page = readFileSync(fileURLToPath(new URL("../../docs/replicas.md", import.meta.url)), "utf8")
 const users = /^```acl\n([\s\S]*?)^```$/m.exec(page)?.[1] ?? ""
 
-describe.skipIf(redisIsOff())("the users of the page on replicas", { timeout: 180_000 }, () => {
+describe.skipIf(redisIsOff())("the users of the page on replicas", () => {
   const folder = mkdtempSync(join(tmpdir(), "presence-acl-"))
   const replicas: Array<ReplicaProcess> = []
   let redis: RedisServer

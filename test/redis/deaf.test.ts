@@ -1,5 +1,5 @@
 /** A replica whose messages do not come: it says so, and lists are right all the same. */
-import { afterAll, beforeAll, describe, expect, it, vi } from "@effect/vitest"
+import { afterAll, beforeAll, describe, expect, it } from "@effect/vitest"
 import { Context, Effect, Layer } from "effect"
 import { Presence } from "../../src/index.js"
 import { reasonOf } from "../../src/redis/client/reasons.js"
@@ -7,8 +7,6 @@ import { PresenceRedis } from "../../src/redis/index.js"
 import { type RedisServer, redisIsOff, startRedis } from "../support/redis.js"
 
 // Lists are polled every ten seconds.
-vi.setConfig({ testTimeout: 180_000 })
-
 describe.skipIf(redisIsOff())("a replica without a subscriber", () => {
   let redis: RedisServer
   beforeAll(async () => {

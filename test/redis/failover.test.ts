@@ -15,7 +15,7 @@ const GONE = LEASE + HEARTBEAT
 
 const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms))
 
-describe.skipIf(redisIsOff())("replicas", { timeout: 180_000 }, () => {
+describe.skipIf(redisIsOff())("replicas", () => {
   const replicas: Array<ReplicaProcess> = []
   const stops: Array<() => Promise<void>> = []
   afterEach(async () => {

@@ -7,8 +7,6 @@ import { Keys, partitionOf } from "../../src/redis/protocol/keys.js"
 import { startCluster } from "../support/cluster.js"
 import { redisIsOff, startRedis } from "../support/redis.js"
 
-vi.setConfig({ testTimeout: 300_000 })
-
 const replica = (url: string, options: Presence.Options = { keyIndex: true }) =>
   Effect.map(Layer.build(PresenceRedis.layer({ url, ...options, timeout: "30 seconds" })), (context) =>
     Context.get(context, Presence)

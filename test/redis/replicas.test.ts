@@ -12,7 +12,7 @@ const GONE = LEASE + HEARTBEAT
 
 const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms))
 
-describe.skipIf(redisIsOff())("replicas", { timeout: 180_000 }, () => {
+describe.skipIf(redisIsOff())("replicas", () => {
   let redis: RedisServer
   let world = 0
   let replicas: Array<ReplicaProcess> = []

@@ -148,7 +148,7 @@ export class ReplicaProcess {
 }
 
 /** What a slow machine may take beside the time that replicas wait for. It guards against hanging, and proves nothing. */
-const SLOW = 60_000
+const SLOW = 240_000
 
 /**
  * Waits for something that is to become so, and says what is so instead when it does not. `ms` is what replicas wait for

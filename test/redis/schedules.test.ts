@@ -29,7 +29,7 @@ const action = fc.oneof(
 )
 
 describe.skipIf(redisIsOff())("random schedules", () => {
-  it("end in agreement", { timeout: 180_000 }, async () => {
+  it("end in agreement", async () => {
     const redis = await startRedis()
     const proxies: Array<Proxy> = []
     for (let i = 0; i < 3; i++) proxies.push(await startProxy(redis.port))

@@ -163,7 +163,7 @@ describe("replicas on a network that loses, delays and reorders", () => {
       }),
       { numRuns: 150 }
     )
-  }, 60_000)
+  })
 
   it("agree also when Redis is flushed, or fails over to one that lacks the last writes", () => {
     const network: Network = {
@@ -179,7 +179,7 @@ describe("replicas on a network that loses, delays and reorders", () => {
       }),
       { numRuns: 150 }
     )
-  }, 60_000)
+  })
 
   it("tell no leave of who is there, however often Redis is emptied or fails over and messages are lost", () => {
     const network: Network = { requestLost: 0, answerLost: 0.1, requestLate: 0, messageLost: 0.1, sparesBeats: true }
@@ -191,7 +191,7 @@ describe("replicas on a network that loses, delays and reorders", () => {
       }),
       { numRuns: 100 }
     )
-  }, 60_000)
+  })
 
   it("tell no leave of who is there, however the clock of Redis steps and leases differ, and agree in the end", () => {
     const network: Network = { requestLost: 0, answerLost: 0.05, requestLate: 0, messageLost: 0.05, sparesBeats: true }
@@ -208,7 +208,7 @@ describe("replicas on a network that loses, delays and reorders", () => {
       }),
       { numRuns: 150 }
     )
-  }, 60_000)
+  })
 
   it.each([-3_600_000, -20_000, 20_000, 3_600_000])(
     "a dead one is gone within lease and two heartbeats when the clock of Redis steps by %i ms",
@@ -245,5 +245,5 @@ describe("replicas on a network that loses, delays and reorders", () => {
       }),
       { numRuns: 150 }
     )
-  }, 60_000)
+  })
 })

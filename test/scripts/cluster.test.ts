@@ -12,7 +12,6 @@ import { join, phoenixSocket } from "../socket/support/phoenix.js"
 import { build, clean, home } from "../support/bin.js"
 import { freePort, redisIsOff } from "../support/redis.js"
 
-vi.setConfig({ testTimeout: 120_000, hookTimeout: 120_000 })
 beforeAll(build)
 afterAll(clean)
 
@@ -74,7 +73,7 @@ describe.skipIf(redisIsOff())("npm run cluster", () => {
     it.scopedLive(`shows one room at three replicas, and ${name} ends them and their Redis in order`, () =>
       Effect.gen(function* () {
         const cluster = yield* start({ PORT: "0" })
-        yield* Effect.promise(() => vi.waitFor(() => expect(cluster.ready).toHaveLength(3), 60_000))
+        yield* Effect.promise(() => vi.waitFor(() => expect(cluster.ready).toHaveLength(3), 300_000))
         expect(cluster.out.trimEnd().split("\n")).toHaveLength(3)
         for (const port of cluster.ready) expect(port).toBeGreaterThan(1_023)
         const clients = yield* Effect.forEach(cluster.ready, (port, i) =>

@@ -1,5 +1,5 @@
 import * as Net from "node:net"
-import { afterAll, beforeAll, describe, expect, it, vi } from "@effect/vitest"
+import { afterAll, beforeAll, describe, expect, it } from "@effect/vitest"
 import { Effect, Fiber, Option } from "effect"
 import { connect, phoenixUrl, supabaseUrl } from "../socket/support/client.js"
 import { join, phoenixSocket } from "../socket/support/phoenix.js"
@@ -7,8 +7,6 @@ import { build, clean, run, serve } from "../support/bin.js"
 import { ask, follow, over } from "../support/http.js"
 import { SECRET, token } from "./support/server.js"
 
-// Starting a process takes its time on a busy machine.
-vi.setConfig({ testTimeout: 120_000, hookTimeout: 120_000 })
 beforeAll(build)
 afterAll(clean)
 

@@ -9,7 +9,6 @@ import { build, clean, run, serve } from "../support/bin.js"
 import { ask, follow } from "../support/http.js"
 import { freePort, REDIS_6, redisIsOff, startParrot, startRedis } from "../support/redis.js"
 
-vi.setConfig({ testTimeout: 120_000, hookTimeout: 120_000 })
 beforeAll(build)
 afterAll(clean)
 
@@ -101,7 +100,7 @@ describe.skipIf(redisIsOff()).concurrent("a Redis that is away", () => {
           const answer = await Effect.runPromise(ask(port, "/health"))
           expect([answer.status, answer.json]).toEqual([status, expect.objectContaining({ status: name })])
         },
-        { timeout: 60_000, interval: 50 }
+        { timeout: 300_000, interval: 50 }
       )
     )
 

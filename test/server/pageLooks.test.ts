@@ -12,9 +12,6 @@ import { crowd } from "./support/crowd.js"
 import { hereNow, join, openPage } from "./support/page.js"
 import { serve, token, withSecret } from "./support/server.js"
 
-// A browser on a busy machine takes its time. It only guards against hanging.
-vi.setConfig({ testTimeout: 300_000, hookTimeout: 300_000 })
-
 const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8")
 
 const names = (count: number): ReadonlyArray<string> => Array.from({ length: count }, (_, i) => `Person ${i}`)
@@ -25,7 +22,7 @@ const all = <A>(keys: ReadonlyArray<string>, meta: A): Record<string, A> =>
 /** Waits until it is so. */
 const becomes = (read: () => Promise<unknown>, expected: unknown) =>
   Effect.promise(() =>
-    vi.waitFor(async () => expect(await read()).toEqual(expected), { timeout: 120_000, interval: 20 })
+    vi.waitFor(async () => expect(await read()).toEqual(expected), { timeout: 300_000, interval: 20 })
   )
 
 const count = (page: Page) => () => page.locator("#count").innerText()

@@ -12,9 +12,6 @@ import { startProxy } from "../support/proxy.js"
 import { type RedisServer, redisIsOff, startRedis } from "../support/redis.js"
 import { hereNow, join as joinPage, openPage } from "./support/page.js"
 
-// Processes, browsers and leases that run out, on machines that may be busy.
-vi.setConfig({ testTimeout: 240_000, hookTimeout: 300_000 })
-
 const proxyTo = (port: number) =>
   Effect.acquireRelease(
     Effect.promise(() => startProxy(port)),
@@ -33,7 +30,7 @@ const lines = ({ told }: Joined, ...verbs: ReadonlyArray<string>): ReadonlyArray
 const answers = (port: number, path: string, expected: unknown) =>
   Effect.promise(() =>
     vi.waitFor(async () => expect((await Effect.runPromise(ask(port, path))).json).toEqual(expected), {
-      timeout: 60_000,
+      timeout: 300_000,
       interval: 50
     })
   )

@@ -13,7 +13,6 @@ import { browserIsOff, launch } from "../support/chromium.js"
 import { ask } from "../support/http.js"
 import { SECRET, token } from "./support/server.js"
 
-vi.setConfig({ testTimeout: 120_000, hookTimeout: 120_000 })
 beforeAll(build)
 afterAll(clean)
 
@@ -86,7 +85,7 @@ const innocent = (port: number, params = {}) =>
       const ref = `beat ${beats++}`
       client.say(null, ref, "phoenix", "heartbeat", {})
       yield* Effect.promise(() =>
-        vi.waitFor(() => expect(client.frames.some(([, own]) => own === ref)).toBe(true), 60_000)
+        vi.waitFor(() => expect(client.frames.some(([, own]) => own === ref)).toBe(true), 300_000)
       )
       expect(client.ws.readyState).toBe(WebSocket.OPEN)
     })
@@ -117,7 +116,7 @@ describe.each([
       yield* isWell
       expect(server.said()).not.toMatch(/error/i)
       // The sockets that were let in are ended by their clients' resets.
-      yield* Effect.promise(() => vi.waitFor(() => expect(descriptors(server)).toBeLessThanOrEqual(before), 60_000))
+      yield* Effect.promise(() => vi.waitFor(() => expect(descriptors(server)).toBeLessThanOrEqual(before), 300_000))
       const { json } = yield* ask(server.port, "/health")
       expect(json).toMatchObject({ status: "ok", connections: 1 })
       // Nothing of them holds up the end.

@@ -1,6 +1,6 @@
 /** What all sockets of a route may take up together, and what who comes beyond is told. */
 import { describe, expect, it } from "@effect/vitest"
-import { Effect } from "effect"
+import { Effect, Schedule } from "effect"
 import { connect, phoenixUrl } from "./support/client.js"
 import { makeServer } from "./support/server.js"
 
@@ -43,6 +43,49 @@ describe("a route is bounded", () => {
         again.say("1", "1", "room", "phx_join", {})
         expect(yield* again.reply("1")).toMatchObject({ status: "ok" })
       }
+    })
+  )
+
+  it.scopedLive("in what is unsent: those with the most are cut off, and the others are not", () =>
+    Effect.gen(function* () {
+      const server = yield* makeServer({
+        // No other bound would cut anybody off.
+        limits: {
+          unsentTotal: 16_000_000,
+          unsentBytes: 1e8,
+          unsentBytesMax: 1e9,
+          messagesPerSecond: 1e5,
+          messageBurst: 1e5
+        }
+      })
+      const join = (topic: string, key: string) =>
+        Effect.gen(function* () {
+          const client = yield* connect(phoenixUrl(server.url))
+          client.say("1", "1", topic, "phx_join", { key })
+          yield* client.reply("1")
+          return client
+        })
+      const greedy = yield* join("much", "greedy")
+      const modest = yield* join("little", "modest")
+      // They read nothing, not even a close.
+      greedy.ws.pause()
+      modest.ws.pause()
+      const text = "x".repeat(100_000)
+      for (const [topic, times] of [
+        ["little", 60],
+        ["much", 400]
+      ] as const) {
+        const talker = yield* join(topic, "talker")
+        for (let n = 0; n < times; n++) {
+          talker.say("1", `hello ${n}`, topic, "hello", { text })
+          yield* talker.reply(`hello ${n}`)
+        }
+      }
+      const keys = (topic: string) => Effect.map(server.presence.list(topic), (list) => list.map(({ key }) => key))
+      yield* Effect.repeat(keys("much"), { until: (here) => !here.includes("greedy"), schedule: Schedule.spaced(20) })
+      expect(yield* keys("little")).toEqual(["modest", "talker"])
+      modest.ws.resume()
+      yield* modest.until(() => modest.frames.filter(([, , , event]) => event === "hello").length === 60)
     })
   )
 })

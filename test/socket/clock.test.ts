@@ -1,11 +1,8 @@
 /** Sockets while the wall clock of their host is set: their times go by the monotonic one. */
-import { describe, expect, it, vi } from "@effect/vitest"
+import { describe, expect, it } from "@effect/vitest"
 import { Clock, Effect } from "effect"
 import { connect, phoenixUrl } from "./support/client.js"
 import { makeServer } from "./support/server.js"
-
-// Real sockets, on machines that may be busy.
-vi.setConfig({ testTimeout: 120_000 })
 
 const HOUR = 3_600_000
 

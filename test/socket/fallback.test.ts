@@ -70,7 +70,7 @@ let browser: Browser
 describe.skipIf(browserIsOff())("in a browser where no WebSocket comes through", () => {
   beforeAll(async () => {
     browser = await launch()
-  }, 300_000)
+  })
   afterAll(() => browser.close())
 
   // Version 1.6 falls back by no time: there a program chooses the transport.

@@ -12,9 +12,6 @@ import type { Authorize } from "../../src/web/Authorize.js"
 import { connect, phoenixUrl, supabaseUrl } from "./support/client.js"
 import { makeServer } from "./support/server.js"
 
-// Real sockets, on machines that may be busy.
-vi.setConfig({ testTimeout: 120_000 })
-
 /** A token is who it is, and for how many seconds from the start: `alice 60`. */
 const authorize: Authorize = ({ on, payload }) =>
   Effect.suspend(() => {
@@ -239,7 +236,7 @@ describe("the end of all sockets", () => {
       )
       const [, , last] = clients
       // The state may show her already; else a diff tells of her.
-      yield* Effect.promise(() => vi.waitFor(() => expect(JSON.stringify(last?.frames)).toContain('"carol"')))
+      yield* Effect.promise(() => vi.waitFor(() => expect(JSON.stringify(last?.frames)).toContain('"carol"'), 300_000))
       yield* server.stop
       for (const client of clients) expect((yield* client.end).code).toBe(1012)
       expect(last?.frames.flatMap(({ 4: payload }) => Object.keys(Object(payload.leaves)))).toEqual([])

@@ -1,7 +1,7 @@
 /** What hostile and broken clients get, over real sockets, and what it costs others. */
 import { connect as connectTcp, type Socket } from "node:net"
 import { setTimeout } from "node:timers/promises"
-import { describe, expect, it, vi } from "@effect/vitest"
+import { describe, expect, it } from "@effect/vitest"
 import { Cause, Effect, Logger, Option, type Scope, TestClock } from "effect"
 import { nextTurn } from "../../src/internal/leases/turns.js"
 import { Authorize } from "../../src/socket/index.js"
@@ -9,9 +9,6 @@ import { connect, phoenixUrl, type RawClient, supabaseUrl } from "./support/clie
 import { observing } from "./support/observer.js"
 import { join, phoenixSocket } from "./support/phoenix.js"
 import { makeServer, type TestServer } from "./support/server.js"
-
-// Real sockets, on machines that may be busy.
-vi.setConfig({ testTimeout: 120_000 })
 
 const MIB = 1_048_576
 

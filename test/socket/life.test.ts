@@ -1,13 +1,10 @@
 /** Between a join and its end: clients that go at the worst moment, clocks, and what is left afterwards. */
-import { describe, expect, it, vi } from "@effect/vitest"
+import { describe, expect, it } from "@effect/vitest"
 import { Deferred, Effect, Exit, Option, Scope, Stream, TestClock } from "effect"
 import { nextTurn } from "../../src/internal/leases/turns.js"
 import { PresenceUnavailable } from "../../src/PresenceError.js"
 import { connect, phoenixUrl } from "./support/client.js"
 import { makeServer, type TestServer } from "./support/server.js"
-
-// Real sockets, on machines that may be busy.
-vi.setConfig({ testTimeout: 120_000 })
 
 const isGone = ({ presence }: TestServer, topic = "room") =>
   Effect.gen(function* () {

@@ -2,7 +2,7 @@
 // Before the clients, which look for a browser when they are loaded.
 import "../support/xhr.js"
 import { connect as connectTcp } from "node:net"
-import { describe, expect, it, vi } from "@effect/vitest"
+import { describe, expect, it } from "@effect/vitest"
 import { Effect, Option } from "effect"
 import { LongPoll as LongPoll18, Socket as Socket18 } from "phoenix"
 import { LongPoll as LongPoll16, Socket as Socket16 } from "phoenix-1.6"
@@ -10,9 +10,6 @@ import { LongPoll as LongPoll17, Socket as Socket17 } from "phoenix-1.7"
 import { Unauthorized } from "../../src/PresenceError.js"
 import { join } from "./support/phoenix.js"
 import { makeServer, type TestServer } from "./support/server.js"
-
-// Real polls, on machines that may be busy, and clients with back-offs of their own.
-vi.setConfig({ testTimeout: 60_000 })
 
 const clients = [
   ["1.6", Socket16, LongPoll16],

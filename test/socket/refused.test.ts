@@ -1,5 +1,5 @@
 /** Who may not connect learns why, by whatever client, and costs little. */
-import { describe, expect, it, vi } from "@effect/vitest"
+import { describe, expect, it } from "@effect/vitest"
 import { RealtimeClient, type WebSocketLikeConstructor } from "@supabase/realtime-js"
 import { Deferred, Effect, TestClock } from "effect"
 import { Socket as Socket18 } from "phoenix"
@@ -10,9 +10,6 @@ import { Unauthorized } from "../../src/PresenceError.js"
 import type { Authorize } from "../../src/web/Authorize.js"
 import { connect, phoenixUrl, supabaseUrl } from "./support/client.js"
 import { makeServer } from "./support/server.js"
-
-// Real sockets, on machines that may be busy, and clients with back-offs of their own.
-vi.setConfig({ testTimeout: 120_000 })
 
 const authorize: Authorize = ({ on, payload }) =>
   on === "connect" && payload.token !== "good"

@@ -1,5 +1,5 @@
 /** The published Supabase client, unmodified, over real sockets: the rows of the protocol. */
-import { describe, expect, it, vi } from "@effect/vitest"
+import { describe, expect, it } from "@effect/vitest"
 import {
   REALTIME_LISTEN_TYPES,
   type RealtimeChannel,
@@ -14,9 +14,6 @@ import { Unauthorized } from "../../src/PresenceError.js"
 import { connect, supabaseUrl } from "./support/client.js"
 import { join, phoenixSocket } from "./support/phoenix.js"
 import { makeServer, type TestServer } from "./support/server.js"
-
-// Real sockets, on machines that may be busy.
-vi.setConfig({ testTimeout: 120_000 })
 
 const makeClient = (
   url: string,

@@ -17,8 +17,6 @@ import { type RedisServer, redisIsOff, startRedis } from "../support/redis.js"
 import { PREVIOUS, unpack, whyMissing } from "./releases.js"
 
 // A release is packed, and clients have back-offs of their own.
-vi.setConfig({ testTimeout: 600_000, hookTimeout: 300_000 })
-
 const missing = whyMissing()
 if (missing !== undefined) console.warn(`\nSKIPPED: rolling upgrades from ${PREVIOUS.version}: ${missing}\n`)
 
@@ -99,7 +97,7 @@ describe.skipIf(redisIsOff() || missing !== undefined).concurrent("a rolling upg
   afterAll(clean)
 
   const until = (what: () => Promise<void> | void) =>
-    Effect.promise(() => vi.waitFor(what, { timeout: 120_000, interval: 50 }))
+    Effect.promise(() => vi.waitFor(what, { timeout: 300_000, interval: 50 }))
 
   const replicasOf = async (redis: RedisServer): Promise<ReadonlyArray<string>> =>
     [...(await redis.command("ZRANGE", "presence:{0}:l", "0", "-1")).matchAll(/^\w+$/gm)].map(([name]) => name)

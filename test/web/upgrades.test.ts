@@ -10,8 +10,6 @@ import { type Channels, Presence } from "../../src/index.js"
 import { PresenceSocket } from "../../src/socket/index.js"
 import { connect, phoenixUrl } from "../socket/support/client.js"
 
-vi.setConfig({ testTimeout: 120_000 })
-
 // In a program such an error ends the process.
 const uncaught: Array<unknown> = []
 const note = (error: unknown): void => void uncaught.push(error)
@@ -99,7 +97,7 @@ describe.each([
         (path) => upgrade(port, path, leave),
         { concurrency: 20, discard: true }
       )
-      yield* Effect.promise(() => vi.waitFor(() => expect(sockets.size).toBe(0), 60_000))
+      yield* Effect.promise(() => vi.waitFor(() => expect(sockets.size).toBe(0), 300_000))
       expect(uncaught).toEqual([])
     })
   )
@@ -116,7 +114,7 @@ it.scopedLive("who resets while authorize waits leaves no lease, and an open soc
       () => upgrade(port, "/socket/websocket?vsn=2.0.0", (socket) => void socket.resetAndDestroy()),
       { concurrency: 20, discard: true }
     )
-    yield* Effect.promise(() => vi.waitFor(() => expect(sockets.size).toBe(1), 60_000))
+    yield* Effect.promise(() => vi.waitFor(() => expect(sockets.size).toBe(1), 300_000))
     expect(yield* presence.list("room")).toEqual([{ key: "alice", metas: [{}] }])
     client.say(null, "2", "phoenix", "heartbeat", {})
     yield* client.reply("2")
@@ -129,7 +127,7 @@ it.scopedLive("a socket has one listener of ours, however many layers guard its 
     const { port, sockets } = yield* program(Layer.mergeAll(own, Http, Socket))
     yield* Effect.fork(upgrade(port, "/stream", () => {}))
     yield* Effect.promise(() =>
-      vi.waitFor(() => expect([...sockets][0]?.listenerCount("close")).toBeGreaterThan(1), 60_000)
+      vi.waitFor(() => expect([...sockets][0]?.listenerCount("close")).toBeGreaterThan(1), 300_000)
     )
     const [socket] = sockets
     expect(socket?.listeners("error").filter((listener) => listener.name === "ignore")).toHaveLength(1)
@@ -164,7 +162,7 @@ it.scopedLive.each([
       concurrency: "unbounded",
       discard: true
     })
-    yield* Effect.promise(() => vi.waitFor(() => expect(sockets.size).toBe(0), 60_000))
+    yield* Effect.promise(() => vi.waitFor(() => expect(sockets.size).toBe(0), 300_000))
     expect(uncaught).toEqual([])
   })
 )

@@ -109,6 +109,14 @@ export class SocketConnection<R> implements Open, Worker, FlowListener {
     this.flow.close(code, reason)
   }
 
+  cut(): void {
+    this.flow.cut()
+  }
+
+  get unsent(): number {
+    return this.flow.unsent
+  }
+
   tick(): void {
     this.flow.tick()
     this.expire()

@@ -120,7 +120,8 @@ export class FlowControl<Order> {
     this.ws.close(code, Buffer.from(farewell.subarray(0, written)))
   }
 
-  private cut(): void {
+  /** Ends it without a word: nobody would read it. */
+  cut(): void {
     this.end()
     this.ws.terminate()
   }
@@ -144,6 +145,11 @@ export class FlowControl<Order> {
   /** Whether the client reads frames of bytes. */
   get takesBytes(): boolean {
     return this.ws.textOnly !== true
+  }
+
+  /** Bytes that wait to be sent. */
+  get unsent(): number {
+    return this.ended ? 0 : this.ws.bufferedAmount
   }
 
   /** Whether more may be written. */

@@ -11,7 +11,7 @@ const TURN = 4
 const PULSE = 20
 
 /** What there is to do with an open socket. */
-export type Open = Pick<FlowControl<unknown>, "close" | "tick">
+export type Open = Pick<FlowControl<unknown>, "close" | "cut" | "tick" | "unsent">
 
 export class OpenSockets {
   private readonly open = new Map<Open, string>()
@@ -23,6 +23,8 @@ export class OpenSockets {
 
   constructor(
     private readonly drain: Duration.Duration,
+    /** Bytes that all of them together may have unsent. */
+    private readonly unsentTotal: number,
     /** Runs it beyond the end of the request that was first to hear of the end. */
     private readonly run: (effect: Effect.Effect<void>) => void
   ) {}
@@ -74,7 +76,22 @@ export class OpenSockets {
   }
 
   tick(): void {
-    for (const socket of this.open.keys()) socket.tick()
+    let unsent = 0
+    for (const socket of this.open.keys()) {
+      socket.tick()
+      unsent += socket.unsent
+    }
+    if (unsent > this.unsentTotal) this.relieve(unsent)
+  }
+
+  /** Cuts off those with the most unsent, until the others have no more than they may. */
+  private relieve(unsent: number): void {
+    let left = unsent
+    for (const socket of Array.from(this.open.keys()).sort((a, b) => b.unsent - a.unsent)) {
+      if (left <= this.unsentTotal) return
+      left -= socket.unsent
+      socket.cut()
+    }
   }
 
   /** No more sockets, and those that are open are told to come back, one after the other. */

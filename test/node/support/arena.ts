@@ -52,7 +52,7 @@ export const arena = () => {
 
   const keys = async (topic = "room") => (await presence.list(topic)).map(({ key }) => key)
   const keysAre = (wanted: ReadonlyArray<string>, topic = "room") =>
-    vi.waitFor(async () => expect(await keys(topic)).toEqual(wanted), { timeout: 30_000, interval: 5 })
+    vi.waitFor(async () => expect(await keys(topic)).toEqual(wanted), { timeout: 300_000, interval: 5 })
 
   return {
     /** Of this test. */
@@ -99,7 +99,7 @@ export const open = async (url: string) => {
           if (reply === undefined) throw new Error("no reply yet")
           return reply[4]
         },
-        { timeout: 30_000, interval: 5 }
+        { timeout: 300_000, interval: 5 }
       )
     },
     closed: () =>
@@ -108,7 +108,7 @@ export const open = async (url: string) => {
           if (closed === undefined) throw new Error("open still")
           return closed
         },
-        { timeout: 30_000, interval: 5 }
+        { timeout: 300_000, interval: 5 }
       )
   }
 }

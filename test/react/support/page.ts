@@ -57,7 +57,7 @@ export const openApp = (
     Effect.promise(async () => {
       const context = await browser.newContext()
       const page = await context.newPage()
-      page.setDefaultTimeout(120_000)
+      page.setDefaultTimeout(300_000)
       const complaints: Array<string> = []
       page.on("console", (message) => {
         // What React recommends, and that a connection fails, which the browser says and which is what is tested.
@@ -84,7 +84,7 @@ export const openApp = (
                 const found = page.locator(`#${room}`)
                 expect((await found.count()) === 0 ? null : await found.innerText()).toBe(text)
               },
-              { timeout: 120_000, interval: 50 }
+              { timeout: 300_000, interval: 50 }
             )
           )
       }

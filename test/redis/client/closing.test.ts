@@ -77,7 +77,7 @@ const deaf: PortEvents = {
 }
 
 const until = (condition: () => boolean): Promise<void> =>
-  vi.waitFor(() => expect(condition()).toBe(true), { timeout: 30_000, interval: 5 })
+  vi.waitFor(() => expect(condition()).toBe(true), { timeout: 300_000, interval: 5 })
 
 describe("a port to a cluster that is closed", () => {
   let nodes: readonly [Node, Node]
@@ -116,7 +116,7 @@ describe("a port to a cluster that is closed", () => {
     first.answer = "-READONLY You can't write against a read only replica.\r\n"
     await expect(port.command("GET", ["a"])).rejects.toThrow("READONLY")
     // It dials anew, and the second node as soon as it is asked something.
-    await vi.waitFor(() => port.command("GET", ["b"]), { timeout: 30_000, interval: 5 })
+    await vi.waitFor(() => port.command("GET", ["b"]), { timeout: 300_000, interval: 5 })
     expect([...second.sockets].some((socket) => old.has(socket))).toBe(true)
     second.keepsOpen = false
     for (const socket of old) socket.end()

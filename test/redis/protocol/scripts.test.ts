@@ -685,7 +685,7 @@ describe.skipIf(redisIsOff())("the scripts, on a real server", () => {
       }),
       { numRuns: 60 }
     )
-  }, 60_000)
+  })
 
   const allOf = async (key: string): Promise<ReadonlyArray<string>> => {
     const found: Array<string> = []
@@ -830,7 +830,7 @@ describe.skipIf(redisIsOff())("the scripts, on a real server", () => {
       { numRuns: 100 }
     )
     expect(believed).toBeGreaterThan(0)
-  }, 60_000)
+  })
 
   /** The history that Redis says it is in. */
   const history = async (): Promise<string> => {

@@ -14,7 +14,7 @@ export const openPage = (browser: Browser, port: number, path = "/"): Effect.Eff
   Effect.acquireRelease(
     Effect.promise(async () => {
       const context = await browser.newContext()
-      context.setDefaultTimeout(120_000)
+      context.setDefaultTimeout(300_000)
       const page = await context.newPage()
       const complaints: Array<string> = []
       page.on("console", (message) => complaints.push(message.text()))

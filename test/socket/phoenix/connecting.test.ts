@@ -1,14 +1,11 @@
 /** The published Phoenix client, unmodified, over real sockets: the rows of the protocol. */
 import { get } from "node:http"
-import { describe, expect, it, vi } from "@effect/vitest"
+import { describe, expect, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { Unauthorized } from "../../../src/PresenceError.js"
 import { connect, phoenixUrl } from "../support/client.js"
 import { join, phoenixSocket } from "../support/phoenix.js"
 import { makeServer } from "../support/server.js"
-
-// Real sockets, on machines that may be busy.
-vi.setConfig({ testTimeout: 120_000 })
 
 describe("connecting", () => {
   it.scopedLive("a vsn other than 1.0.0 and 2.x is 403, a missing one is 1.0.0", () =>

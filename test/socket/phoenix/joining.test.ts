@@ -1,12 +1,9 @@
-import { describe, expect, it, vi } from "@effect/vitest"
+import { describe, expect, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { Unauthorized } from "../../../src/PresenceError.js"
 import { connect, phoenixUrl } from "../support/client.js"
 import { join, phoenixSocket } from "../support/phoenix.js"
 import { makeServer } from "../support/server.js"
-
-// Real sockets, on machines that may be busy.
-vi.setConfig({ testTimeout: 120_000 })
 
 const isState = (frame: unknown): boolean =>
   typeof frame === "object" && frame !== null && "event" in frame && frame.event === "presence_state"

@@ -1,11 +1,8 @@
-import { describe, expect, it, vi } from "@effect/vitest"
+import { describe, expect, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { connect, phoenixUrl } from "../support/client.js"
 import { join, phoenixSocket } from "../support/phoenix.js"
 import { makeServer } from "../support/server.js"
-
-// Real sockets, on machines that may be busy.
-vi.setConfig({ testTimeout: 120_000 })
 
 describe("a channel's life", () => {
   it.scopedLive("joined twice: the old channel closes, the new one goes on, and nobody sees a gap", () =>

@@ -1,12 +1,9 @@
-import { describe, expect, it, vi } from "@effect/vitest"
+import { describe, expect, it } from "@effect/vitest"
 import { Deferred, Effect, TestClock } from "effect"
 import type { Socket } from "phoenix"
 import { connect, phoenixUrl } from "../support/client.js"
 import { join, phoenixSocket } from "../support/phoenix.js"
 import { makeServer } from "../support/server.js"
-
-// Real sockets, on machines that may be busy.
-vi.setConfig({ testTimeout: 120_000 })
 
 const closeCode = (socket: Socket) =>
   Effect.async<number>((resume) => socket.onClose(({ code }) => resume(Effect.succeed(code))))
