@@ -1,5 +1,5 @@
 /** Where somebody is, by the key index of all replicas, and what becomes of the answer where it is not complete. */
-import { describe, expect, it, vi } from "@effect/vitest"
+import { describe, expect, it } from "@effect/vitest"
 import { Context, Effect, Layer, Logger } from "effect"
 import { Presence } from "../../src/index.js"
 import { PresenceRedis } from "../../src/redis/index.js"
