@@ -1,18 +1,15 @@
 /**
- * A function without Effect that says who may, as the routes ask it: with an end to its time, and an answer that is checked.
+ * A function without Effect that says who may, as the routes ask it, with an answer that is checked.
  */
-import { Cause, Duration, Effect } from "effect"
-import { readDuration, TIMER } from "../internal/input/options.js"
+import { Cause, Effect } from "effect"
 import { InvalidOption, Unauthorized } from "../PresenceError.js"
 import type * as Web from "../web/Authorize.js"
 import type { Grant } from "../web/Grant.js"
+import { sparingly } from "../web/sparingly.js"
 import type { Attempt, Authorize } from "./authorize.js"
-import type { Duration as NodeDuration } from "./Duration.js"
-import { sparingly } from "./sparingly.js"
 
 /** Throws `InvalidOption`. */
-export const adapt = (authorize: Authorize, timeout: NodeDuration = "10 seconds"): Web.Authorize => {
-  const duration = readDuration("authorizeTimeout", timeout, TIMER)
+export const adapt = (authorize: Authorize): Web.Authorize => {
   if (typeof authorize !== "function") {
     throw new InvalidOption({
       option: "authorize",
@@ -27,19 +24,12 @@ export const adapt = (authorize: Authorize, timeout: NodeDuration = "10 seconds"
       try: async (signal) => readGrant(await authorize({ ...attempt, signal } as unknown as Attempt)),
       catch: (error) => error
     }).pipe(
-      Effect.timeoutFail({ duration, onTimeout: () => new NoAnswer(duration) }),
-      Effect.catchAll((error) => {
-        if (error instanceof Unauthorized) return Effect.fail(error)
-        const reason = error instanceof NoAnswer ? error.message : "authorization failed"
-        return Effect.zipRight(tell(Cause.die(error)), Effect.fail(new Unauthorized({ reason })))
-      })
+      Effect.catchAll((error) =>
+        error instanceof Unauthorized
+          ? Effect.fail(error)
+          : Effect.zipRight(tell(Cause.die(error)), Effect.fail(new Unauthorized({ reason: "authorization failed" })))
+      )
     )
-}
-
-class NoAnswer extends Error {
-  constructor(duration: Duration.Duration) {
-    super(`authorize gave no answer within ${Duration.format(duration)}`)
-  }
 }
 
 /** Whoever returns nothing, or no key by mistake, grants nothing. */

@@ -183,10 +183,9 @@ export class Registry<C extends TrackedConnection> {
 
   /** The topics on which a key is: without a key index a look at each topic there is. */
   topicsOf(key: string): ReadonlyArray<string> {
+    if (this.keyIndex !== undefined) return Array.from(this.keyIndex.of(key), ({ topic }) => topic)
     const names: Array<string> = []
-    for (const roster of this.keyIndex?.of(key) ?? this.rosters.values()) {
-      if (roster.size(key) > 0) names.push(roster.topic)
-    }
+    for (const roster of this.rosters.values()) if (roster.size(key) > 0) names.push(roster.topic)
     return names
   }
 
