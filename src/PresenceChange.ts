@@ -37,6 +37,7 @@ export type LeaveReason = typeof LeaveReason.Type
  */
 export interface Connection<A = Json> {
   readonly key: string
+  /** Names it as it is now: an update gives it another. */
   readonly ref: string
   readonly meta: A
 }
@@ -60,6 +61,7 @@ export interface Leave<A = Json> extends Connection<A> {
 export interface Update<A = Json> {
   readonly key: string
   readonly ref: string
+  /** By which followers know it. */
   readonly previousRef: string
   readonly meta: A
 }
@@ -88,8 +90,11 @@ export interface Snapshot<A = Json> {
 export interface Diff<A = Json> {
   readonly _tag: "Diff"
   readonly topic: string
+  /** That of the snapshot which it goes on from. */
   readonly epoch: string
+  /** The version that it goes on from. */
   readonly from: number
+  /** The version after it, `from` of the next. */
   readonly version: number
   readonly joins: ReadonlyArray<Connection<A>>
   readonly leaves: ReadonlyArray<Leave<A>>

@@ -8,10 +8,20 @@
  */
 import { causeOf } from "./errors.js"
 
-/** No token is as good as `undefined`: one is let in without, where the server lets in without. */
+/**
+ * No token is as good as `undefined`: one is let in without, where the server lets in without.
+ *
+ * @since 0.2.0
+ * @category models
+ */
 export type Token = string | undefined | null
 
-/** A function is asked for a fresh one whenever the last one has ended. It may answer later. */
+/**
+ * A function is asked for a fresh one whenever the last one has ended. It may answer later.
+ *
+ * @since 0.2.0
+ * @category models
+ */
 export type TokenSource = string | (() => Token | Promise<Token>)
 
 /** Milliseconds that a token function has. */

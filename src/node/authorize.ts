@@ -95,11 +95,17 @@ export const allowAll: Authorize = ({ payload: { key, meta } }) => {
  * @category models
  */
 export interface JwtOptions {
+  /** What they are signed with (HS256), at least 32 bytes. */
   readonly secret?: string | undefined
+  /** Where the public keys of whoever signs them are. */
   readonly jwksUrl?: string | URL | undefined
+  /** The public key, or a certificate, as PEM: RSA of at least 2048 bits, P-256 or Ed25519. */
   readonly publicKey?: string | undefined
+  /** How they may be signed. Default whatever the key is for. */
   readonly algorithms?: ReadonlyArray<"HS256" | "RS256" | "ES256" | "EdDSA"> | undefined
+  /** Who must have made them, one of these: the claim `iss`. Default anybody with the key. */
   readonly issuer?: string | ReadonlyArray<string> | undefined
+  /** Whom they must be for, one of these: the claim `aud`. Default anybody: also other programs of the same issuer. */
   readonly audience?: string | ReadonlyArray<string> | undefined
   /** How far clocks may differ. Default 30 seconds. */
   readonly clockTolerance?: Duration | undefined

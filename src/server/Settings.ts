@@ -242,7 +242,7 @@ export const describeListening = ({ host, port }: Settings, cause: unknown): str
 
 export const help = `effect-presence: who is here, right now, on which topic
 
-  npx effect-presence
+  npx -p effect-presence -p @effect/platform-node@0.108 effect-presence
 
 Settings, from the environment:
 

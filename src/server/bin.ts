@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 /**
- * `npx effect-presence`: the ready server, or one line on standard error that says what is not installed.
+ * The ready server, or one line on standard error that says what is not installed.
  */
 import { explained } from "../web/missingPeers.js"
 

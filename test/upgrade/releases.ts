@@ -1,5 +1,5 @@
 /**
- * The release before this one, as it was published: packed once from its commit, and kept beside the dependencies.
+ * The release before this one: packed once from its commit, and kept beside the dependencies.
  *
  * It runs on the dependencies of this work tree, whose versions its own ranges allow.
  */

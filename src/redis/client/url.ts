@@ -46,7 +46,7 @@ const SOCKETS = ["unix", "redis+unix", "valkey+unix", "redis+socket"]
 
 const FORM = "the url is not of the form redis://user:password@host:port/database"
 
-const ENCODED = "; / ? # % in a password are percent-encoded"
+const ENCODED = ", in whose password / ? # % are percent-encoded"
 
 export const parseUrl = (url: string): Target | UrlRefusal => {
   // What stands in no environment is undefined, whatever its type says.
