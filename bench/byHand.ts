@@ -120,13 +120,14 @@ class Hand {
     const number = ++this.number
     pipeline.evalsha(
       apply.hash,
-      6,
+      7,
       keys.leases,
       keys.versions,
       index,
       evicted,
       keys.members(topic),
       keys.keys(topic),
+      keys.keyIndex,
       "own",
       replica,
       number,

@@ -1,7 +1,7 @@
 /**
  * `npm run examples` runs all examples that need nothing else, and prints what each answers; `npm run examples -- rpc chat`
  * those that are named. A larger one is a folder with a README of its own, and an `index.ts` that runs by itself too.
- * `test/examples.test.ts` says what that must be.
+ * `test/examples.test.ts`, and for `replicas` `test/scripts/cluster.test.ts`, say what that must be.
  */
 import { Console, Effect } from "effect"
 import * as Chat from "./chat/index.js"

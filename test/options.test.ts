@@ -20,6 +20,7 @@ const serve = (routes: Layer.Layer<never, never, HttpLayerRouter.HttpRouter | Pr
 
 /** Options of a client without types, each with the name that the refusal says. */
 const wrong: ReadonlyArray<readonly [option: string, options: object]> = [
+  ["authorizeTimeout", { authorizeTimeout: 0 }],
   ["diffInterval", { diffInterval: -1 }],
   ["diffInterval", { diffInterval: "25 days" }],
   ["leaveDelay", { leaveDelay: "-3 seconds" }],

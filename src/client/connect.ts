@@ -42,7 +42,10 @@ export interface ConnectOptions {
  * @category models
  */
 export interface JoinOptions<Meta extends object> {
-  /** Who one is on the list; where the server checks tokens, the one that it takes from there. Without a key one watches. */
+  /**
+   * Who one is on the list. Without a key one watches, unless the server knows who one is, as by a cookie. Where it takes
+   * the key from a token, any key asks to be on the list, and `me` is whom the token names.
+   */
   readonly key?: string | null | undefined
   /** What others see of this connection: an object of JSON values. Default what it is under that key already, else `{}`. */
   readonly meta?: Meta | undefined

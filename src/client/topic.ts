@@ -54,6 +54,8 @@ export class Topic {
   /** What the last join gave the server, and updates since. */
   private sent: Wanted | undefined
   private pushed: Push | undefined
+  /** Who the server says one is, where that is another than it was asked for. */
+  private granted: string | undefined
   /** The key of the join whose state is shown. */
   private key: string | undefined
   private waiting: Array<{ readonly event: string; readonly payload: object; readonly at: number }> = []
@@ -120,10 +122,15 @@ export class Topic {
       if (event !== null) this.hear(event, payload)
       return payload
     }
-    channel.join().receive("error", ({ reason }) => {
-      this.on.refused()
-      this.refused(reason)
-    })
+    channel
+      .join()
+      .receive("ok", ({ key }) => {
+        if (channel === this.channel) this.granted = typeof key === "string" ? key : undefined
+      })
+      .receive("error", ({ reason }) => {
+        this.on.refused()
+        this.refused(reason)
+      })
     return channel
   }
 
@@ -140,7 +147,7 @@ export class Topic {
     this.sent = this.wanted
     this.pushed = undefined
     const { key, meta } = this.wanted
-    return { ...(key === undefined ? {} : { key, meta }), ...(token === undefined ? {} : { access_token: token }) }
+    return { ...(key === undefined ? {} : { key }), meta, ...(token === undefined ? {} : { access_token: token }) }
   }
 
   private hear(event: string, payload: unknown): void {
@@ -162,7 +169,7 @@ export class Topic {
   }
 
   private joined(state: State): void {
-    this.key = this.sent?.key
+    this.key = this.granted ?? this.sent?.key
     this.change({ entries: sync(this.state.entries, state), status: "joined", reason: undefined })
     this.on.joined()
     const since = performance.now() - WAITING_FOR

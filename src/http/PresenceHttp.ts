@@ -47,6 +47,7 @@ import { Presence } from "../Presence.js"
 import { PresenceUnavailable, type TrackError, Unauthorized } from "../PresenceError.js"
 import type { Authorize } from "../web/Authorize.js"
 import * as origins from "../web/origins.js"
+import { patient } from "../web/patience.js"
 import { guardRouter, wantsUpgrade } from "../web/upgrades.js"
 import { resumeFrom } from "./eventStream.js"
 import { EventStreams, type TooManyStreams } from "./eventStreams.js"
@@ -73,6 +74,12 @@ export interface Options<R = never> {
   readonly path?: HttpLayerRouter.PathInput | undefined
   /** Who may read and join. There is no default; `Authorize.allowAll` lets everybody. */
   readonly authorize: Authorize<R>
+  /**
+   * How long `authorize` may take before who asks is refused, with a sentence, and it is interrupted. Default 30 seconds.
+   *
+   * @since 0.2.0
+   */
+  readonly authorizeTimeout?: Duration.DurationInput | undefined
   /**
    * The origins whose pages may use the routes, each whole: `https://example.com`, `capacitor://localhost`, or all
    * subdomains, `https://*.example.com`; an entry that can match nothing is a defect. Without a list those of this
@@ -123,6 +130,7 @@ export const layerRouter = <R = never>(
       const presence = yield* Presence
       const router = yield* HttpLayerRouter.HttpRouter
       const isAllowed = yield* origins.make(options.allowedOrigins)
+      const authorize = patient(options.authorize, options.authorizeTimeout)
       const base = (options.path ?? "/presence").replace(/\/+$/, "")
       // Cookies only for pages that somebody has named, not for whatever runs on this machine.
       const credentials: Record<string, string> =
@@ -148,7 +156,7 @@ export const layerRouter = <R = never>(
           const unusable = checkTopic(topic, presence.limits)
           if (unusable !== undefined) return refusal(unusable)
           const joins = view === "events" && "key" in payload
-          const grant = yield* options.authorize({
+          const grant = yield* authorize({
             route: "http",
             on: joins ? "join" : "read",
             request,

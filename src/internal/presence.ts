@@ -56,6 +56,7 @@ export const make = (mirror: Mirror, options?: Parameters<typeof decode>[0]) =>
     const activity = new Activity(settings.bufferSize)
 
     const tracker: Tracker = yield* makeTracker(settings, {
+      keyIndex: settings.keyIndex,
       onChange: (change) => {
         if (change.type !== "leave" || change.last) mirrorChange(change)
         feeds.add(change)

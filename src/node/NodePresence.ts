@@ -30,6 +30,8 @@ export interface NodeOptions {
   readonly bufferSize?: number | undefined
   /** What may be stored: `topicBytes` 255, `keyBytes` 255, `metaBytes` 16,384 and others, each with its default. */
   readonly limits?: { readonly [limit in LimitName]?: number | undefined } | undefined
+  /** Whether `topicsOf` and `evictEverywhere` look at the topics of a key only, for some memory a lease. Default false. */
+  readonly keyIndex?: boolean | undefined
   /** The Redis that makes this process one replica of many. Default none: this process alone. */
   readonly redis?: RedisOptions | undefined
 }
@@ -132,7 +134,7 @@ export interface NodePresence extends AsyncDisposable {
   readonly topics: () => Promise<ReadonlyArray<string>>
   /** The connections and the version they stand at. */
   readonly snapshot: (topic: string) => Promise<Snapshot>
-  /** The topics on which a key is, in no order: whether somebody is online anywhere, and where. It looks at each topic there is. */
+  /** The topics on which a key is, in no order: whether somebody is online anywhere, and where. It looks at each topic there is, unless `keyIndex` is on. */
   readonly topicsOf: (key: string) => Promise<ReadonlyArray<string>>
   /** Ends every connection of a key on all topics and counts them, as `evict` does on one. It costs what `topicsOf` does. */
   readonly evictEverywhere: (key: string) => Promise<number>

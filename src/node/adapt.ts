@@ -1,17 +1,15 @@
 /**
- * A function without Effect that says who may, as the routes ask it: with an end to its time, and an answer that is checked.
+ * A function without Effect that says who may, as the routes ask it, with an answer that is checked.
  */
-import { Cause, Duration, Effect } from "effect"
-import { readDuration, TIMER } from "../internal/input/options.js"
+import { Cause, Effect } from "effect"
 import { InvalidOption, Unauthorized } from "../PresenceError.js"
 import type * as Web from "../web/Authorize.js"
 import type { Grant } from "../web/Grant.js"
+import { sparingly } from "../web/sparingly.js"
 import type { Attempt, Authorize } from "./authorize.js"
-import type { Duration as NodeDuration } from "./Duration.js"
 
 /** Throws `InvalidOption`. */
-export const adapt = (authorize: Authorize, timeout: NodeDuration = "10 seconds"): Web.Authorize => {
-  const duration = readDuration("authorizeTimeout", timeout, TIMER)
+export const adapt = (authorize: Authorize): Web.Authorize => {
   if (typeof authorize !== "function") {
     throw new InvalidOption({
       option: "authorize",
@@ -19,31 +17,19 @@ export const adapt = (authorize: Authorize, timeout: NodeDuration = "10 seconds"
       allowed: "a function that returns a grant or throws; allowAll lets everybody in"
     })
   }
+  const tell = sparingly("authorize failed, so somebody was refused")
   return (attempt) =>
     Effect.tryPromise({
       // Of the request it is told less; it is the same object.
       try: async (signal) => readGrant(await authorize({ ...attempt, signal } as unknown as Attempt)),
       catch: (error) => error
     }).pipe(
-      Effect.timeoutFail({ duration, onTimeout: () => new NoAnswer(duration) }),
-      Effect.catchAll((error) => {
-        if (error instanceof Unauthorized) return Effect.fail(error)
-        return Effect.logError("authorize failed, so somebody was refused", Cause.die(error)).pipe(
-          Effect.annotateLogs({ package: "effect-presence" }),
-          Effect.zipRight(
-            Effect.fail(
-              new Unauthorized({ reason: error instanceof NoAnswer ? error.message : "authorization failed" })
-            )
-          )
-        )
-      })
+      Effect.catchAll((error) =>
+        error instanceof Unauthorized
+          ? Effect.fail(error)
+          : Effect.zipRight(tell(Cause.die(error)), Effect.fail(new Unauthorized({ reason: "authorization failed" })))
+      )
     )
-}
-
-class NoAnswer extends Error {
-  constructor(duration: Duration.Duration) {
-    super(`authorize gave no answer within ${Duration.format(duration)}`)
-  }
 }
 
 /** Whoever returns nothing, or no key by mistake, grants nothing. */

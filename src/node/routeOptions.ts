@@ -5,7 +5,7 @@ import { Server } from "node:http"
 import { Server as SecureServer } from "node:https"
 import * as HttpLimits from "../http/Limits.js"
 import { cut } from "../internal/input/names.js"
-import { readDuration, TIMER_OR_NONE } from "../internal/input/options.js"
+import { readDuration, TIMER, TIMER_OR_NONE } from "../internal/input/options.js"
 import { InvalidOption } from "../PresenceError.js"
 import * as SocketLimits from "../socket/Limits.js"
 import { refusal } from "../web/originList.js"
@@ -50,7 +50,7 @@ export const readAttach = ({ paths = DEFAULT_PATHS, drain = "3 seconds", ...opti
 const readCommon = (
   {
     authorize,
-    authorizeTimeout,
+    authorizeTimeout = "10 seconds",
     allowedOrigins,
     diffInterval = "50 millis",
     leaveDelay = 0,
@@ -63,7 +63,8 @@ const readCommon = (
   refuseUnknown("limits.", limits, limitNames)
   HttpLimits.decode(limits)
   return {
-    authorize: adapt(authorize, authorizeTimeout),
+    authorize: adapt(authorize),
+    authorizeTimeout: readDuration("authorizeTimeout", authorizeTimeout, TIMER),
     allowedOrigins: readOrigins(allowedOrigins),
     diffInterval: readDuration("diffInterval", diffInterval, TIMER_OR_NONE),
     leaveDelay: readDuration("leaveDelay", leaveDelay, TIMER_OR_NONE),

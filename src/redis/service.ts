@@ -46,7 +46,8 @@ export const make = (options: PresenceRedisOptions) =>
       onNone: () => connected,
       onSome: (tracer) => ({ ...connected, port: traced(connected.port, tracer, clock) })
     })
-    const redis = { ...asked, prefix: prefixIn(opened.port.database, asked.prefix) }
+    const { keyIndex } = settings
+    const redis = { ...asked, keyIndex, prefix: prefixIn(opened.port.database, asked.prefix) }
     const isUsable = (topic: string): boolean => checkTopic(topic, settings.limits) === undefined
 
     const isUsableKey = (key: string): boolean => checkKey("", key, settings.limits) === undefined
@@ -74,7 +75,17 @@ export const make = (options: PresenceRedisOptions) =>
       mirror: (topic) => (isUsable(topic) ? acquireLater(topic) : Effect.void)
     })
     const layerScope = yield* Effect.scope
-    const queries = makeQueries({ port, membership, copies, acquire, isUsable, isUsableKey, isClosed, layerScope })
+    const queries = makeQueries({
+      port,
+      membership,
+      copies,
+      acquire,
+      isUsable,
+      isUsableKey,
+      keyIndex,
+      isClosed,
+      layerScope
+    })
     const confirmation = makeConfirmation(membership, reached, redis)
 
     const activity = new Activity(settings.bufferSize)

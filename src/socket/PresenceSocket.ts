@@ -63,6 +63,7 @@ import type { Unauthorized } from "../PresenceError.js"
 import type { Authorize } from "../web/Authorize.js"
 import { openDoor } from "../web/doors.js"
 import * as origins from "../web/origins.js"
+import { patient } from "../web/patience.js"
 import { guardRouter, keep, wantsUpgrade } from "../web/upgrades.js"
 import { type Peer, SocketConnection, type SocketHost } from "./connection/connection.js"
 import { FairTurns } from "./connection/fairTurns.js"
@@ -128,6 +129,12 @@ export interface Options<R = never, R2 = never> {
    * also has the `key` of its config, at the place where a Phoenix client puts it.
    */
   readonly authorize: Authorize<R>
+  /**
+   * How long `authorize` may take before who asks is refused, with a sentence, and it is interrupted. Default 30 seconds.
+   *
+   * @since 0.2.0
+   */
+  readonly authorizeTimeout?: Duration.DurationInput | undefined
   /** The application's own events. `Option.none()`: not one of them, so it goes to the topic's other members. */
   readonly onMessage?: ((message: Message) => Effect.Effect<Option.Option<Reply>, never, R2>) | undefined
   /**
@@ -195,6 +202,7 @@ export const layerRouter = <R = never, R2 = never>(
       const clock = yield* Effect.clock
       const isTraced = Option.isSome(yield* heard)
       const isAllowed = yield* origins.make(options.allowedOrigins)
+      const authorize = patient(options.authorize, options.authorizeTimeout)
       const protocol = options.protocol ?? "phoenix"
       const base = (options.path ?? (protocol === "phoenix" ? "/socket" : "/realtime/v1")).replace(/\/+$/, "")
       const limits = decode(options.limits ?? {})
@@ -254,19 +262,17 @@ export const layerRouter = <R = never, R2 = never>(
         sockets,
         authorize: ({ request, refusal }, topic, payload) => {
           if (refusal !== undefined) return Effect.succeed(refusedFor(refusal))
-          return options
-            .authorize({ route: "socket", on: "join", request, topic, payload: payload as JsonObject })
-            .pipe(
-              Effect.map((grant) => {
-                // Whoever was let in with it would be put out at once, and join again at once, for ever.
-                if (grant.expires !== undefined && grant.expires <= date()) return refusedFor("unauthorized")
-                return shared.topics.size < limits.topics || shared.topics.has(topic)
-                  ? { _tag: "Granted" as const, ...grant }
-                  : refusedFor(`${limits.topics} topics are followed here, no more are`)
-              }),
-              Effect.catchAll(({ reason }) => Effect.succeed(refusedFor(reason))),
-              isTraced ? joinSpan(topic) : identity
-            )
+          return authorize({ route: "socket", on: "join", request, topic, payload: payload as JsonObject }).pipe(
+            Effect.map((grant) => {
+              // Whoever was let in with it would be put out at once, and join again at once, for ever.
+              if (grant.expires !== undefined && grant.expires <= date()) return refusedFor("unauthorized")
+              return shared.topics.size < limits.topics || shared.topics.has(topic)
+                ? { _tag: "Granted" as const, ...grant }
+                : refusedFor(`${limits.topics} topics are followed here, no more are`)
+            }),
+            Effect.catchAll(({ reason }) => Effect.succeed(refusedFor(reason))),
+            isTraced ? joinSpan(topic) : identity
+          )
         },
         onMessage:
           options.onMessage &&
@@ -355,7 +361,7 @@ export const layerRouter = <R = never, R2 = never>(
           if (sockets.stopping) return stopping
           if (!isAllowed(request)) return Effect.succeed(deny(403, origins.whyNot(request)))
           if (version === undefined) return Effect.succeed(deny(403, "vsn must be 1.0.0 or 2.x"))
-          return options.authorize({ route: "socket", on: "connect", request, topic: undefined, payload }).pipe(
+          return authorize({ route: "socket", on: "connect", request, topic: undefined, payload }).pipe(
             Effect.as(undefined),
             Effect.catchTag("Unauthorized", Effect.succeed),
             Effect.flatMap((refusal) => {

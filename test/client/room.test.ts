@@ -1,7 +1,8 @@
 /** Rooms over a real server: who is there, what is said, and what each call does. */
 import { describe, expect, it, vi } from "@effect/vitest"
-import { Effect, Stream } from "effect"
+import { Duration, Effect, Stream } from "effect"
 import { ClientError, connect } from "../../src/client/index.js"
+import type { Authorize } from "../../src/socket/index.js"
 import { makeServer } from "../socket/support/server.js"
 import { is, list, makeClient, sees, shows } from "./support/client.js"
 
@@ -64,6 +65,27 @@ describe("a room", () => {
       room.update({ n: 1 })
       expect((yield* shows(room, ({ reason }) => reason !== undefined)).reason).toBe("no key to track")
       expect(yield* presence.count("lobby")).toEqual({ keys: 1, connections: 1 })
+    })
+  )
+
+  it.scopedLive("whom the server names is oneself, whatever key was asked for, and none", () =>
+    Effect.gen(function* () {
+      const authorize: Authorize.Authorize = ({ topic, payload }) =>
+        Effect.succeed(topic === "watched" ? {} : { key: "alice", meta: payload.meta })
+      const { url, presence } = yield* makeServer({ authorize, presence: { ttl: Duration.infinity } })
+      yield* presence.track("lobby", "me")
+      yield* presence.track("watched", "me")
+      const client = yield* makeClient(url)
+      const lobby = client.join("lobby", { key: "me", meta: { n: 1 } })
+      const state = yield* sees(lobby, 'alice {"n":1}', "me {}")
+      expect([state.me?.key, list(state.others)]).toEqual(["alice", ["me {}"]])
+      // As by a cookie.
+      const kitchen = client.join("kitchen", { meta: { n: 2 } })
+      expect((yield* sees(kitchen, 'alice {"n":2}')).me?.metas).toEqual([{ n: 2 }])
+      kitchen.update({ n: 3 })
+      expect((yield* sees(kitchen, 'alice {"n":3}')).others).toEqual([])
+      const watched = yield* sees(client.join("watched"), "me {}")
+      expect([watched.me, list(watched.others)]).toEqual([undefined, ["me {}"]])
     })
   )
 

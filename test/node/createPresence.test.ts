@@ -230,6 +230,8 @@ const suite = (name: string, optionsOf: () => NodeOptions) =>
         presence.topics(),
         presence.snapshot("room"),
         presence.evict("room", "a"),
+        presence.topicsOf("a"),
+        presence.evictEverywhere("a"),
         presence.changes("room").next(),
         presence.events("room").next()
       ]) {

@@ -1,11 +1,12 @@
 /**
- * `npm run cluster`, without npm: the script over the server as it is built here.
+ * `npm run cluster`, without npm: the script over the server as it is built here, and the example `examples/replicas`.
  */
 import { type ChildProcess, spawn } from "node:child_process"
 import { createServer } from "node:net"
 import { fileURLToPath } from "node:url"
 import { afterAll, beforeAll, describe, expect, it, vi } from "@effect/vitest"
 import { Effect } from "effect"
+import * as Example from "../../examples/replicas/index.js"
 import { connect, phoenixUrl } from "../socket/support/client.js"
 import { join, phoenixSocket } from "../socket/support/phoenix.js"
 import { build, clean, home } from "../support/bin.js"
@@ -79,6 +80,12 @@ describe.skipIf(redisIsOff())("npm run cluster", () => {
           Effect.flatMap(phoenixSocket(`ws://127.0.0.1:${port}`), (socket) => join(socket, "lobby", { key: `k${i}` }))
         )
         for (const client of clients) yield* client.sees("k0:{}", "k1:{}", "k2:{}")
+        // And the example over it.
+        const { whileThere, afterwards } = yield* Example.program(
+          cluster.ready.map((port) => `http://127.0.0.1:${port}`)
+        )
+        const alice = [{ key: "alice", metas: [{ role: "editor" }] }]
+        expect([whileThere, afterwards]).toEqual([Array(3).fill(alice), Array(3).fill([])])
         const sockets = yield* Effect.forEach(cluster.ready, (port) => connect(phoenixUrl(`ws://127.0.0.1:${port}`)))
         end(cluster)
         for (const socket of sockets) expect((yield* socket.end).code).toBe(1012)

@@ -217,7 +217,7 @@ describe("clients whose token has expired", () => {
       client.say("1", "1", "room", "phx_join", { key: "x", token: "alice 20" })
       expect(yield* client.reply("1")).toEqual({ status: "error", response: { reason: "unauthorized" } })
       client.say("2", "2", "room", "phx_join", { key: "x", token: "alice 21" })
-      expect(yield* client.reply("2")).toEqual({ status: "ok", response: {} })
+      expect(yield* client.reply("2")).toEqual({ status: "ok", response: { key: "alice" } })
     })
   )
 })

@@ -13,6 +13,8 @@ export const browserIsOff = (): boolean => process.env.BROWSER === "off"
 export const launch = (): Promise<Browser> =>
   chromium.launch({
     executablePath: find(),
+    // As browsers are: a page that somebody leaves is kept for the back button.
+    ignoreDefaultArgs: ["--disable-back-forward-cache"],
     args: [
       "--headless",
       "--no-sandbox",

@@ -23,6 +23,7 @@ export interface PresenceSettings {
   readonly sweepInterval: Duration.Duration
   readonly bufferSize: number
   readonly limits: InputLimits
+  readonly keyIndex: boolean
 }
 
 /** Throws `InvalidOption`, as all `read` functions do. */
@@ -31,11 +32,13 @@ export const decode = (options?: {
   readonly sweepInterval?: Duration.DurationInput | undefined
   readonly bufferSize?: number | undefined
   readonly limits?: { readonly [limit in LimitName]?: number | undefined } | undefined
+  readonly keyIndex?: boolean | undefined
 }): PresenceSettings => ({
   ttl: nanos(readDuration("ttl", options?.ttl ?? "30 seconds", SOME)),
   sweepInterval: readDuration("sweepInterval", options?.sweepInterval ?? "1 second", SOME),
   bufferSize: readCount("bufferSize", options?.bufferSize ?? 4_096),
-  limits: withDefaults(options?.limits ?? {})
+  limits: withDefaults(options?.limits ?? {}),
+  keyIndex: readFlag("keyIndex", options?.keyIndex ?? false)
 })
 
 const withDefaults = (given: { readonly [limit in LimitName]?: number | undefined }): InputLimits => {
@@ -144,6 +147,11 @@ export const readCount = (option: string, input: unknown, least: 0 | 1 = 1): num
     return input
   }
   throw new InvalidOption({ option, value: show(input), allowed: `a whole number of at least ${least}, or Infinity` })
+}
+
+const readFlag = (option: string, input: unknown): boolean => {
+  if (typeof input === "boolean") return input
+  throw new InvalidOption({ option, value: show(input), allowed: "true or false" })
 }
 
 const show = (input: unknown): string =>

@@ -48,6 +48,8 @@ export interface TrackOptions {
 export interface TrackerHost {
   /** The name of this process, if it has one already. */
   readonly replica?: string
+  /** Whether it is asked on which topics a key is, and is to find that quickly. Default false. */
+  readonly keyIndex?: boolean
   /** Told what a step changed: each change in order, then that the step is over. Neither may wait. */
   readonly onChange: (change: Change<OwnedLease>) => void
   readonly onStepEnd: () => void
@@ -98,9 +100,10 @@ export const makeTracker = (
     let tellable = 0
     // Whoever is told may call presence at once; what that changes is told after, by the one who tells already.
     let telling = false
-    const registry = new Registry<OwnedLease>(replica, limits, (change) => {
+    const onChange = (change: Change<OwnedLease>): void => {
       told[tellable++] = change
-    })
+    }
+    const registry = new Registry<OwnedLease>(replica, limits, onChange, host)
     const state = yield* Ref.make(registry)
     const gauged = { connections: 0, topics: 0 }
 

@@ -10,6 +10,7 @@
 
 import { equal, type Value } from "../input/json.js"
 import { Deadlines, type Slotted } from "./deadlines.js"
+import { KeyIndex } from "./keyIndex.js"
 import { Roster, type RosterEntry, type RosterMember } from "./roster.js"
 
 export type Status = "present" | "lingering" | "expired" | "evicted" | "released"
@@ -147,12 +148,16 @@ export class Registry<C extends TrackedConnection> {
   private readonly rosters = new Map<string, Roster<C>>()
   private readonly expiring = new Deadlines<C>()
   private readonly lingering = new Deadlines<C>()
+  private readonly keyIndex: KeyIndex<C> | undefined
 
   constructor(
     private readonly replica: string,
     private readonly limits: CountLimits,
-    private readonly onChange: (change: Change<C>) => void
-  ) {}
+    private readonly onChange: (change: Change<C>) => void,
+    options?: { readonly keyIndex?: boolean }
+  ) {
+    this.keyIndex = options?.keyIndex === true ? new KeyIndex() : undefined
+  }
 
   // Reading
 
@@ -176,8 +181,9 @@ export class Registry<C extends TrackedConnection> {
     return names
   }
 
-  /** The topics on which a key is: a look at each topic there is. */
+  /** The topics on which a key is: without a key index a look at each topic there is. */
   topicsOf(key: string): ReadonlyArray<string> {
+    if (this.keyIndex !== undefined) return Array.from(this.keyIndex.of(key), ({ topic }) => topic)
     const names: Array<string> = []
     for (const roster of this.rosters.values()) if (roster.size(key) > 0) names.push(roster.topic)
     return names
@@ -329,6 +335,7 @@ export class Registry<C extends TrackedConnection> {
     this.connections++
     if (roster.connections === 0) this.topics++
     roster.add(connection)
+    this.keyIndex?.add(connection.key, roster)
     this.onChange(Change.join(roster, connection))
     if (this.lingering.size > 0) {
       for (const other of Array.from(roster.of(connection.key))) {
@@ -362,6 +369,7 @@ export class Registry<C extends TrackedConnection> {
     const roster = this.rosters.get(connection.topic) as Roster<C>
     this.connections--
     const last = roster.remove(connection)
+    if (last) this.keyIndex?.delete(connection.key, roster)
     if (roster.connections === 0) this.topics--
     this.onChange(Change.leave(roster, connection, reason, last))
     this.collect(roster)

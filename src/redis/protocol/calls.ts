@@ -162,6 +162,7 @@ export const apply = async (port: Port, keys: Keys, call: ApplyCall): Promise<Ap
     names.push(keys.members(topic), keys.keys(topic))
     args.push(topic)
   }
+  names.push(keys.keyIndex)
   for (const operation of call.operations) {
     const topic = topics.get(operation.topic) ?? 0
     if (operation.type === "put") {
@@ -206,13 +207,15 @@ export interface Settings {
   readonly heartbeat: number
   /** The same for all. */
   readonly partitions: number
+  /** Whether it keeps the key index. Default false. */
+  readonly keyIndex?: boolean
 }
 
 export const beat = async (port: Port, keys: Keys, settings: Settings, call: BeatCall): Promise<BeatAnswer> => {
   const { replica } = call
-  const { lease, heartbeat, partitions } = settings
+  const { lease, heartbeat, partitions, keyIndex = false } = settings
   const own = [keys.index(replica), keys.evicted(replica)]
-  const names = [keys.leases, keys.versions, ...own, keys.shared, keys.replicas]
+  const names = [keys.leases, keys.versions, ...own, keys.shared, keys.replicas, ...(keyIndex ? [keys.keyIndex] : [])]
   const numbers = [lease, heartbeat, call.settled, partitions]
   const args = [call.mode, replica, call.number, call.tag, ...numbers, keys.inboxes, ...call.seen]
   const reply = list(await port.run(scripts.beat, names, args))
@@ -278,6 +281,48 @@ export const having = async (
   const names = topics.map((topic) => keys.keys(topic))
   const found = new Set(list(await port.run(scripts.having, names, [key])))
   return topics.filter((_, i) => found.has(i))
+}
+
+/**
+ * Topics on which a key may be, by pages of the key index. As long as somebody keeps none, or another program has written
+ * there: by pages of all topics.
+ */
+export async function* topicsWith(
+  port: Port,
+  keys: Keys,
+  key: string,
+  onForeign: () => void
+): AsyncGenerator<ReadonlyArray<string>, void> {
+  for (let last = ""; ; ) {
+    const page = await topicPage(port, keys, key, last, onForeign)
+    if (page === undefined) return yield* topics(port, keys)
+    yield page
+    if (page.length < PAGE) return
+    last = page.at(-1) ?? ""
+  }
+}
+
+/** `undefined` where the key index is not to be believed. */
+const topicPage = async (
+  port: Port,
+  keys: Keys,
+  key: string,
+  last: string,
+  onForeign: () => void
+): Promise<ReadonlyArray<string> | undefined> => {
+  try {
+    const reply = await port.run(scripts.where, [keys.leases, keys.keyIndex], [key, last, PAGE])
+    return Array.isArray(reply) ? list(reply).map(String) : undefined
+  } catch (cause) {
+    if (!isForeign(cause)) throw cause
+    onForeign()
+    return undefined
+  }
+}
+
+/** All topics by pages. */
+export async function* topics(port: Port, keys: Keys): AsyncGenerator<ReadonlyArray<string>, void> {
+  for await (const page of pages(port, keys.versions)) yield fieldsOf(page).filter((topic) => topic !== "")
 }
 
 /** A hash by pages of its fields and values by turns. A page may be empty, and what changes meanwhile on two or none. */

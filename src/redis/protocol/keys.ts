@@ -21,6 +21,8 @@ export class Keys {
   readonly shared: string
   /** How each replica lives, and who is doubted. */
   readonly replicas: string
+  /** Where each key is, kept by those who were told to. */
+  readonly keyIndex: string
   /** What a topic's channel begins with. */
   readonly channel: string
   /** What a replica's inbox begins with. */
@@ -33,6 +35,7 @@ export class Keys {
     this.versions = `${this.base}v`
     this.shared = `${this.base}c`
     this.replicas = `${this.base}r`
+    this.keyIndex = `${this.base}o`
     this.channel = `${this.base}t:`
     this.inboxes = `${this.base}n:`
   }

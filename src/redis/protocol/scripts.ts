@@ -36,3 +36,5 @@ export const get = load("get")
 export const counts = load("counts")
 
 export const having = load("having")
+
+export const where = load("where")

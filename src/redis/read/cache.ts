@@ -65,9 +65,7 @@ export class ReadCache {
   /** The topics of a partition, a page after the other. */
   async topics(keys: Keys): Promise<ReadonlySet<string>> {
     const found = new Set<string>()
-    for await (const page of calls.pages(this.port, keys.versions)) {
-      for (const field of calls.fieldsOf(page)) if (field !== "") found.add(field)
-    }
+    for await (const page of calls.topics(this.port, keys)) for (const topic of page) found.add(topic)
     return found
   }
 

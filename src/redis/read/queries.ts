@@ -25,6 +25,8 @@ export interface QueriesOptions {
   readonly acquire: (topic: string) => Effect.Effect<FollowedTopic, PresenceUnavailable, Scope.Scope>
   readonly isUsable: (topic: string) => boolean
   readonly isUsableKey: (key: string) => boolean
+  /** Whether this replica keeps the key index: else nobody need ask for it. Default false. */
+  readonly keyIndex?: boolean
   /** After the layer's close everything is empty. */
   readonly isClosed: () => boolean
   readonly layerScope: Scope.Scope
@@ -66,6 +68,7 @@ export const makeQueries = ({
   acquire,
   isUsable,
   isUsableKey,
+  keyIndex = false,
   isClosed,
   layerScope
 }: QueriesOptions) => {
@@ -192,8 +195,9 @@ export const makeQueries = ({
           // A page may show a topic twice.
           const found = new Set<string>()
           const look = async (keys: Keys): Promise<void> => {
-            for await (const page of calls.pages(port, keys.versions)) {
-              const topics = calls.fieldsOf(page).filter((topic) => topic !== "")
+            const onForeign = () => membership.onForeign(keys.keyIndex, "is no sorted set, as it should be")
+            const pages = keyIndex ? calls.topicsWith(port, keys, key, onForeign) : calls.topics(port, keys)
+            for await (const topics of pages) {
               if (topics.length === 0) continue
               for (const topic of await calls.having(port, keys, topics, key)) found.add(topic)
             }

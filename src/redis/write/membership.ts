@@ -62,11 +62,11 @@ export interface MembershipListener {
 /** Joins the others, or fails with the reason. Heartbeats run until the scope closes. */
 export const makeMembership = (
   { port: open, listen }: OpenPort,
-  settings: RedisSettings,
+  settings: RedisSettings & Pick<Settings, "keyIndex">,
   replica: string
 ): Effect.Effect<Membership, PresenceUnavailable, Scope.Scope> =>
   Effect.gen(function* () {
-    const { prefix, lease, heartbeat, timeout } = settings
+    const { prefix, lease, heartbeat, timeout, keyIndex = false } = settings
     const clock = yield* Effect.clock
     const run = Runtime.runFork(yield* Effect.runtime())
     const log = (effect: Effect.Effect<void>): void =>
@@ -75,7 +75,7 @@ export const makeMembership = (
     const start = clock.unsafeCurrentTimeNanos()
     /** Milliseconds of a clock that never goes back. */
     const now = (): number => Number(clock.unsafeCurrentTimeNanos() - start) / 1e6
-    const own = { lease, heartbeat, partitions: open.partitions }
+    const own = { lease, heartbeat, partitions: open.partitions, keyIndex }
     /** Why this replica may not write, by the partition that says so; and why not even read. */
     const refusals = new Map<number, { readonly reason: string; readonly isNewer: boolean }>()
     const refused = (): string | undefined => [...refusals.values()][0]?.reason

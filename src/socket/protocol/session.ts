@@ -91,6 +91,8 @@ const join = (rules: Rules, state: SessionState, message: ClientMessage, payload
     old === undefined || old.joinRef === joinRef
       ? []
       : [{ _tag: "Send", joinRef: old.joinRef, ref: old.joinRef, topic: wire, event: "phx_close", payload: {} }]
+  /** Who they are, where that is not who they said. */
+  const known = (key: string | undefined): Payload => (key === undefined || key === config.key ? {} : { key })
   const refused = (reason: string): SessionStep =>
     old === undefined
       ? stay(state, refuse(message, reason))
@@ -98,7 +100,7 @@ const join = (rules: Rules, state: SessionState, message: ClientMessage, payload
   const joined = (channel: Channel): SessionStep => ({
     state: withChannel(state, channel),
     actions: [
-      accept(message, channel.joinRef, rules.protocol === "supabase" ? { postgres_changes: [] } : {}),
+      accept(message, channel.joinRef, rules.protocol === "supabase" ? { postgres_changes: [] } : known(channel.key)),
       ...closed,
       { _tag: "Follow", channel }
     ]

@@ -108,7 +108,7 @@ export const reads = ({ check }: Subject) =>
         })
     )
 
-    check("topicsOf says where a key is, evictEverywhere ends it there, and nobody else", () =>
+    const everywhere = () =>
       Effect.gen(function* () {
         const presence = yield* Presence
         const topics = ["room:1", "room:2", "__proto__"]
@@ -132,6 +132,39 @@ export const reads = ({ check }: Subject) =>
         yield* presence.track("room:2", "alice")
         expect(yield* presence.forSchema(Schema.Unknown).topicsOf("alice")).toEqual(["room:2"])
       })
+
+    const where = "topicsOf says where a key is, evictEverywhere ends it there, and nobody else"
+    check(where, everywhere)
+    check(`${where}: with a key index`, everywhere, { keyIndex: true })
+    check(
+      "a key index knows the topics of each key, whatever its name and however many they are",
+      () =>
+        Effect.gen(function* () {
+          const presence = yield* Presence
+          const rooms = Array.from({ length: 600 }, (_, i) => `room:${i}`)
+          const keys = ["al", "alice", "al:", "5:alice", "é", "😀", "\0", "__proto__"]
+          const leases = yield* Effect.forEach(rooms, (room) => presence.track(room, "alice"), {
+            concurrency: "unbounded"
+          })
+          for (const key of keys) {
+            yield* presence.track(`of ${key}`, key)
+            yield* presence.track("all", key)
+          }
+          const topicsOf = (key: string) => Effect.map(presence.topicsOf(key), (topics) => [...topics].sort())
+          for (const key of keys) {
+            expect(yield* topicsOf(key)).toEqual([...(key === "alice" ? rooms : []), "all", `of ${key}`].sort())
+          }
+          // Of one who comes and goes, and is there twice, nothing is left behind and nothing is forgotten.
+          const again = yield* presence.track("all", "alice")
+          yield* leases[0]?.release ?? Effect.void
+          yield* again.release
+          yield* leases[1]?.update({ still: "here" }) ?? Effect.void
+          expect(yield* topicsOf("alice")).toEqual([...rooms.slice(1), "all", "of alice"].sort())
+          expect(yield* presence.evictEverywhere("alice")).toBe(601)
+          expect(yield* topicsOf("alice")).toEqual([])
+          expect(yield* topicsOf("al")).toEqual(["all", "of al"])
+        }),
+      { keyIndex: true }
     )
 
     check("a snapshot has every connection with its ref, sorted by key, then age", () =>

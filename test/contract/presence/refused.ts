@@ -385,7 +385,7 @@ export const refused = ({ check, layer, test }: Subject) =>
         expect(yield* heard).toEqual([])
         const presence = yield* Presence
         yield* presence.track("room", "alice", {}, { ttl: Duration.infinity, leaveDelay: 0 })
-        yield* presence.track("room", "alice", {}, { ttl: 1, leaveDelay: Duration.infinity })
+        yield* presence.track("room", "alice", {}, { ttl: 3_600_000, leaveDelay: Duration.infinity })
         yield* presence.track("room", "alice", {}, { ttl: undefined, leaveDelay: undefined })
         expect((yield* presence.count("room")).connections).toBe(3)
       })
@@ -401,6 +401,7 @@ export const refused = ({ check, layer, test }: Subject) =>
           [{ bufferSize: 0 }, "bufferSize"],
           [{ bufferSize: 2.5 }, "bufferSize"],
           [{ bufferSize: "many" }, "bufferSize"],
+          [{ keyIndex: "yes" }, "keyIndex"],
           [{ limits: { metaBytes: -1 } }, "limits.metaBytes"],
           [{ limits: { keysPerTopic: Number.NaN } }, "limits.keysPerTopic"],
           [{ limits: { keyByte: 3 } }, "limits.keyByte"]

@@ -118,9 +118,9 @@ const byKeyThenAge = (a: Row, b: Row): number => (a.key < b.key ? -1 : a.key > b
 /** What was met, to see that the test does look at something. */
 const met = { full: 0, rejoined: 0, replaced: 0, patched: 0, batches: 0 }
 
-const play = (commands: ReadonlyArray<Command>): void => {
+const play = (commands: ReadonlyArray<Command>, keyIndex: boolean): void => {
   const journal: Array<Change<TrackedConnection>> = []
-  const registry = new Registry<TrackedConnection>("replica", limits, (change) => journal.push(change))
+  const registry = new Registry<TrackedConnection>("replica", limits, (change) => journal.push(change), { keyIndex })
   const world = new World<TrackedConnection>()
   const followed = new Set<string>()
   const listed = new Map<string, { readonly list: unknown; readonly changes: number }>()
@@ -293,6 +293,10 @@ const play = (commands: ReadonlyArray<Command>): void => {
     same("all connections", registry.connections, connections)
     same("all topics", registry.topics, alive)
     same("the topics", [...registry.topicNames()].sort().join(), world.topicNames().join())
+    for (const key of keys) {
+      const where = topics.filter((topic) => world.of(topic).some((member) => member.key === key))
+      same("the topics of a key", [...registry.topicsOf(key)].sort().join(), [...where].sort().join())
+    }
   }
 
   const rows = replay(journal)
@@ -314,7 +318,7 @@ const runs = 500
 
 describe("the registry against a naive list", () => {
   it("500 runs of 100 commands: every read, every answer, and the journal replayed", () => {
-    fc.assert(fc.property(fc.array(command, { minLength: 100, maxLength: 100 }), play), {
+    fc.assert(fc.property(fc.array(command, { minLength: 100, maxLength: 100 }), fc.boolean(), play), {
       seed: seedOf("registry model", runs),
       numRuns: runs
     })

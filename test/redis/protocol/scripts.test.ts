@@ -6,7 +6,7 @@ import { open } from "../../../src/redis/client/ioredis.js"
 import type { Port } from "../../../src/redis/client/port.js"
 import * as calls from "../../../src/redis/protocol/calls.js"
 import { checkPrefix, Keys, partitionOf } from "../../../src/redis/protocol/keys.js"
-import type { Script } from "../../../src/redis/protocol/scripts.js"
+import { type Script, where } from "../../../src/redis/protocol/scripts.js"
 import { FakePartition } from "../../support/partition.js"
 import { type RedisServer, redisIsOff, startRedis } from "../../support/redis.js"
 
@@ -213,6 +213,74 @@ describe.skipIf(redisIsOff())("the scripts, on a real server", () => {
     await apply("own", "r", remove("t", 2))
     expect(await beat("leave", "r")).toMatchObject({ status: "OK", connections: 0 })
     expect(await port.command("EXISTS", [keys.leases, keys.index("r"), keys.evicted("r")])).toBe(0)
+  })
+
+  describe("the key index", () => {
+    const keeping = { ...settings, keyIndex: true }
+    const beatKeeping = (mode: calls.BeatCall["mode"], replica: string) =>
+      calls.beat(port, keys, keeping, beatOf(mode, replica))
+    /** The topics of a key by the index; `undefined` when it is not to be believed. */
+    const indexed = async (key: string) => {
+      const reply = await port.run(where, [keys.leases, keys.keyIndex], [key, "", 500])
+      return reply === null ? undefined : reply
+    }
+
+    it("has the topics of those who keep it, who go out of it whoever ends them, and nothing is left at the end", async () => {
+      await redis.command("FLUSHALL")
+      for (const replica of ["r", "s"]) await beatKeeping("claim", replica)
+      await apply("own", "r", put("a", 1), put("b", 2), put("c", 3), put("c", 4, 4, "bob"))
+      await apply("own", "s", put("c", 1), put("d", 2))
+      expect(await indexed("alice")).toEqual(["a", "b", "c", "d"])
+      expect(await indexed("bob")).toEqual(["c"])
+      await apply("own", "r", remove("a", 1), put("a", 5, 5, "bob"))
+      await apply("evict", "r", remove("b", 2))
+      expect([await indexed("alice"), await indexed("bob")]).toEqual([
+        ["c", "d"],
+        ["a", "c"]
+      ])
+      await late("r")
+      expect(await apply("reap", "r", remove("c", 3), remove("c", 4))).toMatchObject({ emptied: false })
+      expect([await indexed("alice"), await indexed("bob")]).toEqual([["c", "d"], ["a"]])
+      expect(await apply("reap", "r", remove("a", 5))).toMatchObject({ emptied: true })
+      await apply("own", "s", remove("c", 1), remove("d", 2))
+      expect(await port.command("ZRANGE", [keys.keyIndex, 0, -1])).toEqual(["0:s"])
+      await beatKeeping("leave", "s")
+      expect(await port.command("EXISTS", [keys.keyIndex])).toBe(0)
+    })
+
+    it("is not believed while somebody is there who does not keep it, and has all of the others when they have gone", async () => {
+      await redis.command("FLUSHALL")
+      await beatKeeping("claim", "r")
+      await beat("claim", "s")
+      await apply("own", "s", put("a", 1), put("b", 2))
+      // The second connection of the key is the one that is indexed.
+      await apply("own", "r", put("a", 1))
+      expect(await indexed("alice")).toBeUndefined()
+      const looked: Array<ReadonlyArray<string>> = []
+      for await (const page of calls.topicsWith(port, keys, "alice", () => {})) looked.push(page)
+      expect(looked.flat().sort()).toEqual(["a", "b"])
+      await apply("own", "s", remove("a", 1), remove("b", 2))
+      await beat("leave", "s")
+      expect(await indexed("alice")).toEqual(["a"])
+    })
+
+    it("that another program deletes, or writes, is believed again when those who keep it begin anew", async () => {
+      await redis.command("FLUSHALL")
+      await beatKeeping("claim", "r")
+      await apply("own", "r", put("a", 1))
+      await redis.command("DEL", keys.keyIndex)
+      await beatKeeping("beat", "r")
+      await apply("own", "r", put("b", 2))
+      expect(await indexed("alice")).toBeUndefined()
+      await redis.command("SET", keys.keyIndex, "x")
+      expect(await apply("own", "r", put("c", 3), remove("b", 2))).toMatchObject({ changed: 2, prevented: [] })
+      expect(await beatKeeping("beat", "r")).toMatchObject({ status: "OK", connections: 2 })
+      await redis.command("DEL", keys.keyIndex)
+      await apply("own", "r", remove("a", 1), remove("c", 3))
+      await beatKeeping("beat", "r")
+      await apply("own", "r", put("d", 4))
+      expect(await indexed("alice")).toEqual(["d"])
+    })
   })
 
   it("the floor is that of the highest of the topics that emptied, so no version comes twice", async () => {
@@ -690,12 +758,15 @@ describe.skipIf(redisIsOff())("the scripts, on a real server", () => {
       { weight: 1, arbitrary: fc.record({ do: fc.constant("flush" as const) }) }
     )
     await port.subscribe(["a", "b", "__proto__"].map((topic) => keys.topicChannel(topic)))
-    const lives: Record<string, calls.Settings> = {
-      r: { lease: 15_000, heartbeat: 5_000, partitions: 1 },
-      s: { lease: 60_000, heartbeat: 7_000, partitions: 1 }
-    }
+    /** How often the key index was. */
+    let believed = 0
+    const commands = fc.array(command, { minLength: 10, maxLength: 40 })
     await fc.assert(
-      fc.asyncProperty(fc.array(command, { minLength: 10, maxLength: 40 }), async (commands) => {
+      fc.asyncProperty(commands, fc.boolean(), fc.boolean(), async (commands, rKeeps, sKeeps) => {
+        const lives: Record<string, calls.Settings> = {
+          r: { lease: 15_000, heartbeat: 5_000, partitions: 1, keyIndex: rKeeps },
+          s: { lease: 60_000, heartbeat: 7_000, partitions: 1, keyIndex: sKeeps }
+        }
         await redis.command("FLUSHALL")
         messages = []
         const clock = { now: 1_800_000_000_000 }
@@ -728,7 +799,9 @@ describe.skipIf(redisIsOff())("the scripts, on a real server", () => {
             const settled = command.isSettled ? fake.history : ""
             await beatBoth({ mode, replica, seen, settled, number: number - command.back, tag })
           } else {
-            const { mode, replica, operations } = command
+            const { mode, replica } = command
+            // Nobody joins for another.
+            const operations = command.operations.filter(({ type }) => mode === "own" || type === "remove")
             const apply: calls.ApplyCall = { mode, replica, operations, number: number - command.back, tag }
             expect(await calls.apply(port, keys, apply)).toEqual(fake.apply(apply))
           }
@@ -742,11 +815,22 @@ describe.skipIf(redisIsOff())("the scripts, on a real server", () => {
           })
           expect(await connectionsByKey(topic)).toEqual(byKey(known.members ?? []))
         }
+        // Nobody here is of version 0.1, so the key index has what is true, or is not to be believed.
+        for (const key of ["k", "é🙂\n}", "}"]) {
+          const reply = await port.run(where, [keys.leases, keys.keyIndex], [key, "", 500])
+          if (reply === null) continue
+          believed++
+          const on = [...fake.topics].filter(([, { members }]) =>
+            [...members.values()].some((member) => member.key === key)
+          )
+          expect(reply).toEqual(on.map(([topic]) => topic).sort())
+        }
         await marker()
         expect(messages).toEqual(published)
       }),
       { numRuns: 100 }
     )
+    expect(believed).toBeGreaterThan(0)
   })
 
   /** The history that Redis says it is in. */

@@ -8,6 +8,8 @@
 -- then for each topic
 --   m: members, a hash of connection -> "joined revision meta\nkey"
 --   k: keys, a hash of key -> connections between spaces
+-- and last
+--   o: the key index, a zset of "bytes:key" with the topic behind it, and "0:replica" of each that keeps it
 --
 -- ARGV[1]  mode: "own" by the replica itself, "reap" of one that was found late, "evict" by anybody
 -- ARGV[2]  replica, the owner of every connection here
@@ -69,6 +71,14 @@ local changed = 0
 local forbidden, lost, prevented = {}, {}, {}
 local hasEvicted = call('HLEN', evicted) > 0
 
+-- Whoever keeps the key index says so in it, before it has any connection here. All take out of it who is gone.
+local keyIndex = KEYS[5 + 2 * count]
+local hasKeyIndex = call('EXISTS', keyIndex) == 1
+local keepsKeyIndex = hasKeyIndex and tonumber(pcall('ZSCORE', keyIndex, '0:' .. replica)) ~= nil
+local arrived = {}
+
+local function whereabouts(topic, key) return #key .. ':' .. key .. ARGV[6 + topic] end
+
 local function isError(reply) return type(reply) == 'table' end
 
 local function tell(topic, text)
@@ -98,6 +108,8 @@ local function put(operation, topic, seq, revision, key, meta)
   if isNew == 1 then
     indexing[#indexing + 1] = place
     indexing[#indexing + 1] = ''
+    -- Not the first of a key only: that one may be of a replica that keeps no key index.
+    if keepsKeyIndex then arrived[whereabouts(topic, key)] = true end
     if isFirstOfKey == 0 then
       call('HSET', keys, key, call('HGET', keys, key) .. connection .. ' ')
     end
@@ -128,6 +140,11 @@ local function remove(topic, seq, reason, operation)
     if first then others = string.sub(others, 1, first) .. string.sub(others, last + 1) end
     if others == ' ' then
       call('HDEL', keys, key)
+      if hasKeyIndex then
+        local where = whereabouts(topic, key)
+        arrived[where] = nil
+        pcall('ZREM', keyIndex, where)
+      end
     else
       call('HSET', keys, key, others)
     end
@@ -185,11 +202,20 @@ if isFirst or top ~= floor then
 end
 if #versioning > 0 then call('HSET', versions, unpack(versioning)) end
 if #indexing > 0 then call('HSET', index, unpack(indexing)) end
+if next(arrived) then
+  local adding = {}
+  for where in pairs(arrived) do
+    adding[#adding + 1] = 0
+    adding[#adding + 1] = where
+  end
+  call('ZADD', keyIndex, unpack(adding))
+end
 
 local emptied = 0
 if mode == 'reap' and call('HLEN', index) <= call('HEXISTS', index, '') then
   call('DEL', index)
   call('ZREM', leases, replica)
+  if hasKeyIndex then pcall('ZREM', keyIndex, '0:' .. replica) end
   emptied = 1
 end
 

@@ -8,6 +8,8 @@
 -- KEYS[4]  x: the replica's evicted connections, a hash of "seq:topic" -> ''
 -- KEYS[5]  c: what all replicas must have in common, as text: "format N, ...", or without a format by version 0.1
 -- KEYS[6]  r: replicas, a hash of replica -> "lease heartbeat history", in ms, and '' -> "history doubted doubted ..."
+-- KEYS[7]  o: the key index, a zset of "bytes:key" with the topic behind it, and "0:replica" of each that keeps it; not
+--          given by who does not
 --
 -- ARGV[1]  mode: "beat", "claim" or "leave"
 -- ARGV[2]  replica
@@ -28,7 +30,7 @@
 
 local call = redis.call
 local mode, replica, lease, heartbeat = ARGV[1], ARGV[2], tonumber(ARGV[5]), tonumber(ARGV[6])
-local leases, versions, index, evicted, common, replicas = unpack(KEYS)
+local leases, versions, index, evicted, common, replicas, keyIndex = unpack(KEYS)
 local LATE = -math.huge
 
 local time = redis.call('TIME')
@@ -121,7 +123,8 @@ if mode == 'leave' then
     call('DEL', index, evicted)
     call('ZREM', leases, replica)
     call('HDEL', replicas, replica)
-    if call('EXISTS', leases) == 0 then call('DEL', replicas) end
+    if keyIndex then redis.pcall('ZREM', keyIndex, '0:' .. replica) end
+    if call('EXISTS', leases) == 0 then call('DEL', replicas, keyIndex or replicas) end
   end
   return { 'OK', epoch, history, connections, {}, {}, shortest, longest }
 end
@@ -136,6 +139,8 @@ deadlines[replica] = now + lease
 
 call('ZADD', leases, now + lease, replica)
 call('HSET', index, '', ARGV[3])
+-- Of who has nothing here, all will be in it. If somebody deletes it, nobody says so of what it no longer has.
+if keyIndex and connections == 0 then redis.pcall('ZADD', keyIndex, 0, '0:' .. replica) end
 call('HSET', replicas, replica, own[replica])
 
 local doubted = history

@@ -15,6 +15,14 @@ describe("joining and leaving", () => {
     expect(client.channels).toMatchObject([{ wire: "room:1", topic: "room:1", key: "alice", tracked: true }])
   })
 
+  it("who is granted another key than was asked for hears it, and nobody else", () => {
+    const client = makeClient({}, { authorize: () => ({ _tag: "Granted", key: "alice" }) })
+    const hears = (ref: string, response: object) => [ok(ref, ref, "room:1", response), `follow room:1 ${ref}`]
+    expect(client.say("4", "4", "room:1", "phx_join", { key: "me" })).toEqual(hears("4", { key: "alice" }))
+    expect(client.say("4", "4", "room:1", "phx_join", {})).toEqual(hears("4", { key: "alice" }))
+    expect(client.say("4", "4", "room:1", "phx_join", { key: "alice" })).toEqual(hears("4", {}))
+  })
+
   it("a missing meta is {}", () => {
     const client = makeClient()
     client.say("4", "4", "room:1", "phx_join", { key: "alice" })
