@@ -7,6 +7,8 @@ import { Data, Duration, Effect, type Scope } from "effect"
 import { inTurns, nextTurn } from "../internal/leases/turns.js"
 import type { PresenceUnavailable } from "../PresenceError.js"
 import { atTime } from "../web/atTime.js"
+import { Endings } from "../web/endings.js"
+import { interruptInTurn } from "../web/upgrades.js"
 import { EventStream, type StreamOptions } from "./eventStream.js"
 import { type Position, StreamedTopic, type TopicOptions } from "./streamedTopic.js"
 
@@ -35,10 +37,12 @@ export interface Wanted {
 export class EventStreams {
   private readonly topics = new Map<string, StreamedTopic>()
   private readonly streams = new Set<EventStream>()
+  /** A fiber that is interrupted works later, so time says nothing of how many fit into a turn. */
+  private readonly endings = new Endings(4)
   private ended = false
   /**
    * Responses begin one after the other, as many in a turn of the event loop as a few milliseconds take: thousands may
-   * come at once, after a restart. They end at once, so that who comes back finds the lease that lingers.
+   * come at once, after a restart.
    */
   private readonly turn: Effect.Effect<void>
 
@@ -82,6 +86,7 @@ export class EventStreams {
           })
       )
       yield* on.begin(stream, since)
+      interruptInTurn(request, this.endings)
       if (this.ended) stream.end()
       const over = Effect.sync(() => stream.end())
       if (expires !== undefined) yield* Effect.forkScoped(Effect.zipRight(atTime(expires), over))

@@ -16,6 +16,7 @@ import * as HttpServerRequest from "@effect/platform/HttpServerRequest"
 import type { HttpServerResponse } from "@effect/platform/HttpServerResponse"
 import { toServerResponse } from "@effect/platform-node/NodeHttpServerRequest"
 import { Effect, Exit } from "effect"
+import type { Endings } from "./endings.js"
 
 /** Milliseconds that a client may take to read why it got no WebSocket. */
 const LAST_READ = 1_000
@@ -78,6 +79,20 @@ export const keep = (request: HttpServerRequest.HttpServerRequest, socket: Socke
 /** The answer of all requests that are ended without one. */
 const ANSWERED = new ServerResponse(new IncomingMessage(new Socket()))
 ANSWERED.finished = true
+
+/** Lets a request whose client goes wait for its turn to be interrupted: many may go at once. */
+export const interruptInTurn = (request: HttpServerRequest.HttpServerRequest, endings: Endings): void => {
+  if (!(request.source instanceof IncomingMessage)) return
+  const response = toServerResponse(request)
+  // Not before the platform, which may be about to listen, has had its turn.
+  queueMicrotask(() => {
+    for (const listener of response.listeners("close")) {
+      if (!isInterrupt(listener)) continue
+      response.off("close", listener as () => void)
+      response.on("close", () => endings.add(() => listener.call(response)))
+    }
+  })
+}
 
 /** Whether it is the platform's, which interrupts the fiber of a request whose client goes: that is over. */
 const isInterrupt = (listener: unknown): boolean => String(listener).includes("clientAbortFiberId")

@@ -2,10 +2,8 @@
  * The open sockets of a route, how they end one after the other, and how all are told to come back.
  */
 import { Duration, Effect } from "effect"
+import { Endings } from "../../web/endings.js"
 import type { FlowControl } from "./flowControl.js"
-
-/** Milliseconds of a turn of the event loop that ends may take, before others have theirs. */
-const TURN = 4
 
 /** Milliseconds between two groups of sockets that are told to come back. */
 const PULSE = 20
@@ -17,8 +15,7 @@ export class OpenSockets {
   private readonly open = new Map<Open, string>()
   private readonly byAddress = new Map<string, number>()
   private stopped = false
-  /** What is left to do for sockets that have ended. */
-  private ends: Array<() => void> = []
+  private readonly endings = new Endings()
   private readonly empty = Effect.unsafeMakeLatch(true)
 
   constructor(
@@ -60,19 +57,7 @@ export class OpenSockets {
 
   /** Does what there is to do for a socket that has ended, when it is its turn: of a crowd that goes each waits for it. */
   finish(end: () => void): void {
-    this.ends.push(end)
-    if (this.ends.length === 1) setImmediate(this.finishSome)
-  }
-
-  private readonly finishSome = (): void => {
-    const until = performance.now() + TURN
-    let done = 0
-    for (; done < this.ends.length; done++) {
-      if (done > 0 && performance.now() >= until) break
-      this.ends[done]?.()
-    }
-    this.ends = this.ends.slice(done)
-    if (this.ends.length > 0) setImmediate(this.finishSome)
+    this.endings.add(end)
   }
 
   tick(): void {
