@@ -38,6 +38,9 @@ import type { Open, OpenSockets } from "./openSockets.js"
 /** Milliseconds to wait at least for the next message of one that is too fast, so that not each has a timer. */
 const BREATH = 10
 
+/** Milliseconds after which it is looked again whether who was said to be evicted is. */
+const LOOKS = [20, 200, 1_000, 5_000, 10_000]
+
 /** What all sockets of a route have in common. */
 export interface SocketHost<R> {
   readonly rules: Rules
@@ -70,7 +73,9 @@ type Asked = Question & { readonly _tag: "Ask" }
 export interface Order {
   readonly wire: string
   readonly joinRef: Ref
-  readonly end: "phx_close" | "phx_error" | "if evicted" | "if expired"
+  readonly end: "phx_close" | "phx_error" | "if evicted" | "said evicted" | "if expired"
+  /** How often it was looked before whether what was said is so. */
+  readonly looks?: number
 }
 
 export class SocketConnection<R> implements Open, Worker, FlowListener {
@@ -259,7 +264,7 @@ export class SocketConnection<R> implements Open, Worker, FlowListener {
       : undefined
   }
 
-  private obey({ wire, joinRef, end }: Order): Effect.Effect<void, never, R> | undefined {
+  private obey({ wire, joinRef, end, looks = 0 }: Order): Effect.Effect<void, never, R> | undefined {
     if (end === "if expired") {
       // What came before in the line may have brought a newer token.
       const channel = this.state.channels.get(wire)
@@ -267,12 +272,16 @@ export class SocketConnection<R> implements Open, Worker, FlowListener {
         ? this.perform(session.end(this.state, wire, joinRef, "phx_error"))
         : undefined
     }
-    if (end !== "if evicted") return this.perform(session.end(this.state, wire, joinRef, end))
+    if (end !== "if evicted" && end !== "said evicted") return this.perform(session.end(this.state, wire, joinRef, end))
     const lease = this.places.get(wire)?.lease
     if (lease === undefined) return undefined
-    return Effect.flatMap(Effect.option(lease.refresh), (result) =>
-      Option.contains(result, "evicted") ? (this.obey({ wire, joinRef, end: "phx_close" }) ?? Effect.void) : Effect.void
-    )
+    // The lease knows: over Redis whoever may publish can say so of anybody, and what is true comes to the lease a moment later.
+    return Effect.flatMap(Effect.option(lease.refresh), (result) => {
+      if (Option.contains(result, "evicted")) return this.obey({ wire, joinRef, end: "phx_close" }) ?? Effect.void
+      const pause = end === "said evicted" ? LOOKS[looks] : undefined
+      const again = () => this.flow.order({ wire, joinRef, end, looks: looks + 1 })
+      return pause === undefined ? Effect.void : Effect.sync(() => setTimeout(again, pause).unref())
+    })
   }
 
   private perform(first: SessionStep): Effect.Effect<void, never, R> | undefined {

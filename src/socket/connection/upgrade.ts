@@ -8,19 +8,24 @@ import { WholeFrames } from "./wholeFrames.js"
 /** Milliseconds that a client may take to answer a close before its connection is cut. */
 const FAREWELL = 2_000
 
+/** Of a message. More than any client makes, and few enough that empty ones cost little. */
+const FRAGMENTS = 64
+
 /** Makes WebSockets of requests. A text says why it could not. */
 export const makeUpgrade = (maxPayload: number): ((request: IncomingMessage, head: Buffer) => WebSocket | string) => {
-  const options: ServerOptions<typeof WholeFrames> & { readonly closeTimeout: number } = {
-    WebSocket: WholeFrames,
-    noServer: true,
-    clientTracking: false,
-    perMessageDeflate: false,
-    maxPayload,
-    closeTimeout: FAREWELL,
-    // Answered in line with the messages, so that they count like messages.
-    autoPong: false,
-    handleProtocols: chooseProtocol
-  }
+  const options: ServerOptions<typeof WholeFrames> & { readonly closeTimeout: number; readonly maxFragments: number } =
+    {
+      WebSocket: WholeFrames,
+      noServer: true,
+      clientTracking: false,
+      perMessageDeflate: false,
+      maxPayload,
+      closeTimeout: FAREWELL,
+      maxFragments: FRAGMENTS,
+      // Answered in line with the messages, so that they count like messages.
+      autoPong: false,
+      handleProtocols: chooseProtocol
+    }
   const server = new WebSocketServer<typeof WholeFrames>(options)
   let refusal = ""
   server.on("wsClientError", (error) => {

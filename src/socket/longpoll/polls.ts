@@ -15,6 +15,12 @@ import { readBody } from "./body.js"
 /** Posts of a client that may wait for the one before; phoenix.js 1.6 sends a post for each message. */
 const POSTS = 128
 
+/** Messages of one post; phoenix.js sends what gathered while the one before was on its way. */
+const MESSAGES = 1_000
+
+/** Bytes of frames that one poll is answered, and one frame more: the others wait for the next, as what they are, shared. */
+const ANSWER = 1_048_576
+
 /** What a poll is answered. */
 export type Polled =
   | { readonly _tag: "Frames"; readonly frames: ReadonlyArray<string> }
@@ -25,7 +31,8 @@ export type Polled =
 export type Posted = "taken" | { readonly status: number; readonly error: string }
 
 export class Polls extends EventEmitter {
-  private frames: Array<string> = []
+  /** Shared with other sockets, so they become texts only as they go. */
+  private frames: Array<Uint8Array> = []
   private queuedBytes = 0
   private answeredBytes = 0
   private readonly answered = new Set<ServerResponse>()
@@ -56,7 +63,7 @@ export class Polls extends EventEmitter {
   /** Its clients read texts only: bytes are lost to them, as they are to version 1. */
   send(bytes: Uint8Array, { binary }: { readonly binary: boolean }): void {
     if (this.over !== undefined || binary) return
-    this.frames.push(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString())
+    this.frames.push(bytes)
     this.queuedBytes += bytes.byteLength
     this.wake?.()
   }
@@ -113,12 +120,13 @@ export class Polls extends EventEmitter {
         Effect.map((): Polled => {
           if (this.over !== undefined) return { _tag: "Gone", reason: this.over }
           if (turn !== this.turn || this.frames.length === 0) return { _tag: "Nothing" }
-          const { frames, queuedBytes } = this
-          this.frames = []
-          this.queuedBytes = 0
-          this.answeredBytes += bytes = queuedBytes
+          let count = 0
+          while (count < this.frames.length && bytes <= ANSWER) bytes += this.frames[count++]?.byteLength ?? 0
+          const frames = this.frames.splice(0, count)
+          this.queuedBytes -= bytes
+          this.answeredBytes += bytes
           this.answered.add(response)
-          return { _tag: "Frames", frames }
+          return { _tag: "Frames", frames: frames.map(textOf) }
         })
       )
     })
@@ -164,7 +172,7 @@ export class Polls extends EventEmitter {
         if (body === "cut") return { status: 400, error: "the body is cut off" }
         const messages = body === "too large" ? undefined : readMessages(body, incoming.headers["content-type"])
         if (messages === undefined || messages.some(({ data }) => data.length > this.frameBytes)) {
-          const error = `a message may have ${this.frameBytes} bytes, and all that are sent at once ${max}`
+          const error = `a message may have ${this.frameBytes} bytes, and all that are sent at once ${max}, in ${MESSAGES} messages`
           this.end(error)
           return { status: 413, error }
         }
@@ -189,19 +197,34 @@ const NO_BYTES = Buffer.alloc(0)
 
 const BASE64 = /^[A-Za-z0-9+/]+={0,2}$/
 
-/** phoenix.js from 1.7 on sends many at once, a line each, those of bytes as base64; 1.6 sends each alone. */
+/**
+ * phoenix.js from 1.7 on sends many at once, a line each, those of bytes as base64; 1.6 sends each alone. `undefined` when
+ * they are more than may come at once.
+ */
 const readMessages = (
   body: Buffer,
   contentType: string | undefined
-): ReadonlyArray<{ readonly data: Buffer; readonly binary: boolean }> => {
+): ReadonlyArray<{ readonly data: Buffer; readonly binary: boolean }> | undefined => {
   if (!/^application\/x-ndjson\b/i.test(contentType ?? "")) return [{ data: body, binary: false }]
-  return body
-    .toString()
-    .split(/\r?\n/)
-    .filter((line) => line !== "")
-    .map((line) =>
-      BASE64.test(line)
-        ? { data: Buffer.from(line, "base64"), binary: true }
+  const messages: Array<{ readonly data: Buffer; readonly binary: boolean }> = []
+  for (let start = 0; start < body.length; ) {
+    const found = body.indexOf(NEWLINE, start)
+    const end = found === -1 ? body.length : found
+    const line = body.subarray(start, end > start && body[end - 1] === RETURN ? end - 1 : end)
+    start = end + 1
+    if (line.length === 0) continue
+    if (messages.length === MESSAGES) return undefined
+    const text = line.toString("latin1")
+    messages.push(
+      BASE64.test(text)
+        ? { data: Buffer.from(text, "base64"), binary: true }
         : { data: Buffer.from(line), binary: false }
     )
+  }
+  return messages
 }
+
+const NEWLINE = 10
+const RETURN = 13
+
+const textOf = (bytes: Uint8Array): string => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString()

@@ -18,7 +18,7 @@ export interface Member extends Recipient {
   /** The ref of what is tracked on its channel. */
   readonly ref: string | undefined
   /** Puts it out, always or if it turns out to be evicted, or makes it come back. */
-  readonly end: (end: "phx_close" | "phx_error" | "if evicted") => void
+  readonly end: (end: "phx_error" | "if evicted" | "said evicted") => void
 }
 
 export interface TopicsOptions {
@@ -161,7 +161,7 @@ export class Topic implements Flushable {
     for (const { ref, reason } of change.leaves) if (reason === "evicted") evicted.add(ref)
     if (evicted.size === 0) return
     for (const member of this.audience.recipients) {
-      if (member.ref !== undefined && evicted.has(member.ref)) member.end("phx_close")
+      if (member.ref !== undefined && evicted.has(member.ref)) member.end("said evicted")
     }
   }
 
