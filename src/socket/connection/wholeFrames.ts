@@ -1,6 +1,6 @@
 /**
  * A WebSocket that writes each frame as one piece. `ws` makes two of one, its head and what is in it, for every socket
- * anew, and gathering them costs twice what writing one does. What is told to many is one piece for all of them.
+ * anew. What is told to many is one piece for all of them.
  */
 import type { Socket } from "node:net"
 import { WebSocket } from "ws"
