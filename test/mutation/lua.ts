@@ -39,7 +39,7 @@ const STATEMENT = /^(call\(|tell\(|[\w.]+\[.*\] = |[\w, ]+ = (?!.*(then|function
 const code = (line: string): string =>
   line.replace(/--.*$/, (text) => " ".repeat(text.length)).replace(/'[^']*'/g, (text) => "'".repeat(text.length))
 
-export const mutantsOf = (file: string, source: string): ReadonlyArray<Mutant> =>
+const mutantsOf = (file: string, source: string): ReadonlyArray<Mutant> =>
   source.split("\n").flatMap((text, index) => {
     const line = text.trim()
     const found = code(line)
