@@ -3,17 +3,12 @@
  *
  *   npm run mutate                         all rooms
  *   npm run mutate -- internal/state       one of them
- *
- * What makes the mutants has a package of its own here, so that nobody installs it who does not need it.
  */
-import { spawnSync } from "node:child_process"
-import { existsSync } from "node:fs"
 import { fileURLToPath } from "node:url"
 import { mutateScripts } from "./lua.js"
 import { mutate } from "./mutants.js"
 import { ROOMS } from "./rooms.js"
 
-const here = fileURLToPath(new URL(".", import.meta.url))
 const root = fileURLToPath(new URL("../..", import.meta.url))
 
 const wanted = process.argv.slice(2).filter((arg) => arg !== "--")
@@ -22,10 +17,6 @@ const names = [...ROOMS.map(({ name }) => name), SCRIPTS]
 const unknown = wanted.filter((name) => !names.includes(name))
 if (unknown.length > 0) throw new Error(`no room ${unknown.join(", ")}: there are ${names.join(", ")}`)
 
-if (!existsSync(`${here}node_modules`)) {
-  const { status } = spawnSync("npm", ["ci", "--no-audit", "--no-fund", "--prefix", here], { stdio: "inherit" })
-  if (status !== 0) throw new Error("what makes mutants cannot be installed")
-}
 for (const name of names) {
   if (wanted.length > 0 && !wanted.includes(name)) continue
   const room = ROOMS.find((room) => room.name === name)

@@ -41,7 +41,6 @@ class World {
   private readonly pausedAt = new Map<Process, number>()
   private allExcused = Number.NEGATIVE_INFINITY
   private redisStepped = Number.NEGATIVE_INFINITY
-  private refusesUntil = 0
   private readonly evicted = new Map<string, number>()
   /** Whose connection it is, of those that were ever tracked. */
   private readonly owners = new Map<string, SimulatedReplica>()
@@ -73,9 +72,9 @@ class World {
         await this.time.run(move.after)
         this.do(move)
       }
-      // What waits for a paused process happens when it goes on, and who has no subscriber is to manage without.
-      const until = Math.max(this.refusesUntil, ...this.running.map(({ process }) => process.pausedUntil))
-      await this.time.run(Math.max(0, until - this.time.now) + 1_000)
+      // What waits for a paused process happens when it goes on.
+      const paused = Math.max(...this.running.map(({ process }) => process.pausedUntil))
+      await this.time.run(Math.max(0, paused - this.time.now) + 1_000)
       this.heal()
       await this.time.run(10_000)
       for (const replica of this.running) for (const topic of TOPICS) this.as(replica, () => replica.follow(topic))
@@ -180,7 +179,6 @@ class World {
         break
       case "refuse":
         this.master.refuses = true
-        this.refusesUntil = this.time.now + move.ms
         this.time.at(this.time.now + move.ms, undefined, () => {
           this.master.refuses = false
         })
