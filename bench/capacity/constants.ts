@@ -14,13 +14,10 @@ const MS = 4_000
 /** Lets a crowd say so much, and tells what that cost and how many diffs came of it. */
 const saying = async (rig: Rig, crowd: Crowd, what: "update" | "beat", perSecond: number) => {
   let sent = 0
-  const say = async () => {
-    sent = (await crowd.ask({ do: what, perSecond, ms: MS }, "updated")).sent
-  }
-  // What is measured is compiled by then.
-  await say()
   const before = await frames(crowd)
-  const used = await rig.used(say)
+  const used = await rig.used(async () => {
+    sent = (await crowd.ask({ do: what, perSecond, ms: MS }, "updated")).sent
+  })
   // Each is answered too.
   const diffs = ((await frames(crowd)) - before - sent) / sent
   return { node: used.node.map((cpu) => cpu / sent), redis: used.redis / sent, diffs }
@@ -32,15 +29,17 @@ const alone = (sockets: number) =>
     await rig.warm(sockets)
     const [here, there] = [rig.crowd(), rig.crowd()]
     const rooms = 1_000_000
-    const come = (crowd: Crowd, replica: number, expect: number) =>
-      rig.used(() => rig.join(crowd, replica, numbers(replica * rooms, sockets), rooms, expect))
+    /** The first, the second, the third of each room. */
+    const come = (crowd: Crowd, replica: number, nth: number) =>
+      rig.used(() => rig.join(crowd, replica, numbers((nth - 1) * rooms, sockets), rooms, nth))
     const join = await come(here, 0, 1)
-    const beat = await saying(rig, here, "beat", 300)
-    const update = await saying(rig, here, "update", 150)
+    const beat = await saying(rig, here, "beat", 400)
+    const update = await saying(rig, here, "update", 300)
     const copied = await come(there, 1, 2)
-    const heard = await saying(rig, here, "update", 150)
-    const leave = await rig.used(() => here.kill())
-    return { join, beat, update, copied, heard, leave }
+    const heard = await saying(rig, here, "update", 300)
+    const again = await come(rig.crowd(), 0, 3)
+    const leave = await rig.used(() => rig.leave(here, 0, sockets))
+    return { join, beat, update, copied, heard, again, leave }
   })
 
 /** Rooms of a hundred, and some more who join them. */
@@ -50,8 +49,8 @@ const crowded = (sockets: number) =>
     await rig.warm(sockets)
     const [crowd, more] = [rig.crowd(), rig.crowd()]
     const fill = await rig.used(() => rig.join(crowd, 0, numbers(0, rooms * ROOM), rooms, ROOM))
-    const slow = await saying(rig, crowd, "update", 10 * rooms)
-    const fast = await saying(rig, crowd, "update", 40 * rooms)
+    const slow = await saying(rig, crowd, "update", 12 * rooms)
+    const fast = await saying(rig, crowd, "update", 60 * rooms)
     const before = await frames(crowd)
     const seen = crowd.ask({ do: "expect", expect: ROOM + MORE }, "converged")
     const members = numbers(rooms * ROOM, rooms * MORE)
@@ -71,7 +70,7 @@ const crowded = (sockets: number) =>
 export const measure = async (sockets: number): Promise<Constants> => {
   const one = await alone(sockets)
   const many = await crowded(sockets)
-  const join = at(one.join.node, 0) / sockets
+  const first = at(one.join.node, 0) / sockets
   const update = at(one.update.node, 0)
   // Two loads with as many changes a diff as they had: two equations for a frame and a change in it. Who updates hears
   // of it too, and that is in `update`.
@@ -82,6 +81,8 @@ export const measure = async (sockets: number): Promise<Constants> => {
   if (slow === undefined || fast === undefined) throw new Error("two loads were measured")
   const frame = Math.max(0, (slow.cost - fast.cost) / (slow.diffs - fast.diffs))
   const entry = Math.max(0, (fast.cost - fast.diffs * frame) / (ROOM - 1))
+  // Both who are there at this replica are told.
+  const join = at(one.again.node, 0) / sockets - 2 * (frame + entry)
   const crowdedJoin = (at(many.join.node, 0) - many.diffs * frame) / many.joins
   const redisMessage = Math.max(0, one.heard.redis - one.update.redis)
   const memberBytes = Math.max(0, at(one.copied.heap, 0) / sockets)
@@ -89,6 +90,7 @@ export const measure = async (sockets: number): Promise<Constants> => {
   const crowdedBytes = at(many.fill.heap, 0) / many.people
   return {
     join,
+    follow: Math.max(0, first - join),
     leave: at(one.leave.node, 0) / sockets,
     update: update - frame - entry,
     heard: Math.max(0, at(one.heard.node, 1) - frame - entry),

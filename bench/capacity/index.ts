@@ -1,15 +1,14 @@
 /**
  * `npm run capacity -- [--sockets 600] [--storm 10000]`: measures what a join, an update, a frame cost here; holds the model
  * that is made of them against three sizes that run here; then says what three sizes need that do not. A storm is so many
- * sockets on one replica: all join, half are gone at once, and come back at once.
+ * sockets on one replica: all join, and all are gone at once.
  */
 import { loadavg } from "node:os"
 import { parseArgs } from "node:util"
-import { ours } from "../e2e/contenders.js"
-import { storm } from "../e2e/scenarios.js"
 import { measure } from "./constants.js"
 import { type Load, plan } from "./model.js"
 import { compare, type Size } from "./sizes.js"
+import { storm } from "./storm.js"
 
 const text = (fallback: string) => ({ type: "string", default: fallback }) as const
 const { values } = parseArgs({ options: { sockets: text("600"), storm: text("10000") } })
@@ -33,9 +32,9 @@ for (const [name, value] of Object.entries(constants))
   line(name, amount(value), name.endsWith("Bytes") ? "bytes" : "us")
 
 const sizes: ReadonlyArray<Size & { readonly name: string }> = [
-  { name: "600 people in rooms of 10", people: 600, room: 10, updates: 60 },
-  { name: "3 rooms of 100 with cursors", people: 300, room: 100, updates: 60 },
-  { name: "one room of 450", people: 450, room: 450, updates: 20 }
+  { name: "300 people in rooms of 10", people: 300, room: 10, updates: 60 },
+  { name: "two rooms of 100 with cursors", people: 200, room: 100, updates: 60 },
+  { name: "one room of 300", people: 300, room: 300, updates: 20 }
 ]
 const errors: Array<number> = []
 for (const { name, ...size } of sizes) {
@@ -82,8 +81,6 @@ for (const { name, ...load } of loads) {
 
 if (stormy > 0) {
   console.log(`\na storm of ${amount(stormy)} sockets in rooms of 10; load average ${loadavg().map(amount).join(", ")}`)
-  for (const [name, value] of Object.entries(await storm(ours, { sockets: stormy, rooms: stormy / 10 }))) {
-    line(name, amount(value))
-  }
+  await storm(stormy, (name, value) => line(name, amount(value)))
 }
 process.exit(0)

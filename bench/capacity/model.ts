@@ -7,6 +7,8 @@
 export interface Constants {
   /** Node: one who comes, with a socket; who goes; an update. Each with what it takes to write it to Redis. */
   readonly join: number
+  /** Node: one who comes first of a room to a replica, which follows it from then on. */
+  readonly follow: number
   readonly leave: number
   readonly update: number
   /** Node: a change of another replica that this one hears of, before it is written to anybody. */
@@ -52,8 +54,9 @@ export const cost = (of: Constants, { people, room, joins, leaves, updates }: Lo
   const rate = changes / rooms
   // A diff begins with a change and takes all that come within its window.
   const diffs = changes / (1 + rate * WINDOW)
+  const first = (1 - 1 / replicas) ** (room - 1)
   const parts = {
-    "coming, going, changing": joins * of.join + leaves * of.leave + updates * of.update,
+    "coming, going, changing": joins * (of.join + first * of.follow) + leaves * of.leave + updates * of.update,
     "hearing of others": changes * (on - 1) * of.heard,
     "diffs to sockets": room * (diffs * of.frame + changes * of.entry),
     "states to who joins": joins * room * of.state,

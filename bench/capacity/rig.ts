@@ -1,5 +1,4 @@
 /** Replicas over a Redis, crowds that come to them, and what each has used meanwhile. */
-import { performance } from "node:perf_hooks"
 import { setTimeout } from "node:timers/promises"
 import { type RedisServer, startRedis } from "../../test/support/redis.js"
 import { Crowd, ours, PATIENT, type Server, start } from "../e2e/contenders.js"
@@ -10,6 +9,8 @@ export interface Used {
   readonly node: ReadonlyArray<number>
   /** Microseconds of processor of Redis. */
   readonly redis: number
+  /** The longest that each event loop was held up, in ms. */
+  readonly longest: ReadonlyArray<number>
   /** Bytes of live heap that came to each. */
   readonly heap: ReadonlyArray<number>
 }
@@ -24,8 +25,6 @@ export const numbers = (from: number, count: number): ReadonlyArray<number> =>
 
 export class Rig {
   private readonly crowds: Array<Crowd> = []
-  /** Microseconds of processor that each replica, and Redis, uses in a second in which nothing happens. */
-  private idle: { readonly node: ReadonlyArray<number>; readonly redis: number } = { node: [], redis: 0 }
 
   private constructor(
     private readonly redis: RedisServer,
@@ -65,42 +64,40 @@ export class Rig {
       const crowd = this.crowd()
       await this.join(crowd, replica, numbers(0, sockets), sockets, 1)
       await crowd.ask({ do: "update", perSecond: 200, ms: 2_000 }, "updated")
-      await this.used(() => crowd.kill())
+      await this.leave(crowd, replica, 0)
     }
-    this.idle = await this.rates()
   }
 
-  private async rates(): Promise<typeof this.idle> {
-    this.idle = { node: [], redis: 0 }
-    const seconds = 3
-    const { node, redis } = await this.used(() => setTimeout(1_000 * seconds))
-    // What `used` waits in the end is part of it.
-    const all = seconds + (REST * TURNS) / 1_000
-    return { node: node.map((cpu) => cpu / all), redis: redis / all }
-  }
-
-  /** What is used until nothing more is to do, beside what is used all the time. */
+  /** What is used until nothing more is to do. What is used all the time is in it, so something has to happen. */
   async used(work: () => Promise<unknown>): Promise<Used> {
     const before = await this.look()
-    const from = performance.now()
     await work()
     await this.rest()
-    const seconds = (performance.now() - from) / 1_000
     const after = await this.look()
     return {
-      node: after.usages.map(
-        ({ cpu }, i) => cpu - (before.usages[i]?.cpuAfter ?? 0) - seconds * (this.idle.node[i] ?? 0)
-      ),
-      redis: after.redis - before.redis - seconds * this.idle.redis,
+      node: after.usages.map(({ cpu }, i) => cpu - (before.usages[i]?.cpuAfter ?? 0)),
+      redis: after.redis - before.redis,
+      longest: after.usages.map(({ longest }) => longest),
       heap: after.usages.map(({ heap }, i) => heap - (before.usages[i]?.heap ?? 0))
     }
+  }
+
+  /** Ends a crowd as a host that fails, and waits until its replica has only so many connections. */
+  async leave(crowd: Crowd, replica: number, remaining: number): Promise<void> {
+    await crowd.kill()
+    while ((await this.health(replica)).connections > remaining) await setTimeout(REST)
+  }
+
+  private async health(replica: number): Promise<{ readonly connections: number }> {
+    const answer = await fetch(`http://127.0.0.1:${this.servers[replica]?.port}/health`)
+    return (await answer.json()) as { readonly connections: number }
   }
 
   /** Each replica has taken what had come, and told what follows from it: it answers, again and again. */
   private async rest(): Promise<void> {
     for (let turn = 0; turn < TURNS; turn++) {
       await setTimeout(REST)
-      for (const { port } of this.servers) await (await fetch(`http://127.0.0.1:${port}/health`)).text()
+      for (const replica of this.servers.keys()) await this.health(replica)
     }
   }
 

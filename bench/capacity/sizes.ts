@@ -11,7 +11,7 @@ export interface Size {
 }
 
 const REPLICAS = 3
-const MS = 5_000
+const MS = 4_000
 
 export interface Compared {
   readonly what: string
@@ -26,7 +26,7 @@ export const compare = (constants: Constants, { people, room, updates }: Size): 
   Rig.with(REPLICAS, async (rig) => {
     const of = { ...constants, heartbeat: 0 }
     const rooms = people / room
-    await rig.warm(200)
+    await rig.warm(100)
     const crowds = numbers(0, REPLICAS).map((replica) => ({
       replica,
       crowd: rig.crowd(),

@@ -70,6 +70,11 @@ export class Looks {
     )
   }
 
+  /** The longest that any event loop was held up, in ms. */
+  get longest(): number {
+    return Math.max(...this.looks.map(({ usage }) => usage.longest))
+  }
+
   private of(pid: number, since: number): ReadonlyArray<Look> {
     return this.looks.filter((look) => look.pid === pid && look.at >= since)
   }

@@ -11,9 +11,13 @@ import { settings } from "./settings.js"
 const until = async <A>(look: () => Promise<A>, isRight: (found: A) => boolean): Promise<A & { seconds: number }> => {
   const from = performance.now()
   for (;;) {
-    const found = await look()
+    // A replica may say that Redis has not answered in time, on a machine that is busy.
+    const found = await look().catch((unanswered: Error) => unanswered)
     const seconds = (performance.now() - from) / 1_000
-    if (isRight(found) || seconds > settings.patience) return { ...found, seconds }
+    const isOver = seconds > settings.patience
+    if (found instanceof Error) {
+      if (isOver) throw found
+    } else if (isOver || isRight(found)) return { ...found, seconds }
     await setTimeout(500)
   }
 }

@@ -4,6 +4,7 @@ import { type Constants, cost, type Load, plan, replicas, spread, USED } from ".
 
 const nothing: Constants = {
   join: 0,
+  follow: 0,
   leave: 0,
   update: 0,
   heard: 0,
@@ -32,6 +33,7 @@ describe("the model", () => {
     const of = (constants: Partial<Constants>, load: Partial<Load>, count = 1) =>
       cost({ ...nothing, ...constants }, { ...still, ...load }, count)
     expect(of({ join: 5, leave: 7, update: 11 }, { joins: 1, leaves: 1, updates: 1 }).node).toBe(23)
+    expect(of({ join: 5, follow: 8 }, { room: 2, joins: 1 }, 2).node).toBe(5 + 8 / 2)
     expect(of({ heard: 3 }, { room: 2, updates: 4 }, 2).node).toBeCloseTo(4 * 0.5 * 3, 9)
     expect(of({ entry: 2 }, { updates: 3 }).node).toBe(3 * 10 * 2)
     expect(of({ state: 2 }, { joins: 3, updates: 9 }).node).toBe(3 * 10 * 2)
