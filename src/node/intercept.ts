@@ -41,6 +41,10 @@ export const intercept = (server: Server, taker: Taker): (() => void) => {
   }
 }
 
+/** How often a connection asks for an upgrade that nobody listens for. */
+const MOST = 100
+const again = new WeakMap<Socket, number>()
+
 /** That Node tells of upgrades. */
 const listening = (): void => {}
 
@@ -63,7 +67,11 @@ const takes = (server: Server, taker: Taker, [name, ...args]: ReadonlyArray<unkn
       }
       if (server.listeners("upgrade").some((listener) => listener !== listening)) return false
       guard(socket)
-      serveAgain(server, request, socket, head)
+      const times = (again.get(socket) ?? 0) + 1
+      again.set(socket, times)
+      // What comes behind it is read anew for each, all that was sent in one go.
+      if (times > MOST) socket.destroy()
+      else serveAgain(server, request, socket, head)
       return true
     }
     default:

@@ -14,7 +14,10 @@ import { readCount, readDuration, TIMER } from "../internal/input/options.js"
  * @category models
  */
 export interface Limits {
-  /** Bytes of a message, however it is fragmented. Default 1 MiB; more closes the socket with 1009. */
+  /**
+   * Bytes of a message, however it is fragmented, in 64 parts at the most. Default 1 MiB; more closes the socket with 1009. Who
+   * has joined nothing yet may send 128 KiB at once, or four metas of the largest.
+   */
   readonly frameBytes?: number | undefined
   /** Channels that a socket may have joined. Default 100. */
   readonly channels?: number | undefined
@@ -38,7 +41,7 @@ export interface Limits {
    * @since 0.2.0
    */
   readonly socketsPerAddress?: number | undefined
-  /** Messages that a socket may send in the long run. Default 1,000; it is read no faster. */
+  /** Messages of 256 bytes that a socket may send in the long run; longer ones count as several. Default 1,000; it is read no faster. */
   readonly messagesPerSecond?: number | undefined
   /** And at once. Default 2,000. */
   readonly messageBurst?: number | undefined
@@ -59,6 +62,13 @@ export interface Limits {
    * @since 0.2.0
    */
   readonly unsentTotal?: number | undefined
+  /**
+   * Bytes of messages that have not come whole yet, of all sockets of the route together. Default 256 MiB; over it those with the
+   * most are cut off. It is looked at about once a second.
+   *
+   * @since 0.2.0
+   */
+  readonly unfinishedTotal?: number | undefined
   /** How long it may have that much unsent before it is cut off. Default 30 seconds. */
   readonly unsentFor?: Duration.DurationInput | undefined
   /** How long a socket may be silent. Default 60 seconds; then it is closed with 1001, so that it comes back. */
@@ -87,6 +97,7 @@ export const names: ReadonlyArray<keyof Limits> = [
   "unsentBytes",
   "unsentBytesMax",
   "unsentTotal",
+  "unfinishedTotal",
   "unsentFor",
   "idleTimeout",
   "longPolls"
@@ -117,6 +128,7 @@ export const decode = (limits: Limits) => {
       unsentFor: millis("unsentFor", "30 seconds")
     },
     unsentTotal: count("unsentTotal", 1_073_741_824),
+    unfinishedTotal: count("unfinishedTotal", 268_435_456),
     idleTimeout: millis("idleTimeout", "60 seconds"),
     longPolls: count("longPolls", 10_000)
   }

@@ -225,6 +225,7 @@ export const layerRouter = <R = never, R2 = never>(
       const shared = {
         rules: { ...limits, protocol, makeKey: () => crypto.randomUUID() },
         turns: new FairTurns(),
+        firstBytes: Math.min(limits.frameBytes, Math.max(FIRST_BYTES, 4 * presence.limits.metaBytes)),
         date,
         now,
         topics: new Topics({
@@ -246,7 +247,12 @@ export const layerRouter = <R = never, R2 = never>(
       const sockets: OpenSockets = yield* Effect.acquireRelease(
         Effect.map(
           Effect.runtime<never>(),
-          (runtime) => new OpenSockets(drain, limits.unsentTotal, Runtime.runFork(runtime))
+          (runtime) =>
+            new OpenSockets(
+              drain,
+              { unsent: limits.unsentTotal, unfinished: limits.unfinishedTotal },
+              Runtime.runFork(runtime)
+            )
         ),
         (sockets) => sockets.end
       )
@@ -435,6 +441,9 @@ export const layerRouter = <R = never, R2 = never>(
       )
     })
   )
+
+/** Of a message of who has joined nothing, where metas may not be longer: reading more of them than of others is for nobody. */
+const FIRST_BYTES = 131_072
 
 /** How long a socket stays that was refused: joins that come meanwhile are told why. */
 const REFUSED_FOR = Duration.seconds(2)

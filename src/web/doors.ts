@@ -5,13 +5,14 @@
  * It is there where all that is served is this package's own (the ready server, routes that are attached), since whatever a
  * program has put around its router would not hear of such an upgrade. Whatever no door is for goes the long way.
  */
-import { type IncomingMessage, Server } from "node:http"
+import { type IncomingMessage, Server, type ServerResponse } from "node:http"
 import type { Socket } from "node:net"
 import * as Cookies from "@effect/platform/Cookies"
 import type * as Headers from "@effect/platform/Headers"
 import * as HttpIncomingMessage from "@effect/platform/HttpIncomingMessage"
 import * as HttpServerRequest from "@effect/platform/HttpServerRequest"
 import { Cause, Context, Effect, Exit, type Fiber, FiberId, Inspectable, Option, type Scope, Stream } from "effect"
+import { admits, mayChange } from "./pipelines.js"
 import { turnAway } from "./upgrades.js"
 
 /** Takes an upgrade by GET. The socket is guarded. */
@@ -20,13 +21,18 @@ export type Door = (incoming: IncomingMessage, socket: Socket, head: Buffer) => 
 /** The doors of a server, by path. A route that finds them opens its own. */
 export class Doors extends Context.Tag("effect-presence/web/Doors")<Doors, Map<string, Door>>() {}
 
-/** A server with doors. */
+/** A server with doors, which few requests of one connection enter at once. */
 export class DoorServer extends Server {
   readonly doors = new Map<string, Door>()
 
   override emit(...event: ReadonlyArray<unknown>): boolean {
     const [name, incoming, socket, head] = event
+    if (name === "request" && !admits(incoming as IncomingMessage, socket as ServerResponse)) return true
     if (name === "upgrade") {
+      if (!mayChange(socket as Socket)) {
+        ;(socket as Socket).destroy()
+        return true
+      }
       const { method, url = "" } = incoming as IncomingMessage
       const [path = ""] = url.split("?", 1)
       const door = method === "GET" ? this.doors.get(path) : undefined

@@ -147,7 +147,7 @@ describe("settings", () => {
     [{ PRESENCE_ALLOWED_ORIGINS: "https://a.example,*" }, `but "*" is no origin`],
     [{ PRESENCE_ALLOWED_ORIGINS: "https://a.*.example" }, "may have one *"],
     [{ PRESENCE_ALLOWED_ORIGINS: "https://a.example:443" }, "browsers send https://a.example"],
-    [{ PRESENCE_ALLOWED_ORIGINS: "null" }, "is no origin"],
+    [{ PRESENCE_ALLOWED_ORIGINS: "nil" }, "is no origin"],
     [{ PRESENCE_IDLE_TIMEOUT: "25 days" }, "at most 24 days"],
     [{ PRESENCE_TTL: "infinity" }, "PRESENCE_TTL must be a duration"],
     [{ PRESENCE_CLOCK_TOLERANCE: "-1 seconds" }, "PRESENCE_CLOCK_TOLERANCE must be a duration"],

@@ -1,4 +1,5 @@
 /** What all sockets of a route may take up together, and what who comes beyond is told. */
+import type { Socket } from "node:net"
 import { describe, expect, it } from "@effect/vitest"
 import { Effect, Schedule } from "effect"
 import { connect, phoenixUrl } from "./support/client.js"
@@ -88,4 +89,30 @@ describe("a route is bounded", () => {
       yield* modest.until(() => modest.frames.filter(([, , , event]) => event === "hello").length === 60)
     })
   )
+
+  it.scopedLive("in what has not come whole: those with the most are cut off, and the others are not", () =>
+    Effect.gen(function* () {
+      const server = yield* makeServer({ limits: { unfinishedTotal: 1_000_000, frameBytes: 900_000 } })
+      const start = Effect.map(connect(phoenixUrl(server.url)), (client) => {
+        // The sender's own socket: a frame that lacks its end.
+        const { _socket: socket } = client.ws as unknown as { readonly _socket: Socket }
+        return { client, begin: (bytes: number) => socket.write(partial(bytes)) }
+      })
+      const [greedy, modest] = [yield* start, yield* start]
+      modest.begin(200_000)
+      greedy.begin(850_000)
+      yield* greedy.client.end
+      expect(modest.client.closed).toBeUndefined()
+    })
+  )
 })
+
+/** The head of a text of so many bytes and one more, and as many of them. */
+const partial = (bytes: number): Buffer => {
+  const frame = Buffer.alloc(14 + bytes, "x")
+  frame[0] = 0x81
+  frame[1] = 0x80 | 127
+  frame.writeBigUInt64BE(BigInt(bytes + 1), 2)
+  frame.writeUInt32BE(0, 10)
+  return frame
+}

@@ -287,6 +287,28 @@ describe("more messages a second than allowed", () => {
   )
 })
 
+it.scopedLive("a large message of who has joined nothing is not read, nor one in more parts than clients make", () =>
+  Effect.gen(function* () {
+    const server = yield* makeServer()
+    const large = yield* connect(phoenixUrl(server.url))
+    large.say("1", "1", "room", "hello", { text: "x".repeat(140_000) })
+    expect(yield* large.end).toMatchObject({ code: 1009 })
+    const member = yield* joined(server)
+    member.say("1", "2", "room", "hello", { text: "x".repeat(140_000) })
+    yield* member.reply("2")
+    for (const [parts, isLetIn] of [
+      [64, true],
+      [66, false]
+    ] as const) {
+      const text = '["1","3","room","hello",{}]'
+      for (let n = 1; n < parts; n++) member.ws.send("", { fin: false, binary: false })
+      member.ws.send(text, { fin: true, binary: false })
+      if (isLetIn) yield* member.reply("3")
+      else expect(yield* member.end).toMatchObject({ code: 1008 })
+    }
+  })
+)
+
 /** A socket whose bytes nobody reads: it answers nothing, not even a close. */
 const deaf = (client: RawClient): void => client.ws.pause()
 
@@ -319,7 +341,7 @@ describe("one that does not read", () => {
 
   it.scopedLive("when it reads again in time it gets the state anew, and then the diffs", () =>
     Effect.gen(function* () {
-      const server = yield* makeServer({ limits: { ...limits, unsentFor: "1 minute" } })
+      const server = yield* makeServer({ limits: { ...limits, unsentFor: "1 minute", messagesPerSecond: 100_000 } })
       const slow = yield* join(yield* phoenixSocket(server.url), "room", { key: "slow" })
       yield* slow.sees("slow:{}")
       const states: Array<unknown> = []

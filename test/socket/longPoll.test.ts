@@ -323,6 +323,7 @@ describe("who polls in bad faith", () => {
         limits: {
           unsentBytes: 16_000_000,
           unsentBytesMax: 64_000_000,
+          messagesPerSecond: 100_000,
           unsentFor: "1 seconds",
           idleTimeout: "3 minutes"
         }
@@ -393,5 +394,24 @@ it.scopedLive(
       late.say("1", "1", "room", "phx_join", { key: "late" })
       expect(yield* late.reply("1")).toMatchObject({ status: "ok" })
       expect((yield* server.presence.list("room")).map(({ key }) => key)).toEqual(["innocent", "late"])
+    })
+)
+
+it.scopedLive(
+  "a post of more messages than clients send ends its session, and large answers come in several polls",
+  () =>
+    Effect.gen(function* () {
+      const server = yield* makeServer()
+      const token = yield* joinAs(server, "alice")
+      const lines = (count: number) => "x\n".repeat(count)
+      expect((yield* say(server, token, lines(1_001))).http).toBe(413)
+      expect((yield* ask(server, token)).status).toBe(410)
+      const reader = yield* joinAs(server, "bob")
+      for (let n = 0; n < 5; n++) {
+        yield* server.presence.track("room", `k${n}`, "x".repeat(16_000))
+      }
+      let heard = 0
+      while (heard < 5)
+        heard += (yield* ask(server, reader)).messages?.filter((text) => text.includes("presence_diff")).length ?? 0
     })
 )

@@ -147,7 +147,7 @@ describe("where a token comes from", () => {
           ...given("token", "token"),
           ...given("access_token", "access_token")
         })
-        expect(yield* client.reply("1")).toEqual(ok)
+        expect(yield* client.reply("1")).toEqual({ status: "ok", response: { key: `by ${place}` } })
         expect(yield* list(port)).toEqual([{ key: `by ${place}`, metas: [{}] }])
       })
     )
@@ -378,7 +378,7 @@ describe("the clients, unmodified", () => {
     Effect.gen(function* () {
       const { port, url } = yield* start
       const bySocket = yield* phoenixSocket(url, { authToken: everywhere("by authToken") })
-      expect((yield* join(bySocket, "room", { key: "x" })).response).toEqual({})
+      expect((yield* join(bySocket, "room", { key: "x" })).response).toEqual({ key: "by authToken" })
       const byParams = yield* phoenixSocket(url, { params: { token: everywhere("by params") } })
       yield* join(byParams, "room", { key: "x" })
       const byJoin = yield* phoenixSocket(url)
@@ -491,7 +491,7 @@ it.scopedLive("who polls may send the token as a header, as Phoenix's client doe
         const { messages } = (await (await fetch(session)).json()) as { messages: ReadonlyArray<string> }
         return JSON.parse(messages[0] ?? "null")[4]
       })
-    expect(yield* poll(everywhere("alice"))).toEqual(ok)
+    expect(yield* poll(everywhere("alice"))).toEqual({ status: "ok", response: { key: "alice" } })
     expect(yield* list(port)).toEqual([{ key: "alice", metas: [{}] }])
     expect(yield* poll("a.b.c")).toEqual(refused("unauthorized"))
   })

@@ -45,6 +45,8 @@ const LOOKS = [20, 200, 1_000, 5_000, 10_000]
 export interface SocketHost<R> {
   readonly rules: Rules
   readonly turns: FairTurns
+  /** Bytes of a message of who has joined nothing. */
+  readonly firstBytes: number
   /** Milliseconds since the epoch. */
   readonly date: () => number
   /** Milliseconds since some moment, which never go back. */
@@ -120,6 +122,10 @@ export class SocketConnection<R> implements Open, Worker, FlowListener {
 
   get unsent(): number {
     return this.flow.unsent
+  }
+
+  get unfinished(): number {
+    return this.flow.unfinished
   }
 
   tick(): void {
@@ -257,6 +263,10 @@ export class SocketConnection<R> implements Open, Worker, FlowListener {
       return undefined
     }
     if (input._tag === "Pong") return undefined
+    if (this.state.channels.size === 0 && input.data.length > this.host.firstBytes) {
+      this.flow.close(1009, `before a channel is joined a message has ${this.host.firstBytes} bytes at the most`)
+      return undefined
+    }
     const decoded = decode(this.version, input._tag === "Text" ? input.data.toString() : input.data)
     if (decoded._tag === "Malformed") this.flow.close(1007, decoded.reason)
     return decoded._tag === "Message"

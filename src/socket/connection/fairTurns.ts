@@ -1,6 +1,7 @@
 /**
  * Who may keep the process busy, and for how long: in one turn of the event loop all sockets of a route together have some
- * milliseconds. Who has more to do than fits waits in line, and each takes a small share before the next one does.
+ * milliseconds. Who has more to do than fits waits in line, and each takes a small share before the next one does. Whoever's
+ * last share was long waits in another line, of which one has a turn, so that nobody else waits for more than one of them.
  */
 
 /** Milliseconds that all take in a turn. */
@@ -9,6 +10,9 @@ const TURN = 5
 /** Milliseconds that one takes before the next. */
 const SHARE = 0.25
 
+/** Milliseconds of a share from which on somebody is costly: one message may take more than a share. */
+const COSTLY = 2
+
 export interface Worker {
   /** Works until then, by `performance.now`. Whether there is more to do. */
   readonly work: (until: number) => boolean
@@ -16,6 +20,8 @@ export interface Worker {
 
 export class FairTurns {
   private line: Array<Worker> = []
+  private readonly costly: Array<Worker> = []
+  private readonly known = new WeakSet<Worker>()
   private ends = 0
   private begun = false
 
@@ -23,8 +29,22 @@ export class FairTurns {
   run(worker: Worker): void {
     const now = performance.now()
     if (!this.begun) this.begin(now)
-    if (this.line.length > 0 || now >= this.ends) this.line.push(worker)
-    else if (worker.work(Math.min(this.ends, now + SHARE))) this.line.push(worker)
+    if (this.known.has(worker)) this.costly.push(worker)
+    else if (this.line.length > 0 || now >= this.ends) this.line.push(worker)
+    else if (this.work(worker, now)) this.wait(worker, this.line)
+  }
+
+  /** Gives one its share. Whether there is more to do. */
+  private work(worker: Worker, now: number): boolean {
+    const isMore = worker.work(Math.min(this.ends, now + SHARE))
+    if (performance.now() - now > COSTLY) this.known.add(worker)
+    else this.known.delete(worker)
+    return isMore
+  }
+
+  private wait(worker: Worker, line: Array<Worker>): void {
+    if (this.known.has(worker)) this.costly.push(worker)
+    else line.push(worker)
   }
 
   private begin(now: number): void {
@@ -35,7 +55,7 @@ export class FairTurns {
 
   private readonly next = (): void => {
     this.begun = false
-    if (this.line.length === 0) return
+    if (this.line.length === 0 && this.costly.length === 0) return
     this.begin(performance.now())
     const line = this.line
     this.line = []
@@ -45,9 +65,11 @@ export class FairTurns {
       const now = performance.now()
       if (now >= this.ends) break
       const worker = line[next]
-      if (worker?.work(Math.min(this.ends, now + SHARE))) again.push(worker)
+      if (worker !== undefined && this.work(worker, now)) this.wait(worker, again)
     }
     // Those who came meanwhile are behind those who waited, and before those who had a share.
     this.line = [...line.slice(next), ...this.line, ...again]
+    const costly = this.costly.shift()
+    if (costly !== undefined && this.work(costly, performance.now())) this.wait(costly, this.line)
   }
 }

@@ -42,6 +42,8 @@ export interface Transport {
   readonly textOnly?: boolean
   /** Bytes that wait to be sent. */
   readonly bufferedAmount: number
+  /** Bytes that have come of a message that is not whole, where it is read bit by bit. */
+  readonly unfinished?: number
   send(bytes: Uint8Array, options: { readonly binary: boolean }): void
   pong(data: Buffer): void
   pause(): void
@@ -152,6 +154,11 @@ export class FlowControl<Order> {
     return this.ended ? 0 : this.ws.bufferedAmount
   }
 
+  /** Bytes that have come of a message that is not whole. */
+  get unfinished(): number {
+    return this.ended ? 0 : (this.ws.unfinished ?? 0)
+  }
+
   /** Whether more may be written. */
   get open(): boolean {
     return this.fullSince === undefined && !this.ended
@@ -228,7 +235,7 @@ export class FlowControl<Order> {
     if (input === undefined) return Number.POSITIVE_INFINITY
     if (input._tag !== "Order") {
       const now = this.now()
-      const { bucket, wait } = pace.take(this.limits.rate, this.bucket, now)
+      const { bucket, wait } = pace.take(this.limits.rate, this.bucket, now, pace.costOf(input.data.length))
       this.bucket = bucket
       if (wait > 0) return wait
       // While it is not read, what is taken shows that it is waited for; when neither goes on it may be long gone.

@@ -9,7 +9,7 @@ import type { FlowControl } from "./flowControl.js"
 const PULSE = 20
 
 /** What there is to do with an open socket. */
-export type Open = Pick<FlowControl<unknown>, "close" | "cut" | "tick" | "unsent">
+export type Open = Pick<FlowControl<unknown>, "close" | "cut" | "tick" | "unsent" | "unfinished">
 
 export class OpenSockets {
   private readonly open = new Map<Open, string>()
@@ -20,8 +20,8 @@ export class OpenSockets {
 
   constructor(
     private readonly drain: Duration.Duration,
-    /** Bytes that all of them together may have unsent. */
-    private readonly unsentTotal: number,
+    /** Bytes that all of them together may have unsent, and of messages that are not whole. */
+    private readonly most: { readonly unsent: number; readonly unfinished: number },
     /** Runs it beyond the end of the request that was first to hear of the end. */
     private readonly run: (effect: Effect.Effect<void>) => void
   ) {}
@@ -62,19 +62,22 @@ export class OpenSockets {
 
   tick(): void {
     let unsent = 0
+    let unfinished = 0
     for (const socket of this.open.keys()) {
       socket.tick()
       unsent += socket.unsent
+      unfinished += socket.unfinished
     }
-    if (unsent > this.unsentTotal) this.relieve(unsent)
+    if (unsent > this.most.unsent) this.relieve("unsent", unsent)
+    if (unfinished > this.most.unfinished) this.relieve("unfinished", unfinished)
   }
 
-  /** Cuts off those with the most unsent, until the others have no more than they may. */
-  private relieve(unsent: number): void {
-    let left = unsent
-    for (const socket of Array.from(this.open.keys()).sort((a, b) => b.unsent - a.unsent)) {
-      if (left <= this.unsentTotal) return
-      left -= socket.unsent
+  /** Cuts off those with the most of something, until the others have no more than they may. */
+  private relieve(what: "unsent" | "unfinished", all: number): void {
+    let left = all
+    for (const socket of Array.from(this.open.keys()).sort((a, b) => b[what] - a[what])) {
+      if (left <= this.most[what]) return
+      left -= socket[what]
       socket.cut()
     }
   }

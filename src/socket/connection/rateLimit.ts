@@ -3,6 +3,15 @@
  * socket are the caller's.
  */
 
+/** Bytes of a message that cost a token. */
+const BYTES = 256
+
+/**
+ * What a message costs: one token, and a long one as many as it is long. So what is sent costs about as much as it makes
+ * to read.
+ */
+export const costOf = (bytes: number): number => Math.max(1, bytes / BYTES)
+
 /** A token bucket: `burst` messages at once, `perSecond` in the long run. */
 export interface Bucket {
   readonly tokens: number
@@ -17,12 +26,20 @@ export interface Rate {
 
 export const full = (rate: Rate, now: number): Bucket => ({ tokens: rate.burst, at: now })
 
-/** Takes a token for one message, or says how many milliseconds to wait for it. */
-export const take = (rate: Rate, bucket: Bucket, now: number): { readonly bucket: Bucket; readonly wait: number } => {
+/**
+ * Takes the tokens of one message, or says how many milliseconds to wait. One is enough to begin with: what a long message
+ * costs beyond is owed.
+ */
+export const take = (
+  rate: Rate,
+  bucket: Bucket,
+  now: number,
+  cost = 1
+): { readonly bucket: Bucket; readonly wait: number } => {
   // A clock that stepped back gives nothing, and takes nothing away.
   const elapsed = Math.max(0, now - bucket.at)
   const tokens = Math.min(rate.burst, bucket.tokens + (elapsed * rate.perSecond) / 1_000)
-  if (tokens >= 1) return { bucket: { tokens: tokens - 1, at: now }, wait: 0 }
+  if (tokens >= 1) return { bucket: { tokens: tokens - cost, at: now }, wait: 0 }
   return { bucket: { tokens, at: now }, wait: Math.ceil(((1 - tokens) * 1_000) / rate.perSecond) }
 }
 

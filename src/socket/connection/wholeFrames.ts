@@ -9,10 +9,21 @@ export class WholeFrames extends WebSocket {
   /** What carries it, from its upgrade on. */
   raw: Socket | undefined
 
+  /** Bytes that have come of a message that is not whole. `ws` does not say so in its types. */
+  get unfinished(): number {
+    const { _receiver: receiver } = this as unknown as { readonly _receiver?: Receiver }
+    return (receiver?._bufferedBytes ?? 0) + (receiver?._messageLength ?? 0)
+  }
+
   override send(bytes: Uint8Array, options?: { readonly binary?: boolean | undefined } | (() => void)): void {
     const binary = typeof options === "object" && options.binary === true
     if (this.readyState === WebSocket.OPEN) this.raw?.write(frame(bytes, binary))
   }
+}
+
+interface Receiver {
+  readonly _bufferedBytes?: number
+  readonly _messageLength?: number
 }
 
 interface Framed {

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "@effect/vitest"
 import * as fc from "fast-check"
-import { full, press, take } from "../../../src/socket/connection/rateLimit.js"
+import { costOf, full, press, take } from "../../../src/socket/connection/rateLimit.js"
 
 describe("messages a second", () => {
   const rate = { perSecond: 1_000, burst: 2_000 }
@@ -15,6 +15,14 @@ describe("messages a second", () => {
     const late = take(rate, bucket, 0)
     expect(late.wait).toBe(1)
     expect(take(rate, late.bucket, 1).wait).toBe(0)
+  })
+
+  it("a long message is let in by one token, and what it costs beyond is owed", () => {
+    expect([costOf(1), costOf(256), costOf(25_600)]).toEqual([1, 1, 100])
+    const first = take(rate, { tokens: 1, at: 0 }, 0, costOf(1_048_576))
+    expect(first.wait).toBe(0)
+    expect(take(rate, first.bucket, 0).wait).toBe(4_096)
+    expect(take(rate, first.bucket, 4_096).wait).toBe(0)
   })
 
   it("whatever the moments, no more pass than burst and rate allow, and waiting as told is enough", () => {

@@ -1,0 +1,44 @@
+/** Requests of one connection, sent without waiting for answers. */
+import { connect } from "node:net"
+import { expect, it } from "@effect/vitest"
+import { Effect } from "effect"
+import { serve } from "../server/support/server.js"
+import { ask } from "../support/http.js"
+
+const request = (path: string) => `GET ${path} HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n`
+
+/** What a connection is answered to a text, until it is cut or enough has come. */
+const answered = (port: number, text: string, isEnough: (heard: string) => boolean) =>
+  Effect.async<{ readonly heard: string; readonly isCut: boolean }>((resume) => {
+    const socket = connect(port, "127.0.0.1", () => socket.write(text))
+    let heard = ""
+    const end = (isCut: boolean) => {
+      resume(Effect.succeed({ heard, isCut }))
+      socket.destroy()
+    }
+    socket.on("data", (data) => {
+      heard += data
+      if (isEnough(heard)) end(false)
+    })
+    socket.on("error", () => {})
+    socket.on("close", () => end(true))
+    return Effect.sync(() => socket.destroy())
+  })
+
+const times = (heard: string) => heard.split("HTTP/1.1 200").length - 1
+
+it.scopedLive("a few are served, and who sends hundreds in one go is cut off", () =>
+  Effect.gen(function* () {
+    const port = yield* serve()
+    const few = yield* answered(port, request("/presence/room/count").repeat(16), (heard) => times(heard) === 16)
+    expect([times(few.heard), few.isCut]).toEqual([16, false])
+    const many = yield* answered(port, request("/presence/room/count").repeat(1_000), (heard) => times(heard) > 100)
+    expect(many.isCut).toBe(true)
+    const upgrade =
+      "GET /socket/websocket?vsn=2.0.0 HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: upgrade\r\nupgrade: websocket\r\n" +
+      "sec-websocket-version: 13\r\nsec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+    const behind = yield* answered(port, request("/presence/room/count") + upgrade, (heard) => heard.includes(" 101 "))
+    expect(behind.isCut).toBe(true)
+    expect((yield* ask(port, "/presence/room/count")).status).toBe(200)
+  })
+)
