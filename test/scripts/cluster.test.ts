@@ -130,7 +130,8 @@ describe.skipIf(redisIsOff())("npm run cluster", () => {
         }),
         (server) => Effect.sync(() => server.close())
       )
-      yield* failsWith({ PORT: `${port}` }, new RegExp(`^effect-presence: PORT ${port} is in use`, "m"))
+      // One of its three: those behind it may be in use as well.
+      yield* failsWith({ PORT: `${port}` }, /^effect-presence: PORT \d+ is in use/m)
     })
   )
 })

@@ -64,7 +64,7 @@ it.scopedLive("what presence refuses is an error reply, and the topic and the so
   Effect.gen(function* () {
     const server = yield* makeServer()
     const watcher = yield* join(yield* phoenixSocket(server.url), "room")
-    const client = yield* connect(phoenixUrl(server.url))
+    const client = yield* joined(server, {}, "elsewhere")
     const nested = `${"[".repeat(100_000)}${"]".repeat(100_000)}`
     const refused = function* (ref: string, topic: string, payload: string) {
       client.ws.send(`["${ref}","${ref}",${JSON.stringify(topic)},"phx_join",${payload}]`)
@@ -72,7 +72,7 @@ it.scopedLive("what presence refuses is an error reply, and the topic and the so
       expect(echoed).toBe(topic)
       expect(reply).toMatchObject({ status: "error" })
     }
-    yield* refused("1", "room", `{"key":"mallory","meta":${nested}}`)
+    yield* refused("11", "room", `{"key":"mallory","meta":${nested}}`)
     yield* refused("2", "room", `{"key":"mallory","meta":"${"x".repeat(20_000)}"}`)
     yield* refused("3", "room", `{"key":"${"x".repeat(256)}"}`)
     yield* refused("4", "room", `{"key":""}`)
