@@ -116,10 +116,11 @@ class Walk {
     if (!isPlain(Object.getPrototypeOf(Object.getPrototypeOf(input)))) return refuse(place.outer, CLASS_INSTANCE)
     const length = input.length
     this.count(length === 0 ? 2 : length + 1)
-    const out: Array<Value> = []
+    // As large as it is: one that grows by `push` has room for 17 from the first on.
+    const out = Array.prototype.slice.call(input) as Array<Value>
     for (let i = 0; i < length; i++) {
       place.name = i
-      out.push(this.copy(input[i], place))
+      out[i] = this.copy(input[i], place)
     }
     return Object.freeze(out)
   }
