@@ -184,6 +184,87 @@ const churn: Attack = {
   }
 }
 
+/** Requests that do not wait for the answers before them, by the thousand. */
+const pipelines: Attack = {
+  name: "requests in one go",
+  run: async (port, size) => {
+    for (const path of ["/presence/room", "/health", "/presence/room/events?key=mallory"]) {
+      const asked = `GET ${path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n`.repeat(1_400)
+      await each(Math.ceil(size / 4), () =>
+        raw(port, asked, (socket) => {
+          setTimeout(() => socket.destroy(), 500)
+        })
+      )
+    }
+  }
+}
+
+/** Messages in more parts than there is to say. */
+const fragments: Attack = {
+  name: "messages in empty parts",
+  run: async (port, size) => {
+    const sockets = await each(size, () => open(port))
+    for (let round = 0; round < 5; round++) {
+      for (const ws of sockets) {
+        if (ws.readyState !== WebSocket.OPEN) continue
+        for (let n = 0; n < 1_000; n++) ws.send("", { fin: false, binary: false })
+      }
+      await pause(50)
+    }
+    await gone(sockets)
+  }
+}
+
+/** Everybody under one key or another watches one topic by a response, and all go at once. */
+const crowds: Attack = {
+  name: "event streams that close at once",
+  run: async (port, size) => {
+    const streams: Array<Net.Socket> = []
+    const over = each(size * 5, (i) =>
+      raw(port, `GET /presence/crowded/events?key=c${i} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n`, (socket) => {
+        streams.push(socket)
+      })
+    )
+    while (streams.length < size * 5) await pause(20)
+    await pause(500)
+    for (const socket of streams) socket.destroy()
+    await over
+  }
+}
+
+/** A session of long polling, by requests that wait for their answers. */
+const session = async (port: number, body: string): Promise<string> => {
+  const poll = `http://127.0.0.1:${port}/socket/longpoll?vsn=2.0.0`
+  const opened = await fetch(poll).then((response) => response.json() as Promise<{ readonly token: string }>)
+  const path = `${poll}&token=${opened.token}`
+  await fetch(path, { method: "POST", body, headers: { "content-type": "application/x-ndjson" } })
+  return path
+}
+
+/** Posts of as many messages as fit, and large texts to many who poll and do not read. */
+const posts: Attack = {
+  name: "posts of a million messages, and texts to many who poll",
+  run: async (port, size) => {
+    await each(Math.ceil(size / 12), () => session(port, "x\n".repeat(1_048_575)))
+    const joins = JSON.stringify(["1", "1", "polled", "phx_join", {}])
+    const paths: Array<string> = []
+    for (let n = 0; n < size; n += 10) paths.push(...(await each(10, () => session(port, joins))))
+    const speaker = await open(port)
+    say(speaker, "1", "1", "polled", "phx_join", {})
+    for (let n = 0; n < 4; n++) say(speaker, "1", "2", "polled", "shout", { text: `\u4e00${"a".repeat(1_000_000)}` })
+    await pause(1_000)
+    await gone([speaker])
+    // A poll that its client ends is the end of the session.
+    await each(paths.length, async (i) => {
+      const left = new AbortController()
+      const polling = fetch(paths[i] ?? "", { signal: left.signal }).catch(() => {})
+      await pause(100)
+      left.abort()
+      await polling
+    })
+  }
+}
+
 /** Sessions of long polling that are opened and left alone. */
 const sessions: Attack = {
   name: "sessions that are opened and left",
@@ -206,4 +287,17 @@ const sessions: Attack = {
   }
 }
 
-export const attacks: ReadonlyArray<Attack> = [resets, topics, unread, metas, junk, slow, churn, sessions]
+export const attacks: ReadonlyArray<Attack> = [
+  resets,
+  topics,
+  unread,
+  metas,
+  junk,
+  slow,
+  churn,
+  sessions,
+  pipelines,
+  fragments,
+  crowds,
+  posts
+]

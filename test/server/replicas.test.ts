@@ -252,4 +252,37 @@ describe.skipIf(redisIsOff()).concurrent("ready servers that share a Redis", () 
       yield* hereNow(bob.page, ["Bob", "Eve"])
     })
   )
+
+  it.scopedLive.skipIf(browserIsOff())("a page keeps its name while Redis does not answer, and is back under it", () =>
+    Effect.gen(function* () {
+      const own = yield* Effect.acquireRelease(
+        Effect.promise(() => startRedis()),
+        (redis) =>
+          Effect.promise(async () => {
+            redis.process.kill("SIGCONT")
+            await redis.stop()
+          })
+      )
+      const server = yield* serve({ REDIS_URL: own.url })
+      const line = yield* proxyTo(server.port)
+      const browser = yield* Effect.acquireRelease(Effect.promise(launch), (browser) =>
+        Effect.promise(() => browser.close())
+      )
+      const eve = yield* openPage(browser, line.port)
+      yield* joinPage(eve.page, "Eve")
+      yield* hereNow(eve.page, ["Eve"])
+      line.cut()
+      const status = eve.page.getByRole("status")
+      yield* Effect.promise(() => status.getByText("Reconnecting…").waitFor())
+      yield* answers(server.port, "/presence/lobby", [])
+      own.process.kill("SIGSTOP")
+      line.mend()
+      yield* Effect.promise(() => eve.page.getByRole("alert").getByText("unavailable").waitFor())
+      own.process.kill("SIGCONT")
+      yield* answers(server.port, "/presence/lobby", entries("Eve"))
+      yield* hereNow(eve.page, ["Eve"])
+      yield* Effect.promise(() => status.getByText("Live").waitFor())
+      expect(yield* Effect.promise(() => eve.page.getByRole("alert").innerText())).toBe("")
+    })
+  )
 })

@@ -80,9 +80,9 @@
     showStatus("lost", begun ? "Reconnecting…" : "Connecting…")
   }
 
-  /** The client tries again by itself: to watch, if it was the name that was refused. */
+  /** The client tries again by itself: to watch, if it was the name that was refused and not everybody for a while. */
   const notJoined = ({ reason }) => {
-    if (name === undefined) showRefusal(reason)
+    if (name === undefined || reason.startsWith("presence is unavailable")) showRefusal(reason)
     else notHere(`You could not join: ${reason}`)
   }
 
