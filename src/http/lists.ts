@@ -10,6 +10,7 @@ import type * as HttpServerRequest from "@effect/platform/HttpServerRequest"
 import type * as HttpServerResponse from "@effect/platform/HttpServerResponse"
 import { toServerResponse } from "@effect/platform-node/NodeHttpServerRequest"
 import type { PresenceEntry } from "../PresenceEntry.js"
+import { wantsUpgrade } from "../web/upgrades.js"
 import type { OnTheirWay } from "./eventStream.js"
 
 const MIB = 1_048_576
@@ -73,6 +74,6 @@ export class Lists {
     response.once("finish", through)
     response.once("close", through)
     // Of an upgraded request Node says neither.
-    socket.once("close", through)
+    if (wantsUpgrade(source)) socket.once("close", through)
   }
 }

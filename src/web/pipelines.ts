@@ -2,6 +2,9 @@
  * How many requests of one connection may be under way. A client need not wait for an answer before it asks again, and
  * Node hands over all that it has read in one go: a thousand small requests in one turn of the event loop, each with all
  * that it starts. Browsers and proxies ask one after the other, so who asks for more than a few at once is cut off.
+ *
+ * When a connection closes Node says so to the response that is being written, by `close` alone, and not to those that wait
+ * behind it. The platform would wait for all of them for ever, each with its fiber.
  */
 import type { IncomingMessage, ServerResponse } from "node:http"
 import type { Socket } from "node:net"
@@ -9,19 +12,43 @@ import type { Socket } from "node:net"
 /** Requests of a connection at once. */
 const MOST = 16
 
-const underWay = new WeakMap<Socket, number>()
+const underWay = new WeakMap<Socket, Set<ServerResponse>>()
 
 /** Whether a request may be served. It is counted until its response is closed; if it may not, its connection is cut. */
 export const admits = ({ socket }: IncomingMessage, response: ServerResponse): boolean => {
-  const count = underWay.get(socket) ?? 0
-  if (count >= MOST) {
+  const responses = responsesOf(socket)
+  if (responses.size >= MOST) {
     socket.destroy()
     return false
   }
-  underWay.set(socket, count + 1)
-  response.once("close", () => underWay.set(socket, (underWay.get(socket) ?? 1) - 1))
+  responses.add(response)
+  response.once("close", () => responses.delete(response))
+  giveUp(response)
   return true
 }
 
 /** Whether a connection may become something else: not while it waits for answers. */
-export const mayChange = (socket: Socket): boolean => (underWay.get(socket) ?? 0) === 0
+export const mayChange = (socket: Socket): boolean => (underWay.get(socket)?.size ?? 0) === 0
+
+const responsesOf = (socket: Socket): Set<ServerResponse> => {
+  const known = underWay.get(socket)
+  if (known !== undefined) return known
+  const responses = new Set<ServerResponse>()
+  underWay.set(socket, responses)
+  // After Node, which may have told one of them.
+  socket.once("close", () => setImmediate(() => Array.from(responses, (response) => response.emit("close"))))
+  return responses
+}
+
+/**
+ * From its close on nobody waits until it is through. The platform does so for one that is ended, and interrupts another.
+ * Node's own listener takes any for the one that is being written.
+ */
+export const giveUp = (response: ServerResponse): void => {
+  response.once("close", () => {
+    if (response.writableFinished) return
+    for (const listener of response.listeners("finish")) if (listener.name !== NODES) listener.call(response)
+  })
+}
+
+const NODES = "bound resOnFinish"

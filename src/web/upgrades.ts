@@ -17,6 +17,7 @@ import type { HttpServerResponse } from "@effect/platform/HttpServerResponse"
 import { toServerResponse } from "@effect/platform-node/NodeHttpServerRequest"
 import { Effect, Exit } from "effect"
 import type { Endings } from "./endings.js"
+import { giveUp } from "./pipelines.js"
 
 /** Milliseconds that a client may take to read why it got no WebSocket. */
 const LAST_READ = 1_000
@@ -103,7 +104,11 @@ export const guardRouter = (router: HttpRouter): Effect.Effect<void> => router.a
 const guarded = <E, R>(app: Effect.Effect<HttpServerResponse, E, R>) =>
   Effect.flatMap(HttpServerRequest.HttpServerRequest, (request) => {
     const { source } = request
-    if (!(source instanceof IncomingMessage) || !wantsUpgrade(source)) return app
+    if (!(source instanceof IncomingMessage)) return app
+    if (!wantsUpgrade(source)) {
+      giveUp(toServerResponse(request))
+      return app
+    }
     guard(source.socket)
     return Effect.onExit(app, (exit) => Effect.sync(() => hangUp(source.socket, toServerResponse(request), exit)))
   })
