@@ -5,7 +5,7 @@
  * It is there where all that is served is this package's own (the ready server, routes that are attached), since whatever a
  * program has put around its router would not hear of such an upgrade. Whatever no door is for goes the long way.
  */
-import { type IncomingMessage, Server, type ServerResponse } from "node:http"
+import { type IncomingMessage, Server, type ServerOptions, type ServerResponse } from "node:http"
 import type { Socket } from "node:net"
 import * as Cookies from "@effect/platform/Cookies"
 import type * as Headers from "@effect/platform/Headers"
@@ -21,12 +21,39 @@ export type Door = (incoming: IncomingMessage, socket: Socket, head: Buffer) => 
 /** The doors of a server, by path. A route that finds them opens its own. */
 export class Doors extends Context.Tag("effect-presence/web/Doors")<Doors, Map<string, Door>>() {}
 
-/** A server with doors, which few requests of one connection enter at once. */
+/**
+ * A server with doors, which few requests of one connection enter at once. It listens before what it serves is built, which
+ * waits for Redis: whoever comes meanwhile, as all do after a restart, waits, where Node would never answer.
+ */
 export class DoorServer extends Server {
   readonly doors = new Map<string, Door>()
+  /** What came before anybody could serve it, until somebody can. */
+  private early: Array<ReadonlyArray<unknown>> | undefined = []
+
+  constructor(options: ServerOptions = {}) {
+    super(options)
+    // Else Node takes an early upgrade for a request like any other.
+    this.on("upgrade", () => {})
+    this.on("newListener", (name) => {
+      if (name === "request" || name === "upgrade") this.begin()
+    })
+  }
+
+  /** Those who came early have their turn once all is in place. */
+  private begin(): void {
+    const { early = [] } = this
+    this.early = undefined
+    setImmediate(() => {
+      for (const event of early) this.emit(...event)
+    })
+  }
 
   override emit(...event: ReadonlyArray<unknown>): boolean {
     const [name, incoming, socket, head] = event
+    if (this.early !== undefined && (name === "request" || name === "upgrade")) {
+      this.early.push(event)
+      return true
+    }
     if (name === "request" && !admits(incoming as IncomingMessage, socket as ServerResponse)) return true
     if (name === "upgrade") {
       if (!mayChange(socket as Socket)) {
