@@ -21,6 +21,8 @@ export type Door = (incoming: IncomingMessage, socket: Socket, head: Buffer) => 
 /** The doors of a server, by path. A route that finds them opens its own. */
 export class Doors extends Context.Tag("effect-presence/web/Doors")<Doors, Map<string, Door>>() {}
 
+const listening = (): void => {}
+
 /**
  * A server with doors, which few requests of one connection enter at once. It listens before what it serves is built, which
  * waits for Redis: whoever comes meanwhile, as all do after a restart, waits, where Node would never answer.
@@ -33,7 +35,7 @@ export class DoorServer extends Server {
   constructor(options: ServerOptions = {}) {
     super(options)
     // Else Node takes an early upgrade for a request like any other.
-    this.on("upgrade", () => {})
+    this.on("upgrade", listening)
     this.on("newListener", (name) => {
       if (name === "request" || name === "upgrade") this.begin()
     })
@@ -41,8 +43,11 @@ export class DoorServer extends Server {
 
   /** Those who came early have their turn once all is in place. */
   private begin(): void {
-    const { early = [] } = this
+    const { early } = this
+    if (early === undefined) return
     this.early = undefined
+    // From here on an upgrade that nobody listens for is told to be one.
+    this.off("upgrade", listening)
     setImmediate(() => {
       for (const event of early) this.emit(...event)
     })

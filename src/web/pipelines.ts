@@ -23,7 +23,6 @@ export const admits = ({ socket }: IncomingMessage, response: ServerResponse): b
   }
   responses.add(response)
   response.once("close", () => responses.delete(response))
-  giveUp(response)
   return true
 }
 
