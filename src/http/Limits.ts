@@ -36,8 +36,20 @@ export interface Limits {
   readonly idleTimeout?: Duration.DurationInput | undefined
 }
 
-/** @internal */
-export const names: ReadonlyArray<keyof Limits> = ["streams", "unsentBytes", "unsentTotal", "unsentFor", "idleTimeout"]
+const known: Record<keyof Limits, true> = {
+  streams: true,
+  unsentBytes: true,
+  unsentTotal: true,
+  unsentFor: true,
+  idleTimeout: true
+}
+
+/**
+ * All there are, which the type of `known` sees to.
+ *
+ * @internal
+ */
+export const names: ReadonlyArray<string> = Object.keys(known)
 
 /**
  * The limits with their defaults, durations in milliseconds. Throws `InvalidOption`.

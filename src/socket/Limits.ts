@@ -82,26 +82,32 @@ export interface Limits {
   readonly longPolls?: number | undefined
 }
 
-/** @internal */
-export const names: ReadonlyArray<keyof Limits> = [
-  "frameBytes",
-  "channels",
-  "topics",
-  "sockets",
-  "socketsPerAddress",
-  "messagesPerSecond",
-  "messageBurst",
-  "topicBytes",
-  "keyBytes",
-  "metaDepth",
-  "unsentBytes",
-  "unsentBytesMax",
-  "unsentTotal",
-  "unfinishedTotal",
-  "unsentFor",
-  "idleTimeout",
-  "longPolls"
-]
+const known: Record<keyof Limits, true> = {
+  frameBytes: true,
+  channels: true,
+  topics: true,
+  sockets: true,
+  socketsPerAddress: true,
+  messagesPerSecond: true,
+  messageBurst: true,
+  topicBytes: true,
+  keyBytes: true,
+  metaDepth: true,
+  unsentBytes: true,
+  unsentBytesMax: true,
+  unsentTotal: true,
+  unfinishedTotal: true,
+  unsentFor: true,
+  idleTimeout: true,
+  longPolls: true
+}
+
+/**
+ * All there are, which the type of `known` sees to.
+ *
+ * @internal
+ */
+export const names: ReadonlyArray<string> = Object.keys(known)
 
 /**
  * The limits with their defaults, durations in milliseconds. Throws `InvalidOption`.

@@ -85,6 +85,9 @@ describe("fetch", () => {
       ["path", { path: "presence" }],
       ["authorizeTimeout", { authorizeTimeout: -1 }],
       ["diffInterval", { diffInterval: -1 }],
+      ["limits.streems", { limits: { streems: 5 } as never }],
+      ["limits.sockets", { limits: { sockets: 5 } as never }],
+      ["alowedOrigins", { alowedOrigins: [] } as never],
       ["authorize", { authorize: undefined as never }]
     ] as const) {
       const make = () => presence.fetch({ authorize: allowAll, ...options })
