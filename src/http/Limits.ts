@@ -24,8 +24,8 @@ export interface Limits {
    */
   readonly unsentTotal?: number | undefined
   /**
-   * How long a client may read nothing of what is written to it before it is cut off. Default 30 seconds. A list has that time
-   * for each MiB, and once more.
+   * How long a client may read nothing of what is written to it before it is cut off. Default 30 seconds. A list may
+   * take ten times that in all, and that for each MiB.
    */
   readonly unsentFor?: Duration.DurationInput | undefined
   /**

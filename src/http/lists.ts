@@ -2,7 +2,7 @@
  * Lists as responses. One that does not change is made once; what is on its way, to clients that may not read it, is
  * counted with what waits for event streams.
  *
- * - **A client that reads nothing** for `unsentFor` is cut off, and one that reads so slowly that each MiB takes as long.
+ * - **A client that reads nothing** for `unsentFor` is cut off, and one that has not all of it after ten times as long, and as long for each MiB.
  * - **Too much in all**, over `unsentTotal`: a list is refused while others are on their way.
  */
 import { IncomingMessage } from "node:http"
@@ -14,6 +14,9 @@ import { wantsUpgrade } from "../web/upgrades.js"
 import type { OnTheirWay } from "./eventStream.js"
 
 const MIB = 1_048_576
+
+/** How many times `unsentFor` a client may take for any list, however slowly it reads. */
+const TIMES = 10
 
 export interface ListOptions {
   /** Milliseconds. */
@@ -62,7 +65,7 @@ export class Lists {
     // Node cuts it off then, and sets another time once it is through.
     socket.setTimeout(unsentFor)
     onTheirWay.bytes += bytes
-    const cut = setTimeout(() => socket.destroy(), unsentFor * (1 + bytes / MIB))
+    const cut = setTimeout(() => socket.destroy(), unsentFor * (TIMES + bytes / MIB))
     cut.unref()
     const through = (): void => {
       clearTimeout(cut)
