@@ -2,6 +2,7 @@ import { describe, expect, it } from "@effect/vitest"
 import fc from "fast-check"
 import { connectionOf, refOf } from "../../src/redis/protocol/keys.js"
 import { randomFrom } from "../simulation/time.js"
+import { turn } from "../support/turns.js"
 import { calm, HEARTBEAT, HOLD, LEASE, type Network, type SimulatedReplica, World } from "./simulation.js"
 
 const TOPICS = ["a", "b"]
@@ -142,7 +143,7 @@ const watchForFalseLeaves = (world: World, last = world.replicas.length): void =
 }
 
 describe("replicas on a network that loses, delays and reorders", () => {
-  it("agree in the end with what is really held, and never tell a second join or leave", () => {
+  it("agree in the end with what is really held, and never tell a second join or leave", async () => {
     const network: Network = {
       requestLost: 0.05,
       answerLost: 0.05,
@@ -150,8 +151,9 @@ describe("replicas on a network that loses, delays and reorders", () => {
       messageLost: 0.05,
       sparesBeats: false
     }
-    fc.assert(
-      fc.property(seeds, (seed) => {
+    await fc.assert(
+      fc.asyncProperty(seeds, async (seed) => {
+        await turn()
         const { world, lostData } = play(seed, network, { pause: 0.02, kill: 0.01, flush: 0, failOver: 0, evict: 0.1 })
         check(world)
         expect(lostData).toBe(false)
@@ -165,7 +167,7 @@ describe("replicas on a network that loses, delays and reorders", () => {
     )
   })
 
-  it("agree also when Redis is flushed, or fails over to one that lacks the last writes", () => {
+  it("agree also when Redis is flushed, or fails over to one that lacks the last writes", async () => {
     const network: Network = {
       requestLost: 0.03,
       answerLost: 0.05,
@@ -173,18 +175,20 @@ describe("replicas on a network that loses, delays and reorders", () => {
       messageLost: 0.05,
       sparesBeats: false
     }
-    fc.assert(
-      fc.property(seeds, (seed) => {
+    await fc.assert(
+      fc.asyncProperty(seeds, async (seed) => {
+        await turn()
         check(play(seed, network, { pause: 0.01, kill: 0.005, flush: 0.01, failOver: 0.02, evict: 0.05 }).world)
       }),
       { numRuns: 150 }
     )
   })
 
-  it("tell no leave of who is there, however often Redis is emptied or fails over and messages are lost", () => {
+  it("tell no leave of who is there, however often Redis is emptied or fails over and messages are lost", async () => {
     const network: Network = { requestLost: 0, answerLost: 0.1, requestLate: 0, messageLost: 0.1, sparesBeats: true }
-    fc.assert(
-      fc.property(seeds, (seed) => {
+    await fc.assert(
+      fc.asyncProperty(seeds, async (seed) => {
+        await turn()
         check(
           play(seed, network, { pause: 0, kill: 0, flush: 0.01, failOver: 0.02, evict: 0 }, watchForFalseLeaves).world
         )
@@ -193,7 +197,7 @@ describe("replicas on a network that loses, delays and reorders", () => {
     )
   })
 
-  it("tell no leave of who is there, however the clock of Redis steps and leases differ, and agree in the end", () => {
+  it("tell no leave of who is there, however the clock of Redis steps and leases differ, and agree in the end", async () => {
     const network: Network = { requestLost: 0, answerLost: 0.05, requestLate: 0, messageLost: 0.05, sparesBeats: true }
     const lease = fc.constantFrom(
       [15_000, 5_000] as const,
@@ -201,8 +205,9 @@ describe("replicas on a network that loses, delays and reorders", () => {
       [90_000, 30_000] as const,
       [60_000, 5_000] as const
     )
-    fc.assert(
-      fc.property(seeds, fc.tuple(lease, lease, lease), (seed, leases) => {
+    await fc.assert(
+      fc.asyncProperty(seeds, fc.tuple(lease, lease, lease), async (seed, leases) => {
+        await turn()
         const chances = { pause: 0, kill: 0.005, flush: 0.003, failOver: 0.005, evict: 0, step: 0.1, leases }
         check(play(seed, network, chances, watchForFalseLeaves).world)
       }),
@@ -212,9 +217,10 @@ describe("replicas on a network that loses, delays and reorders", () => {
 
   it.each([-3_600_000, -20_000, 20_000, 3_600_000])(
     "a dead one is gone within lease and two heartbeats when the clock of Redis steps by %i ms",
-    (step) => {
-      fc.assert(
-        fc.property(seeds, fc.integer({ min: 0, max: LEASE + HEARTBEAT }), (seed, when) => {
+    async (step) => {
+      await fc.assert(
+        fc.asyncProperty(seeds, fc.integer({ min: 0, max: LEASE + HEARTBEAT }), async (seed, when) => {
+          await turn()
           const world = new World(randomFrom(seed), TOPICS)
           const [a, b, dead] = [world.start(), world.start(), world.start()]
           watchForFalseLeaves(world)
@@ -236,10 +242,11 @@ describe("replicas on a network that loses, delays and reorders", () => {
     }
   )
 
-  it("tell no leave of who is there and no second one of who was, when Redis comes back with old data", () => {
+  it("tell no leave of who is there and no second one of who was, when Redis comes back with old data", async () => {
     const network: Network = { requestLost: 0, answerLost: 0.05, requestLate: 0, messageLost: 0.1, sparesBeats: true }
-    fc.assert(
-      fc.property(seeds, (seed) => {
+    await fc.assert(
+      fc.asyncProperty(seeds, async (seed) => {
+        await turn()
         const chances = { pause: 0, kill: 0, flush: 0, failOver: 0.01, evict: 0, old: 0.01, replace: 0.02 }
         check(play(seed, network, chances, watchForFalseLeaves).world)
       }),

@@ -13,6 +13,7 @@ export const simulate = async (
   for (let run = 1; run <= runs; run++) {
     const schedule = scheduleOf(seed + run - 1)
     const problems = await play(schedule)
+    await new Promise((resolve) => setImmediate(resolve))
     onRun(run)
     if (problems.length > 0) return explain(schedule, run)
   }
