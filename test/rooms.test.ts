@@ -31,6 +31,7 @@ const ROOMS: Readonly<Record<string, Room>> = {
       "web",
       "internal",
       "internal/input",
+      "internal/leases",
       "socket/protocol",
       "socket/connection",
       "socket/longpoll",

@@ -195,7 +195,8 @@ export const makeTracker = (
     }
 
     const base: Owner = {
-      refresh: (lease) => step((registry) => registry.refresh(lease, now())),
+      // The hottest of all, so past the `Ref`.
+      refresh: (lease) => Effect.sync(() => unsafeStep(() => registry.refresh(lease, now()))),
 
       update: (lease, next) =>
         Effect.flatten(
