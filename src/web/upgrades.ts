@@ -16,8 +16,8 @@ import * as HttpServerRequest from "@effect/platform/HttpServerRequest"
 import type { HttpServerResponse } from "@effect/platform/HttpServerResponse"
 import { toServerResponse } from "@effect/platform-node/NodeHttpServerRequest"
 import { Effect, Exit } from "effect"
-import type { Turns } from "./turns.js"
 import { giveUp } from "./pipelines.js"
+import type { Turns } from "./turns.js"
 
 /** Milliseconds that a client may take to read why it got no WebSocket. */
 const LAST_READ = 1_000
