@@ -40,14 +40,16 @@ import { IncomingMessage } from "node:http"
 import * as HttpLayerRouter from "@effect/platform/HttpLayerRouter"
 import * as HttpServerRequest from "@effect/platform/HttpServerRequest"
 import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
-import { Clock, type Duration, Effect, ExecutionStrategy, Exit, FiberSet, Layer, Scope } from "effect"
+import { Cause, Clock, type Duration, Effect, ExecutionStrategy, Exit, FiberSet, Layer, Scope } from "effect"
 import { readDuration, TIMER_OR_NONE } from "../internal/input/options.js"
 import { checkTopic } from "../internal/input/validate.js"
 import { Presence } from "../Presence.js"
 import { PresenceUnavailable, type TrackError, Unauthorized } from "../PresenceError.js"
 import type { Authorize } from "../web/Authorize.js"
+import { hasEnded } from "../web/Grant.js"
 import * as origins from "../web/origins.js"
 import { patient } from "../web/patience.js"
+import { sparingly } from "../web/sparingly.js"
 import { guardRouter, wantsUpgrade } from "../web/upgrades.js"
 import { resumeFrom } from "./eventStream.js"
 import { EventStreams, type TooManyStreams } from "./eventStreams.js"
@@ -131,6 +133,7 @@ export const layerRouter = <R = never>(
       const router = yield* HttpLayerRouter.HttpRouter
       const isAllowed = yield* origins.make(options.allowedOrigins)
       const authorize = patient(options.authorize, options.authorizeTimeout)
+      const tellDefect = sparingly("authorize died, so somebody was refused")
       const base = (options.path ?? "/presence").replace(/\/+$/, "")
       // Cookies only for pages that somebody has named, not for whatever runs on this machine.
       const credentials: Record<string, string> =
@@ -162,9 +165,16 @@ export const layerRouter = <R = never>(
             request,
             topic,
             payload
-          })
+          }).pipe(
+            Effect.catchAllDefect((defect) =>
+              Effect.zipRight(
+                tellDefect(Cause.die(defect)),
+                Effect.fail(new Unauthorized({ status: 503, reason: "authorization failed" }))
+              )
+            )
+          )
           // Whoever was let in with it would be put out at once, and come again at once, for ever.
-          if (grant.expires !== undefined && grant.expires <= (yield* Clock.currentTimeMillis)) {
+          if (hasEnded(grant, yield* Clock.currentTimeMillis)) {
             return yield* new Unauthorized({ status: 401, reason: "unauthorized" })
           }
           if (view === "list") {
@@ -249,7 +259,9 @@ const varyOf = (request: Request) => ({
 
 const EVENT_STREAM = {
   "content-type": "text/event-stream",
-  "cache-control": "no-cache",
+  // Whatever packs what it passes on, as development servers and some proxies do, keeps an event until a block is full.
+  "cache-control": "no-cache, no-transform",
+  "x-content-type-options": "nosniff",
   // Else nginx collects a buffer full before it passes anything on.
   "x-accel-buffering": "no",
   // Else the connection idles on after the last event and the server waits for it at shutdown.

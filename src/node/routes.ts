@@ -107,7 +107,11 @@ class Inbox extends DoorServer {
     if (this.emit("request", request, response)) return
     if (request.headers.accept?.includes("text/event-stream")) {
       // Anything but 200 would keep an `EventSource` away for good.
-      response.writeHead(200, { "content-type": "text/event-stream", "cache-control": "no-cache", connection: "close" })
+      response.writeHead(200, {
+        "content-type": "text/event-stream",
+        "cache-control": "no-cache, no-transform",
+        connection: "close"
+      })
       response.end("retry: 5000\n\n")
       return
     }

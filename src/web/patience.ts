@@ -12,7 +12,10 @@ export const patient = <R>(authorize: Authorize<R>, timeout: Duration.DurationIn
   const duration = readDuration("authorizeTimeout", timeout, TIMER)
   const tell = sparingly("authorize gave no answer, so somebody was refused")
   const late = Effect.suspend(() => {
-    const refusal = new Unauthorized({ reason: `authorize gave no answer within ${Duration.format(duration)}` })
+    const refusal = new Unauthorized({
+      status: 503,
+      reason: `authorize gave no answer within ${Duration.format(duration)}`
+    })
     return Effect.zipRight(tell(Cause.fail(refusal)), Effect.fail(refusal))
   })
   return (attempt) => {

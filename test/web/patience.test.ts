@@ -20,7 +20,7 @@ it.effect("an authorize that never answers is interrupted and refuses, with the 
       expect(asked.unsafePoll()).toBe(null)
       yield* TestClock.adjust("30 seconds")
       expect(yield* Fiber.join(asked)).toMatchObject({
-        status: 403,
+        status: 503,
         reason: `authorize gave no answer within ${words}`
       })
     }

@@ -9,6 +9,8 @@ import type { HttpServerRequest } from "@effect/platform/HttpServerRequest"
 import { Cause, Effect, Exit, Fiber, Option, Scope } from "effect"
 import type { Lease } from "../../Lease.js"
 import type { TrackError } from "../../PresenceError.js"
+import { hasEnded } from "../../web/Grant.js"
+import type { Tell } from "../../web/sparingly.js"
 import { decode, encodeReply, encodeText, type Ref, type Version } from "../protocol/codec.js"
 import * as session from "../protocol/session.js"
 import type {
@@ -53,6 +55,8 @@ export interface SocketHost<R> {
   readonly now: () => number
   readonly topics: Topics
   readonly sockets: OpenSockets
+  /** Tells of what ended a socket. */
+  readonly tellDefect: Tell
   readonly track: (channel: Channel, key: string, meta: unknown) => Effect.Effect<Lease, TrackError, Scope.Scope>
   readonly authorize: (peer: Peer<R>, topic: string, payload: Payload) => Effect.Effect<Permission, never, R>
   readonly onMessage: ((peer: Peer<R>, message: Asked) => Effect.Effect<ApplicationReply, never, R>) | undefined
@@ -217,12 +221,7 @@ export class SocketConnection<R> implements Open, Worker, FlowListener {
   /** A defect ends this socket only. */
   private fail(cause: Cause.Cause<never>): void {
     if (Cause.isInterruptedOnly(cause)) return
-    this.peer.run(
-      Effect.annotateLogs(Effect.logError("a defect ended a socket", cause), {
-        package: "effect-presence",
-        fiber: "socket"
-      })
-    )
+    this.peer.run(this.host.tellDefect(cause))
     this.flow.close(1011, "internal error")
   }
 
@@ -251,8 +250,8 @@ export class SocketConnection<R> implements Open, Worker, FlowListener {
     }
   }
 
-  private isExpired({ expires }: Channel): boolean {
-    return expires !== undefined && expires <= this.host.date()
+  private isExpired(channel: Channel): boolean {
+    return hasEnded(channel, this.host.date())
   }
 
   /** What is left to do, if it could not be done at once. */
