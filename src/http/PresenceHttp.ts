@@ -15,8 +15,8 @@
  * 400. Without the parameter `{path}/count` is the list of the topic `count`.
  *
  * What is refused is answered `{"error"}` with 400 (encoding,
- * topic, key, meta), 401 or 403 (`authorize`, a foreign `Origin`), 404, 405, 429 (too many connections) or 503 (the
- * backend is away). Pages of other origins are told by CORS headers what they may read; those that may not get 403. Those
+ * topic, key, meta), 401 or 403 (`authorize`, a foreign `Origin`, or by `Sec-Fetch-Site` a page of another site that sends none),
+ * 404, 405, 429 (too many connections) or 503 (the backend is away, or `authorize` dies or gives no answer). Pages of other origins are told by CORS headers what they may read; those that may not get 403. Those
  * of a list may send credentials (`new EventSource(url, { withCredentials: true })`) and any request header.
  *
  * A client that goes away, or a connection that dies, ends its lease. Since a response shows no sign of life, one that
@@ -40,7 +40,7 @@ import { IncomingMessage } from "node:http"
 import * as HttpLayerRouter from "@effect/platform/HttpLayerRouter"
 import * as HttpServerRequest from "@effect/platform/HttpServerRequest"
 import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
-import { Cause, Clock, type Duration, Effect, ExecutionStrategy, Exit, FiberSet, Layer, Scope } from "effect"
+import { Clock, type Duration, Effect, ExecutionStrategy, Exit, FiberSet, Layer, Scope } from "effect"
 import { readDuration, TIMER_OR_NONE } from "../internal/input/options.js"
 import { checkTopic } from "../internal/input/validate.js"
 import { Presence } from "../Presence.js"
@@ -49,7 +49,6 @@ import type { Authorize } from "../web/Authorize.js"
 import { hasEnded } from "../web/Grant.js"
 import * as origins from "../web/origins.js"
 import { patient } from "../web/patience.js"
-import { sparingly } from "../web/sparingly.js"
 import { guardRouter, wantsUpgrade } from "../web/upgrades.js"
 import { resumeFrom } from "./eventStream.js"
 import { EventStreams, type TooManyStreams } from "./eventStreams.js"
@@ -133,7 +132,6 @@ export const layerRouter = <R = never>(
       const router = yield* HttpLayerRouter.HttpRouter
       const isAllowed = yield* origins.make(options.allowedOrigins)
       const authorize = patient(options.authorize, options.authorizeTimeout)
-      const tellDefect = sparingly("authorize died, so somebody was refused")
       const base = (options.path ?? "/presence").replace(/\/+$/, "")
       // Cookies only for pages that somebody has named, not for whatever runs on this machine.
       const credentials: Record<string, string> =
@@ -165,14 +163,7 @@ export const layerRouter = <R = never>(
             request,
             topic,
             payload
-          }).pipe(
-            Effect.catchAllDefect((defect) =>
-              Effect.zipRight(
-                tellDefect(Cause.die(defect)),
-                Effect.fail(new Unauthorized({ status: 503, reason: "authorization failed" }))
-              )
-            )
-          )
+          })
           // Whoever was let in with it would be put out at once, and come again at once, for ever.
           if (hasEnded(grant, yield* Clock.currentTimeMillis)) {
             return yield* new Unauthorized({ status: 401, reason: "unauthorized" })

@@ -132,8 +132,8 @@ export class SocketConnection<R> implements Open, Worker, FlowListener {
     return this.flow.unfinished
   }
 
-  tick(): void {
-    this.flow.tick()
+  tick(stoodStill: number): void {
+    this.flow.tick(stoodStill)
     this.expire()
   }
 
