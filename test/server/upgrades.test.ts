@@ -242,21 +242,12 @@ it.skipIf(browserIsOff())("a page of another site joins nobody by an image or a 
         // A browser says no origin with either. Who is let in has no end, and who waits for it looks at the list meanwhile.
         const answered = yield* Effect.fork(
           Effect.promise(() =>
-            page.evaluate(
-              async ([port]) => {
-                const answers = (["img", "iframe"] as const).map((tag) => {
-                  const element = document.createElement(tag)
-                  element.src = `http://127.0.0.1:${port}/presence/room/events?key=${tag}`
-                  document.body.append(element)
-                  return new Promise((resolve) => {
-                    element.onload = resolve
-                    element.onerror = resolve
-                  })
-                })
-                await Promise.all(answers)
-              },
-              [server.port]
-            )
+            page.evaluate(`Promise.all(["img", "iframe"].map((tag) => new Promise((answered) => {
+              const element = document.createElement(tag)
+              element.onload = element.onerror = () => answered()
+              element.src = "${server.url}/presence/room/events?key=" + tag
+              document.body.append(element)
+            })))`)
           )
         )
         yield* Effect.repeat(
