@@ -42,8 +42,8 @@ export interface Limits {
    */
   readonly sockets?: number | undefined
   /**
-   * Sockets from one address. Default 10,000, as all may come through one proxy; one more is answered 429. The address is
-   * `remoteAddress` of the request: what a middleware of yours makes of `X-Forwarded-For`, else that of the connection.
+   * Sockets from one address, of IPv6 from one network of 64 bits. Default 10,000, as all may come through one proxy; one
+   * more is answered 429. The address is `remoteAddress` of the request: what a middleware of yours makes of `X-Forwarded-For`, else that of the connection.
    *
    * @since 0.2.0
    */

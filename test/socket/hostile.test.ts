@@ -1,7 +1,7 @@
 /** What hostile and broken clients get, over real sockets, and what it costs others. */
 import { connect as connectTcp, type Socket } from "node:net"
 import { setTimeout } from "node:timers/promises"
-import { describe, expect, it } from "@effect/vitest"
+import { describe, expect, it, vi } from "@effect/vitest"
 import { Cause, Effect, Logger, Option, type Scope, TestClock } from "effect"
 import { nextTurn } from "../../src/internal/leases/turns.js"
 import { Authorize } from "../../src/socket/index.js"
@@ -172,6 +172,23 @@ describe("silence", () => {
     })
   )
 
+  it.scoped("is not held against clients while the process stood still itself, and is as soon as it goes on", () =>
+    Effect.gen(function* () {
+      const server = yield* makeServer()
+      const client = yield* joined(server, { key: "alice" })
+      yield* TestClock.adjust("30 seconds")
+      const real = performance.now.bind(performance)
+      const clock = vi.spyOn(performance, "now").mockImplementation(() => real() + 120_000)
+      yield* TestClock.adjust("120 seconds")
+      clock.mockRestore()
+      client.say(null, "2", "phoenix", "heartbeat", {})
+      yield* client.reply("2")
+      expect(client.closed).toBe(undefined)
+      yield* TestClock.adjust("61 seconds")
+      expect((yield* client.end).code).toBe(1001)
+    })
+  )
+
   it.scopedLive("one that goes unnoticed, behind more than is read while authorize hangs, does not stay", () =>
     Effect.gen(function* () {
       const server = yield* makeServer({
@@ -221,6 +238,19 @@ it.scopedLive("a defect while handling a message closes that socket with 1011 an
     other.say("1", "2", "room", "hello", {})
     yield* other.reply("2")
     yield* isGone(server, "mallory")
+  })
+)
+
+it.scoped("an authorize that dies refuses that join, and the socket goes on with what it has", () =>
+  Effect.gen(function* () {
+    const server = yield* makeServer({
+      authorize: (attempt) => (attempt.topic === "bug" ? Effect.die("a bug") : Authorize.allowAll(attempt))
+    })
+    const client = yield* joined(server, { key: "alice" })
+    client.say("2", "2", "bug", "phx_join", { key: "alice" })
+    expect(yield* client.reply("2")).toEqual({ status: "error", response: { reason: "authorization failed" } })
+    client.say("1", "3", "room", "hello", {})
+    expect(yield* client.reply("3")).toMatchObject({ status: "ok" })
   })
 )
 

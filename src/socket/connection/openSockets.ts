@@ -60,11 +60,12 @@ export class OpenSockets {
     this.endings.add(end)
   }
 
-  tick(): void {
+  /** To be called now and then, with the milliseconds for which the process stood still since. */
+  tick(stoodStill = 0): void {
     let unsent = 0
     let unfinished = 0
     for (const socket of this.open.keys()) {
-      socket.tick()
+      socket.tick(stoodStill)
       unsent += socket.unsent
       unfinished += socket.unfinished
     }
