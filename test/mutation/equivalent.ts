@@ -13,6 +13,31 @@ export interface Equivalent {
 }
 
 export const EQUIVALENT: ReadonlyArray<Equivalent> = [
+  ...[
+    'const [joinRef, ref, topic = "", event = ""] = fields.texts',
+    'const [joinRef, ref, topic = "", inner = ""] = fields.texts'
+  ].map((line) => ({
+    ...{ file: "src/socket/protocol/codec.ts", line, becomes: ['"Stryker was here!"'] },
+    because: "there are as many texts as were asked for; the types ask"
+  })),
+  {
+    file: "src/socket/protocol/codec.ts",
+    line: "} catch {",
+    becomes: ["{}"],
+    because: "what ends without an answer answers undefined"
+  },
+  {
+    file: "src/socket/protocol/codec.ts",
+    line: "if (Array.isArray(value)) return value.some((item) => isDeeper(item, max - 1))",
+    becomes: ["false"],
+    because: "`in` goes through lists too, only more slowly"
+  },
+  {
+    file: "src/socket/protocol/stateJson.ts",
+    line: "if (this.text !== undefined) return this.text",
+    becomes: ["false"],
+    because: "what is kept is what would be written again"
+  },
   {
     file: "src/web/netDiff.ts",
     line: "if (this.latest !== undefined && (this.fresh.size > 0 || this.gone.size > 0)) {",

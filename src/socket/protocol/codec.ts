@@ -84,7 +84,7 @@ const decodeBinary = (bytes: Uint8Array): Decoded => {
       const fields = readFields(bytes, 1, 4, 5)
       if (fields === undefined) return UNKNOWN
       if (fields === "invalid") return malformed("invalid UTF-8")
-      const [joinRef = "", ref = "", topic = "", event = ""] = fields.texts
+      const [joinRef, ref, topic = "", event = ""] = fields.texts
       return {
         _tag: "Message",
         message: { joinRef: joinRef || null, ref: ref || null, topic, event, payload: fields.rest }
@@ -95,7 +95,7 @@ const decodeBinary = (bytes: Uint8Array): Decoded => {
       if (fields === undefined) return UNKNOWN
       if (fields === "invalid") return malformed("invalid UTF-8")
       // The fifth field is metadata about storing the message: nothing is stored here.
-      const [joinRef = "", ref = "", topic = "", inner = ""] = fields.texts
+      const [joinRef, ref, topic = "", inner = ""] = fields.texts
       const head = { joinRef: joinRef || null, ref: ref || null, topic, event: "broadcast" }
       if (bytes[6] === encodings.binary) return { _tag: "Message", message: { ...head, payload: fields.rest, inner } }
       if (bytes[6] !== encodings.json) return UNKNOWN

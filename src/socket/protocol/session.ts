@@ -208,7 +208,7 @@ const presence = (
           asked,
           expires: permission.expires
         }
-        return track(state, granted, message, clientMeta && given !== undefined ? given : meta)
+        return track(state, channel, message, clientMeta && given !== undefined ? given : meta, granted)
       }
     })
   }
@@ -217,16 +217,23 @@ const presence = (
   return track(state, channel, message, given === undefined ? {} : given)
 }
 
-const track = (state: SessionState, channel: Channel, message: ClientMessage, meta: unknown): SessionStep => {
-  if (channel.key === undefined) return stay(state, refuse(message, "no key to track"))
+/** `granted` is the channel as it will be, where that is not as it is. */
+const track = (
+  state: SessionState,
+  channel: Channel,
+  message: ClientMessage,
+  meta: unknown,
+  granted: Channel = channel
+): SessionStep => {
+  const { key } = granted
+  if (key === undefined) return stay(state, refuse(message, "no key to track"))
   const next = (outcome: Outcome): SessionStep =>
     outcome._tag === "Failed"
       ? stay(state, refuse(message, outcome.reason))
-      : stay(withChannel(state, { ...channel, tracked: true }), ...answer(message, channel))
-  const same = state.channels.get(channel.wire)
-  return same?.tracked && same.key === channel.key
-    ? ask(state, { _tag: "Update", channel, meta, next })
-    : ask(state, { _tag: "Track", channel, key: channel.key, meta, next })
+      : stay(withChannel(state, { ...granted, tracked: true }), ...answer(message, granted))
+  return channel.tracked && channel.key === key
+    ? ask(state, { _tag: "Update", channel: granted, meta, next })
+    : ask(state, { _tag: "Track", channel: granted, key, meta, next })
 }
 
 /**
@@ -284,7 +291,7 @@ const push = (
         channel,
         event,
         payload,
-        ...(inner === undefined ? {} : { inner }),
+        inner,
         self: broadcast && channel.self,
         next: () => stay(state, ...(silent ? [] : [accept(message, channel.joinRef)]))
       })

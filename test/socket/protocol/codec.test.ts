@@ -268,6 +268,7 @@ describe("totality", () => {
 
   it("depth counts lists and objects", () => {
     expect(isDeeper("text", 0)).toBe(false)
+    expect(isDeeper(null, 0)).toBe(false)
     expect(isDeeper({}, 0)).toBe(true)
     expect(isDeeper({ a: [{}] }, 3)).toBe(false)
     expect(isDeeper({ a: [{}] }, 2)).toBe(true)

@@ -13,6 +13,8 @@ describe("joining and leaving", () => {
       { _tag: "Track", channel: "room:1", key: "alice", meta: { color: "blue" } }
     ])
     expect(client.channels).toMatchObject([{ wire: "room:1", topic: "room:1", key: "alice", tracked: true }])
+    // Of what Supabase's config says nothing holds here, and everybody watches.
+    expect(client.channels).toMatchObject([{ watches: true, madeUp: false, self: false, ack: false }])
   })
 
   it("who is granted another key than was asked for hears it, and nobody else", () => {
@@ -27,7 +29,9 @@ describe("joining and leaving", () => {
     const client = makeClient({}, { authorize: () => ({ _tag: "Granted" }) })
     const [answer] = client.say("4", "4", "room:1", "phx_join", { key: "alice" })
     expect(answer).toStrictEqual(ok("4", "4", "room:1"))
-    expect(client.channels).toMatchObject([{ key: undefined, tracked: false }])
+    client.say("5", "5", "room:2", "phx_join", { other: 1 })
+    expect(client.questions.map(({ payload }) => payload)).toStrictEqual([{ key: "alice" }, { other: 1 }])
+    expect(client.channels[0]).toMatchObject({ key: undefined, tracked: false })
   })
 
   it("with the grant comes its end", () => {

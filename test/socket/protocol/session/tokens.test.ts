@@ -89,6 +89,16 @@ describe("a newer token", () => {
     expect(client.channels).toStrictEqual(before)
   })
 
+  it("of a watcher, who is nobody in particular, is refused as well", () => {
+    const authorize = ({ access_token }: Record<string, unknown>): Permission =>
+      access_token === "good" ? { _tag: "Granted", expires: 10 } : refusedWith("no such token")
+    const client = makeClient({}, { authorize })
+    client.say("1", "1", "room", "phx_join", { access_token: "good" })
+    const before = client.channels
+    expect(client.say("1", "2", "room", "access_token", { access_token: "bad" })).toEqual([])
+    expect(client.channels).toStrictEqual(before)
+  })
+
   it("that is none is not asked about", () => {
     const { client, renew } = joined("alice 10")
     for (const payload of [{ access_token: null }, { access_token: 5 }, {}]) expect(renew(payload)).toEqual([])
