@@ -19,7 +19,7 @@ export const ROOMS: ReadonlyArray<MutatedRoom> = [
   {
     name: "internal/state",
     sources: sources("internal/state", "registry", "roster", "deadlines", "keyIndex"),
-    suites: suites("internal/state", "registry", "roster", "deadlines")
+    suites: suites("internal/state", "registry", "roster", "deadlines", "keyIndex")
   },
   { name: "web/netDiff", sources: sources("web", "netDiff"), suites: suites("web", "netDiff") },
   {

@@ -450,6 +450,19 @@ describe("the registry", () => {
     expect(registry.snapshot("room")).toMatchObject({ epoch: "replica-2", version: 1 })
   })
 
+  it("what is gone for good keeps the meta that it had; what has expired comes back with the new one", () => {
+    const { registry, track } = make()
+    const [evicted, released] = [track("room", "alice").connection, track("room", "bob").connection]
+    const expired = track("room", "carol", { ttl: 1 }).connection
+    expect(registry.evict("room", "alice")).toBe(1)
+    expect([registry.evict("room", "dave"), registry.evict("none", "alice")]).toEqual([0, 0])
+    registry.release(released)
+    registry.expire(1, 10)
+    const all = [evicted, released, expired]
+    expect(all.map((connection) => registry.update(connection, 5, 2))).toEqual(["evicted", "released", "rejoined"])
+    expect(all.map(({ meta }) => meta)).toEqual([{}, {}, 5])
+  })
+
   it("some are as many as are asked for, of all topics, or all there are", () => {
     const { registry, track } = make()
     const all = [track("a", "x"), track("a", "x"), track("b", "x")].map(({ connection }) => connection)
