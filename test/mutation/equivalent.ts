@@ -13,6 +13,37 @@ export interface Equivalent {
 }
 
 export const EQUIVALENT: ReadonlyArray<Equivalent> = [
+  {
+    file: "src/internal/state/registry.ts",
+    line: "if (this.keyIndex !== undefined) return Array.from(this.keyIndex.of(key), ({ topic }) => topic)",
+    becomes: ["false"],
+    because: "a look at each topic gives the same answer, only later"
+  },
+  ...[
+    "if (connection.slot !== -1) this.expiring.set(connection, now + connection.terms.ttl)",
+    "if (connection.terms.ttl !== Number.POSITIVE_INFINITY) this.expiring.set(connection, now + connection.terms.ttl)"
+  ].map((line) => ({
+    ...{ file: "src/internal/state/registry.ts", line, becomes: ["true"] },
+    because: "what is never due may stand among what is, and only takes its place there"
+  })),
+  {
+    file: "src/internal/state/registry.ts",
+    line: "if (this.lingering.size > 0) {",
+    becomes: ["true", "this.lingering.size >= 0"],
+    because: "where nobody lingers nobody is found who does"
+  },
+  {
+    file: "src/internal/state/registry.ts",
+    line: "if (size < max) return undefined",
+    becomes: ["false"],
+    because: "fewer than they are, they are below the limit as well: nobody has to be looked at"
+  },
+  {
+    file: "src/internal/state/registry.ts",
+    line: 'for (const connection of roster?.of(key) ?? NOBODY) if (connection.status === "lingering") size--',
+    becomes: ["roster.of"],
+    because: "who has connections is on a roster; the types ask"
+  },
   ...[
     'const [joinRef, ref, topic = "", event = ""] = fields.texts',
     'const [joinRef, ref, topic = "", inner = ""] = fields.texts'
@@ -20,6 +51,12 @@ export const EQUIVALENT: ReadonlyArray<Equivalent> = [
     ...{ file: "src/socket/protocol/codec.ts", line, becomes: ['"Stryker was here!"'] },
     because: "there are as many texts as were asked for; the types ask"
   })),
+  {
+    file: "src/internal/state/roster.ts",
+    line: "else if (held instanceof Set) {",
+    becomes: ["true"],
+    because: "a key that has connections and not this one alone has a set; the types ask"
+  },
   {
     file: "src/socket/protocol/codec.ts",
     line: "} catch {",

@@ -370,6 +370,7 @@ describe("the registry", () => {
     expect([late.full, late.connection.status]).toEqual([undefined, "released"])
     expect([registry.refresh(connection, 2), registry.update(connection, 5, 2)]).toEqual(["released", "released"])
     expect(registry.refresh(late.connection, 2)).toBe("released")
+    expect(connection.status).toBe("released")
     expect(changes.map(({ type }) => type)).toEqual(["join", "leave"])
   })
 
@@ -461,6 +462,27 @@ describe("the registry", () => {
     const all = [evicted, released, expired]
     expect(all.map((connection) => registry.update(connection, 5, 2))).toEqual(["evicted", "released", "rejoined"])
     expect(all.map(({ meta }) => meta)).toEqual([{}, {}, 5])
+  })
+
+  it("a release is for good, and is told of whoever was there", () => {
+    const { registry, changes, track } = make()
+    const [present, expired] = [track("room", "alice").connection, track("room", "bob", { ttl: 1 }).connection]
+    registry.expire(1, 10)
+    for (const connection of [present, expired, present, expired]) registry.release(connection)
+    expect([present.status, expired.status]).toEqual(["released", "released"])
+    expect(changes.map(({ type, key, reason }) => [type, key, reason])).toEqual([
+      ["join", "alice", "released"],
+      ["join", "bob", "released"],
+      ["leave", "bob", "expired"],
+      ["leave", "alice", "released"]
+    ])
+  })
+
+  it("holds a key index where it is asked for, and else has no memory of it", () => {
+    const isHeld = (options?: { readonly keyIndex?: boolean }) =>
+      (make(options).registry as unknown as { readonly keyIndex: unknown }).keyIndex !== undefined
+    expect([isHeld(), isHeld({}), isHeld({ keyIndex: false })]).toEqual([false, false, false])
+    expect(isHeld({ keyIndex: true })).toBe(true)
   })
 
   it("some are as many as are asked for, of all topics, or all there are", () => {
