@@ -58,6 +58,30 @@ export const EQUIVALENT: ReadonlyArray<Equivalent> = [
     because: "a key that has connections and not this one alone has a set; the types ask"
   },
   {
+    file: "src/internal/state/roster.ts",
+    line: "if (this.dirty.size > Math.min(10_000, Math.max(32, this.entries.length / 16))) {",
+    becomes: [
+      "false",
+      "this.dirty.size >= Math.min(10_000, Math.max(32, this.entries.length / 16))",
+      "Math.max(10_000, Math.max(32, this.entries.length / 16))",
+      "this.entries.length * 16",
+      "{}"
+    ],
+    because: "a list that is patched is the one that is sorted anew: when which is done is a question of cost"
+  },
+  {
+    file: "src/internal/state/roster.ts",
+    line: "else if (this.dirty !== undefined) this.entries = this.patched(this.entries, this.dirty)",
+    becomes: ["true"],
+    because: "what was listed is forgotten when a key is dirty, and not before; the types ask"
+  },
+  {
+    file: "src/internal/state/roster.ts",
+    line: "if (dirty.size <= 8) {",
+    becomes: ["true", "false", "dirty.size < 8", "dirty.size > 8", "{}"],
+    because: "both ways lead to the same list"
+  },
+  {
     file: "src/socket/protocol/codec.ts",
     line: "} catch {",
     becomes: ["{}"],
