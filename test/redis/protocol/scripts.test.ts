@@ -248,6 +248,20 @@ describe.skipIf(redisIsOff())("the scripts, on a real server", () => {
       expect(await port.command("EXISTS", [keys.keyIndex])).toBe(0)
     })
 
+    it("is read by pages, each of which begins behind the last topic of the one before", async () => {
+      await redis.command("FLUSHALL")
+      await beatKeeping("claim", "r")
+      const all = Array.from({ length: 5 }, (_, i) => `topic ${i}`)
+      await apply("own", "r", ...all.map((topic, i) => put(topic, i + 1)))
+      // Keys of which one begins as the other are apart, and one of 12 bytes is no neighbour of one of 5.
+      await apply("own", "r", put("z", 6, 6, "alice2"), put("a", 7, 7, "alicealicean"), put("topic 9", 8, 8, "alic"))
+      const page = (last: string, size: number) => port.run(where, [keys.leases, keys.keyIndex], ["alice", last, size])
+      expect(await page("", 3)).toEqual(["topic 0", "topic 1", "topic 2"])
+      expect(await page("topic 2", 3)).toEqual(["topic 3", "topic 4"])
+      expect(await page("topic 4", 3)).toEqual([])
+      expect(await page("", 500)).toEqual(all)
+    })
+
     it("is not believed while somebody is there who does not keep it, and has all of the others when they have gone", async () => {
       await redis.command("FLUSHALL")
       await beatKeeping("claim", "r")
@@ -616,6 +630,27 @@ describe.skipIf(redisIsOff())("the scripts, on a real server", () => {
     expect([t?.version, none]).toEqual([1, { epoch: t?.epoch, version: 0, tag: "" }])
   })
 
+  it("topics are counted by their keys and their connections, in the order in which they were asked for", async () => {
+    await redis.command("FLUSHALL")
+    await beat("claim", "r")
+    await apply("own", "r", put("a", 1), put("a", 2), put("a", 3, 3, "bob"), put("b", 4))
+    expect(await calls.counts(port, keys, ["b", "none", "a"])).toEqual([
+      { keys: 1, connections: 1 },
+      { keys: 0, connections: 0 },
+      { keys: 2, connections: 3 }
+    ])
+  })
+
+  it("of many topics those are found on which a key is", async () => {
+    await redis.command("FLUSHALL")
+    await beat("claim", "r")
+    const all = Array.from({ length: 10 }, (_, i) => `topic ${i}`)
+    await apply("own", "r", ...all.map((topic, i) => put(topic, i + 1, 1, i % 3 === 0 ? "bob" : "alice")))
+    expect(await calls.having(port, keys, all, "bob")).toEqual(["topic 0", "topic 3", "topic 6", "topic 9"])
+    expect(await calls.having(port, keys, ["none", ...all], "alice")).toEqual(all.filter((_, i) => i % 3 !== 0))
+    expect(await calls.having(port, keys, all, "nobody")).toEqual([])
+  })
+
   it("a call of 128 operations over as many topics passes", async () => {
     await redis.command("FLUSHALL")
     await beat("claim", "r")
@@ -658,7 +693,7 @@ describe.skipIf(redisIsOff())("the scripts, on a real server", () => {
     )
     await fc.assert(
       fc.asyncProperty(fc.array(spoil, { minLength: 1, maxLength: 4 }), fc.boolean(), async (spoils, isFull) => {
-        await redis.command("FLUSHALL")
+        await port.command("FLUSHALL", [])
         await beat("claim", "r")
         await beat("claim", "s")
         if (isFull) await apply("own", "r", put("a", 1), put("b", 2))
@@ -677,7 +712,7 @@ describe.skipIf(redisIsOff())("the scripts, on a real server", () => {
         const indexed = calls.fieldsOf(await allOf(keys.index("r")))
         expect(indexed.includes("4:a")).toBe(!prevented.includes(1))
         // Who takes it away finds everything as it was meant.
-        await redis.command("DEL", keys.members("a"), keys.keys("a"))
+        await port.command("DEL", [keys.members("a"), keys.keys("a")])
         expect(await apply("own", "r", put("a", 6))).toMatchObject({ status: "OK", changed: 1, prevented: [] })
         expect(await here("a")).toEqual(["r.6"])
         await late("r")
@@ -767,7 +802,7 @@ describe.skipIf(redisIsOff())("the scripts, on a real server", () => {
           r: { lease: 15_000, heartbeat: 5_000, partitions: 1, keyIndex: rKeeps },
           s: { lease: 60_000, heartbeat: 7_000, partitions: 1, keyIndex: sKeeps }
         }
-        await redis.command("FLUSHALL")
+        await port.command("FLUSHALL", [])
         messages = []
         const clock = { now: 1_800_000_000_000 }
         const published: Array<unknown> = []
@@ -775,7 +810,7 @@ describe.skipIf(redisIsOff())("the scripts, on a real server", () => {
         fake.history = await history()
         const beatBoth = async (beat: calls.BeatCall): Promise<void> => {
           const settings = lives[beat.replica] as calls.Settings
-          await redis.command("SET", "clock", String(clock.now))
+          await port.command("SET", ["clock", clock.now])
           const real = await calls.beat(clocked(port), keys, settings, beat)
           expect(inOrder(real)).toEqual(inOrder(fake.beat(beat, settings)))
           const deadlines = (await port.command("ZRANGE", [keys.leases, 0, -1, "WITHSCORES"])) as ReadonlyArray<string>
@@ -786,13 +821,13 @@ describe.skipIf(redisIsOff())("the scripts, on a real server", () => {
           const tag = `t${++number}`
           if (command.do === "step") clock.now += command.ms
           else if (command.do === "loaded") {
-            await redis.command("DEBUG", "CHANGE-REPL-ID")
+            await port.command("DEBUG", ["CHANGE-REPL-ID"])
             fake.history = await history()
           } else if (command.do === "late") {
             await late(command.replica)
             if (fake.leases.has(command.replica)) fake.leases.set(command.replica, Number.NEGATIVE_INFINITY)
           } else if (command.do === "flush") {
-            await redis.command("FLUSHALL")
+            await port.command("FLUSHALL", [])
             fake.flush()
           } else if (command.do === "beat") {
             const { mode, replica, seen } = command
@@ -835,8 +870,8 @@ describe.skipIf(redisIsOff())("the scripts, on a real server", () => {
 
   /** The history that Redis says it is in. */
   const history = async (): Promise<string> => {
-    const answer = await redis.command("INFO", "replication")
-    return /master_replid:(\w+)/.exec(answer)?.[1] ?? ""
+    const answer = await port.command("INFO", ["replication"])
+    return /master_replid:(\w+)/.exec(String(answer))?.[1] ?? ""
   }
 
   /** What a topic's keys name as their connections. */
