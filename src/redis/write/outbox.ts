@@ -117,7 +117,7 @@ export class Outbox<O = unknown> {
   }
 
   leave(cell: Cell<O>, reason: LeaveReason): void {
-    if (cell.leaving !== undefined || this.cells.get(cell.seq) !== cell) return
+    if (cell.leaving !== undefined) return
     cell.leaving = reason
     this.leaving++
     if (cell.call === 0) {
@@ -243,7 +243,6 @@ export class Outbox<O = unknown> {
   }
 
   private wasEvicted(cell: Cell<O>): void {
-    if (this.cells.get(cell.seq) !== cell) return
     if (cell.leaving === undefined) {
       cell.leaving = "evicted"
       this.leaving++

@@ -109,6 +109,22 @@ describe.skipIf(redisIsOff())("the scripts, on a real server", () => {
     expect((await members("t")).map(({ connection }) => connection)).toEqual(["r.2"])
   })
 
+  it("a replica begins to count at 1, and goes on where somebody else took away or spoiled what it had counted", async () => {
+    await redis.command("FLUSHALL")
+    const claim = (number: number) => calls.beat(port, keys, settings, { ...beatOf("claim", "r"), number })
+    const write = (number: number) => calls.apply(port, keys, { ...call("own", "r", [put("t", number)]), number })
+    expect(await claim(1)).toMatchObject({ status: "OK" })
+    expect(await write(2)).toMatchObject({ status: "OK" })
+    // What comes twice is carried out once.
+    expect([await write(2), await claim(2)]).toEqual([{ status: "STALE" }, { status: "STALE" }])
+    await redis.command("DEL", keys.index("r"))
+    expect(await write(3)).toMatchObject({ status: "OK" })
+    await redis.command("HSET", keys.index("r"), "", "x")
+    expect(await write(4)).toMatchObject({ status: "OK" })
+    await redis.command("HSET", keys.index("r"), "", "x")
+    expect(await claim(5)).toMatchObject({ status: "OK" })
+  })
+
   it("apply is silent about what is so already, and tells one message for each topic that changed", async () => {
     await redis.command("FLUSHALL")
     messages = []
@@ -520,6 +536,35 @@ describe.skipIf(redisIsOff())("the scripts, on a real server", () => {
       expect(await oldBeat("claim", "old")).toMatchObject({ status: "OK" })
     })
 
+    it("the silence of old ones alone is nobody's death for the new one that comes", async () => {
+      await begin()
+      await oldBeat("claim", "old")
+      await oldBeat("claim", "older")
+      await pass(4_000)
+      await oldBeat("beat", "old")
+      const before = now
+      await pass(60_000)
+      expect(await newBeat("claim", "new")).toMatchObject({ status: "OK", late: [], heartbeat: 5_000, lease: 15_000 })
+      // Each has as much of its lease left as when the last of them beat.
+      const deadline = async (replica: string) => Number(await port.command("ZSCORE", [keys.leases, replica])) - now
+      expect(await deadline("old")).toBe(15_000)
+      expect(await deadline("older")).toBe(11_000)
+      expect(now - before).toBe(60_000)
+    })
+
+    it("an old one whose lease has just ended keeps nobody from coming with another", async () => {
+      await begin()
+      await oldBeat("claim", "old")
+      await newBeat("claim", "same")
+      for (const ms of [5_000, 5_000, 4_999]) {
+        await pass(ms)
+        await newBeat("beat", "same")
+      }
+      expect(await newBeat("claim", "new", 30_000)).toMatchObject({ status: "SHARED" })
+      await pass(1)
+      expect(await newBeat("claim", "new", 30_000)).toMatchObject({ status: "OK", late: ["old"] })
+    })
+
     it("a new one with another lease waits until the old ones have gone; then an old one is refused", async () => {
       await begin()
       await oldBeat("claim", "old")
@@ -709,6 +754,7 @@ describe.skipIf(redisIsOff())("the scripts, on a real server", () => {
         expect(await here("b")).toEqual(expect.arrayContaining(["r.3", "r.5"]))
         expect((await calls.get(port, keys, "b", "alice")).length).toBe(isFull ? 3 : 2)
         const prevented = answer.status === "OK" ? answer.prevented : []
+        if (prevented.includes(1)) expect(calls.fieldsOf(await written("a"))).not.toContain("r.4")
         const indexed = calls.fieldsOf(await allOf(keys.index("r")))
         expect(indexed.includes("4:a")).toBe(!prevented.includes(1))
         // Who takes it away finds everything as it was meant.
@@ -722,6 +768,10 @@ describe.skipIf(redisIsOff())("the scripts, on a real server", () => {
       { numRuns: 60 }
     )
   })
+
+  /** A topic's members as they are, if they are in a hash. */
+  const written = async (topic: string): Promise<ReadonlyArray<string>> =>
+    (await port.command("TYPE", [keys.members(topic)])) === "hash" ? allOf(keys.members(topic)) : []
 
   const allOf = async (key: string): Promise<ReadonlyArray<string>> => {
     const found: Array<string> = []
