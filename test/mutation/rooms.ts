@@ -33,7 +33,7 @@ export const ROOMS: ReadonlyArray<MutatedRoom> = [
   {
     name: "redis/write",
     sources: sources("redis/write", "outbox", "lease", "partition", "others"),
-    suites: suites("redis/write", "outbox", "lease", "partition")
+    suites: suites("redis/write", "outbox", "lease", "partition", "partitionEvents")
   },
   {
     name: "redis/read",

@@ -231,6 +231,42 @@ describe.skipIf(redisIsOff())("the scripts, on a real server", () => {
     expect(await port.command("EXISTS", [keys.leases, keys.index("r"), keys.evicted("r")])).toBe(0)
   })
 
+  it("an answer carries the first hundred who are late, and a thousand evictions; the next has the rest", async () => {
+    await redis.command("FLUSHALL")
+    await beat("claim", "r")
+    const places = Array.from({ length: 1_001 }, (_, i) => `${i}:t`)
+    await port.command("ZADD", [keys.leases, ...places.slice(0, 101).flatMap((_, i) => ["-inf", `s${i}`])])
+    await port.command("HSET", [keys.evicted("r"), ...places.flatMap((place) => [place, ""])])
+    const answer = await beat("beat", "r")
+    expect(answer.status === "OK" && [answer.late.length, answer.evicted.length]).toEqual([100, 1_000])
+    const seen = answer.status === "OK" ? answer.evicted : []
+    const rest = places.filter((place) => !seen.includes(place))
+    expect(await beat("beat", "r", ...seen)).toMatchObject({ evicted: rest })
+  })
+
+  it("who gives the lease back is gone from the settings of those who stay", async () => {
+    await redis.command("FLUSHALL")
+    for (const replica of ["r", "s"]) await beat("claim", replica)
+    await beat("leave", "s")
+    expect(await port.command("HKEYS", [keys.replicas])).toEqual(["r", ""])
+    expect(await port.command("ZRANGE", [keys.leases, 0, -1])).toEqual(["r"])
+  })
+
+  it("the name of a replica is taken as it stands, whatever characters are in it", async () => {
+    await redis.command("FLUSHALL")
+    for (const replica of ["a-b+", "a.b"]) await beat("claim", replica)
+    await apply("own", "a-b+", put("t", 1), put("t", 2))
+    await apply("own", "a.b", put("t", 1))
+    await apply("own", "a-b+", remove("t", 1))
+    expect(await connectionsByKey("t")).toEqual(new Map([["alice", ["a-b+.2", "a.b.1"]]]))
+    await redis.command("DEBUG", "CHANGE-REPL-ID")
+    await beat("beat", "a.b")
+    expect(await calls.get(port, keys, "t", "alice")).toEqual([])
+    await apply("own", "a-b+", remove("t", 2))
+    await apply("own", "a.b", remove("t", 1))
+    expect(await calls.counts(port, keys, ["t"])).toEqual([{ keys: 0, connections: 0 }])
+  })
+
   describe("the key index", () => {
     const keeping = { ...settings, keyIndex: true }
     const beatKeeping = (mode: calls.BeatCall["mode"], replica: string) =>
@@ -261,6 +297,17 @@ describe.skipIf(redisIsOff())("the scripts, on a real server", () => {
       await apply("own", "s", remove("c", 1), remove("d", 2))
       expect(await port.command("ZRANGE", [keys.keyIndex, 0, -1])).toEqual(["0:s"])
       await beatKeeping("leave", "s")
+      expect(await port.command("EXISTS", [keys.keyIndex])).toBe(0)
+    })
+
+    it("has one who keeps it less when that one leaves, and nothing at all when the last does", async () => {
+      await redis.command("FLUSHALL")
+      for (const replica of ["r", "s"]) await beatKeeping("claim", replica)
+      // An entry that nobody took out, as by version 0.1.
+      await port.command("ZADD", [keys.keyIndex, 0, "5:aliceroom"])
+      await beatKeeping("leave", "s")
+      expect(await port.command("ZRANGE", [keys.keyIndex, 0, -1])).toEqual(["0:r", "5:aliceroom"])
+      await beatKeeping("leave", "r")
       expect(await port.command("EXISTS", [keys.keyIndex])).toBe(0)
     })
 
@@ -652,6 +699,14 @@ describe.skipIf(redisIsOff())("the scripts, on a real server", () => {
     // One that was on its way when it said so takes nothing back.
     await beat("beat", "r")
     expect(await doubted()).toEqual(["s"])
+    // Also one whose lease is lost, by then.
+    await redis.command("DEBUG", "CHANGE-REPL-ID")
+    await redis.command("DEL", keys.leases)
+    await beat("claim", "s")
+    expect(await doubted()).toEqual(["s"])
+    // Of what somebody else took away nobody says anything.
+    await redis.command("HDEL", keys.replicas, "")
+    expect([await doubted(), await doubted("follow")]).toEqual([[], []])
   })
 
   it("a topic with more members than asked for is left to be read by pages", async () => {
@@ -663,6 +718,7 @@ describe.skipIf(redisIsOff())("the scripts, on a real server", () => {
       members: undefined,
       standing: { version: 1 }
     })
+    expect((await calls.read(port, keys, "t", 3)).members).toHaveLength(3)
     const pages: Array<string> = []
     for await (const page of calls.pages(port, keys.members("t"))) pages.push(...page)
     expect(
