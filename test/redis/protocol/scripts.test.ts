@@ -46,7 +46,7 @@ describe.skipIf(redisIsOff())("the scripts, on a real server", () => {
     redis = await startRedis({ args: ["--enable-debug-command", "local"] })
     const ignore = (): void => {}
     port = await open(
-      { where: { url: redis.url }, timeout: 5_000, name: "scripts" },
+      { where: { url: redis.url }, timeout: 60_000, name: "scripts" },
       {
         onReady: ignore,
         onSubscriberReady: ignore,
