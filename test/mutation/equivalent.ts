@@ -175,5 +175,119 @@ export const EQUIVALENT: ReadonlyArray<Equivalent> = [
     line: "if member and not string.find(doubted, ' ' .. replica .. ' ', 1, true) then",
     becomes: ["if member and not string.find(doubted, ' ' .. replica .. ' ', 7, true) then"],
     because: "it begins with a history, which is longer"
+  },
+  {
+    file: "src/redis/write/lease.ts",
+    line: 'private history = ""',
+    becomes: ['"Stryker was here!"'],
+    because: "the first claim sets it before it is compared"
+  },
+  {
+    file: "src/redis/read/topicCopy.ts",
+    line: 'private history = ""',
+    becomes: ['"Stryker was here!"'],
+    because: "the first snapshot sets it before it is compared"
+  },
+  {
+    file: "src/redis/read/topicCopy.ts",
+    line: 'this.roster = new Roster(topic, "")',
+    becomes: ['"Stryker was here!"'],
+    because: "a roster's epoch is what channels tell, and a copy tells none"
+  },
+  {
+    file: "src/redis/read/topicCopy.ts",
+    line: "this.draft = new SnapshotDraft(++this.drafts, standing, this.members)",
+    becomes: ["--this.drafts"],
+    because: "only that it is another than before is asked"
+  },
+  {
+    file: "src/redis/read/topicCopy.ts",
+    line: "if (!this.isLive) this.fill(stored, draft)",
+    becomes: ["false"],
+    because: "the end of the snapshot takes all of them up then, in one turn"
+  },
+  {
+    file: "src/redis/read/topicCopy.ts",
+    line: "const updates: Array<StoredMember> = []",
+    becomes: ['["Stryker was here"]'],
+    because: "nobody is updated who is no member"
+  },
+  {
+    file: "src/redis/read/topicCopy.ts",
+    line: "} else if (stored.revision < member.revision && retains) this.retained.add(member)",
+    becomes: ["stored.revision <= member.revision"],
+    because: "of the same revision it does not differ"
+  },
+  {
+    file: "src/redis/read/topicCopy.ts",
+    line: 'return isSame ? "nothing" : "perhaps something"',
+    becomes: ['""'],
+    because: "only that it is not nothing is asked"
+  },
+  {
+    file: "src/redis/read/topicCopy.ts",
+    line: "const isDoubted = (connection: string): boolean => doubted.size > 0 && doubted.has(ownerOf(connection).replica)",
+    becomes: ["true", "doubted.size >= 0"],
+    because: "it saves taking names apart where nobody is doubted"
+  },
+  {
+    file: "src/redis/read/topicCopy.ts",
+    line: "if (!wasLive && doubted.size > 0) {",
+    becomes: ["true", "doubted.size >= 0"],
+    because: "it saves going through all where nobody is doubted"
+  },
+  {
+    file: "src/redis/read/topicCopy.ts",
+    line: "if (joins.length > 1) joins.sort(byAge)",
+    becomes: ["true", "joins.length >= 1"],
+    because: "one is in order"
+  },
+  {
+    file: "src/redis/read/topicCopy.ts",
+    line: "if (member === undefined) continue",
+    becomes: ["false"],
+    because: "who is updated is a member; the types ask"
+  },
+  {
+    file: "src/redis/read/topicCopy.ts",
+    line: "if (member.joined === stored.joined) return",
+    becomes: ["false"],
+    because: "it saves looking at the order where nothing moved"
+  },
+  {
+    file: "src/redis/read/topicCopy.ts",
+    line: "if (this.roster.keys === this.roster.connections) return",
+    becomes: ["false"],
+    because: "it saves looking at the order where each key has one connection"
+  },
+  {
+    file: "src/redis/read/topicCopy.ts",
+    line: "for (const { key } of this.members.values()) if (this.roster.size(key) > 1) keys.add(key)",
+    becomes: ["true", "this.roster.size(key) >= 1"],
+    because: "one is in order"
+  },
+  {
+    file: "src/redis/read/topicCopy.ts",
+    line: "if (this.roster.size(key) < 2) return",
+    becomes: ["false"],
+    because: "one is in order"
+  },
+  {
+    file: "src/redis/read/topicCopy.ts",
+    line: "if (sorted.every((member, index) => member === members[index])) return",
+    becomes: ["false", "() => undefined"],
+    because: "what is in order stays so when it is put in order"
+  },
+  {
+    file: "src/redis/read/copies.ts",
+    line: "isTelling = false",
+    becomes: ["true"],
+    because: "the first snapshot tells, and ends it; before, nothing can be followed anyway"
+  },
+  {
+    file: "src/redis/read/copies.ts",
+    line: "private hasHeard = false",
+    becomes: ["true"],
+    because: "nothing was missed before the first look"
   }
 ]

@@ -450,6 +450,15 @@ describe.skipIf(redisIsOff())("the scripts, on a real server", () => {
       }
     )
 
+    it("two heartbeats without any are no sign of a clock that stepped, and more than two are", async () => {
+      for (const silence of [10_000, 10_001]) {
+        await begin("a", "b")
+        await at(silence, "a")
+        const left = Number(await port.command("ZSCORE", [keys.leases, "b"])) - now
+        expect(left).toBe(silence === 10_000 ? 5_000 : 15_000)
+      }
+    })
+
     it("in a new history nobody is late by what was lost of it", async () => {
       await begin("a", "b", "c")
       // The data set was saved when b and c had not beaten for a while; a comes back first, 9 s after it was saved.
@@ -669,6 +678,14 @@ describe.skipIf(redisIsOff())("the scripts, on a real server", () => {
       expect(await port.command("GET", [keys.shared])).toBe("format 2, partitions 1")
     })
 
+    it("who is no replica keeps nobody of this format from beating", async () => {
+      await begin()
+      await redis.command("SET", keys.shared, "format 2, partitions 1")
+      expect(await newBeat("claim", "new")).toMatchObject({ status: "OK" })
+      await redis.command("ZADD", keys.leases, String(now + 60_000), "stranger")
+      expect(await newBeat("beat", "new")).toMatchObject({ status: "OK" })
+    })
+
     it("a newer format that nobody there can have written is mended by the next heartbeat", async () => {
       await begin()
       for (const replica of ["a", "b"]) await newBeat("claim", replica)
@@ -676,6 +693,9 @@ describe.skipIf(redisIsOff())("the scripts, on a real server", () => {
       expect(await newBeat("beat", "a")).toMatchObject({ status: "OK" })
       expect(await port.command("GET", [keys.shared])).toBe("format 2, partitions 1")
       expect(await newBeat("claim", "c")).toMatchObject({ status: "OK" })
+      await redis.command("SET", keys.shared, "format 22, partitions 1")
+      expect(await newBeat("claim", "d")).toMatchObject({ status: "OK" })
+      expect(await port.command("GET", [keys.shared])).toBe("format 2, partitions 1")
     })
   })
 
@@ -704,6 +724,13 @@ describe.skipIf(redisIsOff())("the scripts, on a real server", () => {
     await redis.command("DEL", keys.leases)
     await beat("claim", "s")
     expect(await doubted()).toEqual(["s"])
+    // Who has been reaped since has left nobody.
+    await late("s")
+    expect(await apply("reap", "s", remove("t", 2))).toMatchObject({ emptied: true })
+    await redis.command("DEBUG", "CHANGE-REPL-ID")
+    expect(await doubted("follow")).toEqual([])
+    await beat("claim", "r")
+    expect(await doubted()).toEqual(["r"])
     // Of what somebody else took away nobody says anything.
     await redis.command("HDEL", keys.replicas, "")
     expect([await doubted(), await doubted("follow")]).toEqual([[], []])

@@ -89,6 +89,17 @@ describe("the writer", () => {
     ])
   })
 
+  it("forgets nothing of the rest, however many leaves there are", () => {
+    const { writer, must, take } = new Numbered()
+    const [stays, ...go] = Array.from({ length: 301 }, (_, i) => writer.join("t", "alice", i + 1, {}))
+    for (let batch = take(); batch !== undefined; batch = take()) writer.succeeded(batch.number, ok(batch))
+    writer.update(stays as Cell, 400, {})
+    for (const cell of go) writer.leave(cell, "released")
+    const sizes = Array.from({ length: 4 }, () => take("leaves")?.operations.length)
+    expect(sizes).toEqual([BATCH, BATCH, 300 - 2 * BATCH, undefined])
+    expect(must().operations.map(({ type, seq }) => [type, seq])).toEqual([["put", 1]])
+  })
+
   it("counts who is to be there, and is idle once Redis has all that is wanted", () => {
     const { writer, must } = new Numbered()
     const [one] = [1, 2, 3].map((seq) => writer.join("t", "alice", seq, {}))
