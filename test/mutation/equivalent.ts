@@ -202,7 +202,7 @@ export const EQUIVALENT: ReadonlyArray<Equivalent> = [
   },
   {
     file: "src/redis/read/topicCopy.ts",
-    line: "if (!this.isLive) this.fill(stored, draft)",
+    line: "if (!this.isLive && !this.members.has(stored.connection)) this.add(stored, draft.stamp)",
     becomes: ["false"],
     because: "the end of the snapshot takes all of them up then, in one turn"
   },
@@ -289,5 +289,17 @@ export const EQUIVALENT: ReadonlyArray<Equivalent> = [
     line: "private hasHeard = false",
     becomes: ["true"],
     because: "nothing was missed before the first look"
+  },
+  {
+    file: "src/redis/protocol/scripts/apply.lua",
+    line: "if tonumber(version) > tonumber(top) then top = version end",
+    becomes: ["if tonumber(version) >= tonumber(top) then top = version end"],
+    because: "of two that are equal either is the highest"
+  },
+  {
+    file: "src/redis/protocol/scripts/apply.lua",
+    line: "local emptied = 0",
+    becomes: ["local emptied = 7"],
+    because: "only 1 says so"
   }
 ]

@@ -28,7 +28,7 @@ const mutation: Switch = {}
 Object.assign(globalThis, { __stryker__: mutation })
 
 /** How long a test may take that waits for what a mutant never does, in ms. */
-const STUCK = 20_000
+const STUCK = 5_000
 
 export const mutate = async (
   root: string,
@@ -55,7 +55,7 @@ export const mutate = async (
     const tests = atStart[id] ? [...calm.tests.keys()] : covering
     const hits = Math.max(atStart[id] ?? 0, ...tests.map((test) => perTest[test]?.[id] ?? 0))
     mutation.activeMutant = id
-    mutation.hitLimit = 100 * hits + 1_000
+    mutation.hitLimit = 10 * hits + 1_000
     const onTest = (): void => {
       mutation.hitCount = 0
     }

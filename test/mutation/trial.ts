@@ -11,7 +11,8 @@ export interface Trial {
   readonly onTest?: () => void
 }
 
-const wait = setTimeout
+// As they are before a test replaces them.
+const { setTimeout, clearTimeout } = globalThis
 
 export const isNoticed = async ({ evaluate, tests, atMost, onTest }: Trial): Promise<boolean> => {
   let failed = false
@@ -29,8 +30,7 @@ export const isNoticed = async ({ evaluate, tests, atMost, onTest }: Trial): Pro
       running = at
       const test = harness.tests[index]
       if (test === undefined) return true
-      const stuck = new Promise((_, reject) => wait(() => reject(new Error("stuck")), atMost(index)).unref())
-      await Promise.race([Harness.play(test), stuck])
+      await within(atMost(index), Harness.play(test))
       if (failed) return true
     }
     await new Promise((resolve) => setImmediate(resolve))
@@ -44,3 +44,9 @@ export const isNoticed = async ({ evaluate, tests, atMost, onTest }: Trial): Pro
     process.off("unhandledRejection", onFailure)
   }
 }
+
+const within = (ms: number, work: Promise<void>): Promise<void> =>
+  new Promise((resolve, reject) => {
+    const stuck = setTimeout(() => reject(new Error(`it takes longer than ${ms} ms`)), ms)
+    work.then(resolve, reject).finally(() => clearTimeout(stuck))
+  })

@@ -174,7 +174,13 @@ describe("the model of a followed topic", () => {
     const model = live(at(7), [held("r.1", 1)])
     model.receive(message(8, [put("r.2")], { tag: "forged" }))
     const [healed] = read(model, at(8), [held("r.1", 1), held("r.3", 8)]).deltas
-    expect(healed).toMatchObject({ epoch: "e~1", changes: [{ type: "join", key: "r.3" }, { type: "leave", key: "r.2" }] })
+    expect(healed).toMatchObject({
+      epoch: "e~1",
+      changes: [
+        { type: "join", key: "r.3" },
+        { type: "leave", key: "r.2" }
+      ]
+    })
   })
 
   it("retains nobody of whom a message said why it left, and no meta that is newer", () => {
@@ -325,7 +331,8 @@ describe("the model of a followed topic", () => {
   })
 
   it("keeps the age that a page shows of who was updated meanwhile, and gives who came or was written anew that version", () => {
-    const ages = (deltas: ReadonlyArray<Delta>) => deltas.map(({ changes }) => changes.map(({ ref, age }) => [ref, age]))
+    const ages = (deltas: ReadonlyArray<Delta>) =>
+      deltas.map(({ changes }) => changes.map(({ ref, age }) => [ref, age]))
     const model = live(at(5), [held("r.1", 1)])
     model.begin()
     model.start(at(6))
