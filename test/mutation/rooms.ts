@@ -38,6 +38,6 @@ export const ROOMS: ReadonlyArray<MutatedRoom> = [
   {
     name: "redis/read",
     sources: sources("redis/read", "topicCopy", "snapshotDraft", "copies", "cache"),
-    suites: suites("redis/read", "topicCopy", "copies", "cache")
+    suites: suites("redis/read", "topicCopy", "copies", "copiesTell", "cache")
   }
 ]
