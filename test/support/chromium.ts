@@ -4,7 +4,9 @@
  * reach.
  */
 import { existsSync } from "node:fs"
-import { type Browser, chromium } from "playwright-core"
+import { Effect } from "effect"
+import { type Browser, chromium, type Page } from "playwright-core"
+import { expect } from "vitest"
 import { program } from "./debian.js"
 
 /** Whether what looks at pages runs at all. For `describe.skipIf(browserIsOff())`. */
@@ -13,6 +15,8 @@ export const browserIsOff = (): boolean => process.env.BROWSER === "off"
 export const launch = (): Promise<Browser> =>
   chromium.launch({
     executablePath: find(),
+    // It starts when the machine comes to it.
+    timeout: 300_000,
     // As browsers are: a page that somebody leaves is kept for the back button.
     ignoreDefaultArgs: ["--disable-back-forward-cache"],
     args: [
@@ -25,6 +29,22 @@ export const launch = (): Promise<Browser> =>
       "--disable-sync",
       "--disable-quic"
     ]
+  })
+
+/**
+ * Waits until what a script reads in a page is so. It looks from there: a look from here is several messages through
+ * several processes, and who waits looks often.
+ */
+export const becomes = (page: Page, read: string, expected: unknown): Effect.Effect<void> =>
+  Effect.promise(async () => {
+    const seen = await page.evaluate(`(async () => {
+      const wanted = ${JSON.stringify(JSON.stringify(expected))}
+      for (const end = performance.now() + 300_000; ; await new Promise((resolve) => setTimeout(resolve, 20))) {
+        const seen = ${read}
+        if (JSON.stringify(seen) === wanted || performance.now() > end) return seen
+      }
+    })()`)
+    expect(seen).toEqual(expected)
   })
 
 const find = (): string => {
