@@ -266,6 +266,7 @@ describe("more messages a second than allowed", () => {
       const server = yield* makeServer({ diffInterval: "50 millis" })
       const watcher = yield* joined(server)
       const client = yield* joined(server, { key: "mallory" })
+      const began = performance.now()
       const [, observed] = yield* observing(
         server.url,
         Effect.gen(function* () {
@@ -280,7 +281,8 @@ describe("more messages a second than allowed", () => {
           )
         })
       )
-      expect(watcher.frames.length).toBeLessThan(200)
+      // One diff each 50 ms, which is more often than timers may be early.
+      expect(watcher.frames.length).toBeLessThan((performance.now() - began) / 40 + 10)
       expect(observed.answers).toBeGreaterThan(5)
       expect(observed.slowest).toBeLessThan(60_000)
     })
