@@ -31,6 +31,7 @@ const ROOMS: Readonly<Record<string, Room>> = {
       "web",
       "internal",
       "internal/input",
+      "internal/leases",
       "socket/protocol",
       "socket/connection",
       "socket/longpoll",
@@ -39,7 +40,7 @@ const ROOMS: Readonly<Record<string, Room>> = {
   },
   "socket/protocol": { knows: [".", "internal/input"], without: /^(effect|@effect|node:|ws)/ },
   "socket/topic": { knows: [".", "web", "internal/input", "internal/feed", "socket/protocol"] },
-  "socket/longpoll": { knows: [] },
+  "socket/longpoll": { knows: ["web"] },
   "socket/connection": {
     knows: [".", "web", "internal/input", "internal/leases", "socket/protocol", "socket/topic"],
     types: ["socket"]

@@ -7,7 +7,7 @@ import { Data, Duration, Effect, type Scope } from "effect"
 import { inTurns, nextTurn } from "../internal/leases/turns.js"
 import type { PresenceUnavailable } from "../PresenceError.js"
 import { atTime } from "../web/atTime.js"
-import { Endings } from "../web/endings.js"
+import { Turns } from "../web/turns.js"
 import { interruptInTurn } from "../web/upgrades.js"
 import { EventStream, type StreamOptions } from "./eventStream.js"
 import { type Position, StreamedTopic, type TopicOptions } from "./streamedTopic.js"
@@ -38,7 +38,7 @@ export class EventStreams {
   private readonly topics = new Map<string, StreamedTopic>()
   private readonly streams = new Set<EventStream>()
   /** A fiber that is interrupted works later, so time says nothing of how many fit into a turn. */
-  private readonly endings = new Endings(4)
+  private readonly endings = new Turns(4)
   private ended = false
   /**
    * Responses begin one after the other, as many in a turn of the event loop as a few milliseconds take: thousands may

@@ -14,6 +14,7 @@ import { Feeds, following, type OpenFeed, type Position, plainly } from "./feed/
 import { living, type OpenList } from "./feed/live.js"
 import { decode } from "./input/options.js"
 import { checkTopic } from "./input/validate.js"
+import { withHold } from "./leases/holding.js"
 import type { OwnedLease } from "./leases/lease.js"
 import { makeTracker, type Tracker } from "./leases/tracker.js"
 import type { Change, Registry } from "./state/registry.js"
@@ -74,7 +75,7 @@ export const make = (mirror: Mirror, options?: Parameters<typeof decode>[0]) =>
         )
     })
 
-    const { step, track, sweepExpired } = tracker
+    const { step, unsafeStep, track, sweepExpired } = tracker
 
     const isUsable = (topic: string): boolean => checkTopic(topic, settings.limits) === undefined
 
@@ -110,7 +111,7 @@ export const make = (mirror: Mirror, options?: Parameters<typeof decode>[0]) =>
         },
         onEnd: () => onEnd(undefined)
       })
-      const state = Effect.runSync(step((registry) => snapshotOf(registry, topic)))
+      const state = unsafeStep((registry) => snapshotOf(registry, topic))
       at = state
       onChange(state)
       return stop
@@ -151,8 +152,11 @@ export const make = (mirror: Mirror, options?: Parameters<typeof decode>[0]) =>
       health,
       limits: settings.limits
     }
-    return withFollow(
-      { ...service, track, forSchema: typed({ ...service, track, openFeed, causes: activity }) },
-      followDirectly
+    return withHold(
+      withFollow(
+        { ...service, track, forSchema: typed({ ...service, track, openFeed, causes: activity }) },
+        followDirectly
+      ),
+      tracker.hold
     )
   })

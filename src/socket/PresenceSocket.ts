@@ -48,7 +48,6 @@ import {
   FiberRefs,
   FiberRefsPatch,
   FiberSet,
-  identity,
   Layer,
   Option,
   Runtime,
@@ -56,12 +55,14 @@ import {
 } from "effect"
 import { Channels } from "../Channels.js"
 import { readDuration, TIMER_OR_NONE } from "../internal/input/options.js"
+import { holdOf } from "../internal/leases/holding.js"
 import { heard } from "../internal/tracing.js"
 import type { Json } from "../Json.js"
 import { Presence } from "../Presence.js"
 import type { Unauthorized } from "../PresenceError.js"
 import type { Authorize } from "../web/Authorize.js"
 import { networkOf } from "../web/addresses.js"
+import * as AtOnce from "../web/atOnce.js"
 import { openDoor } from "../web/doors.js"
 import { hasEnded } from "../web/Grant.js"
 import * as origins from "../web/origins.js"
@@ -244,8 +245,8 @@ export const layerRouter = <R = never, R2 = never>(
           publish: channels.publish,
           stopping: () => sockets.stopping
         }),
-        track: ({ topic, madeUp }: Channel, key: string, meta: unknown) =>
-          presence.track(topic, key, meta, madeUp ? passing : terms)
+        hold: holdOf(presence),
+        termsOf: ({ madeUp }: Channel) => (madeUp ? passing : terms)
       }
 
       const sockets: OpenSockets = yield* Effect.acquireRelease(
@@ -267,29 +268,25 @@ export const layerRouter = <R = never, R2 = never>(
         const late = Math.min(performance.now() - last.real, now() - last.own) - pulse
         last = { real: performance.now(), own: now() }
         sockets.tick(late > STILL ? late : 0)
-      }).pipe(
-        Effect.delay(pulse),
-        Effect.forever,
-        Effect.interruptible,
-        Effect.forkScoped
-      )
+      }).pipe(Effect.delay(pulse), Effect.forever, Effect.interruptible, Effect.forkScoped)
 
       const host: SocketHost<R | R2> = {
         ...shared,
         sockets,
         authorize: ({ request, refusal }, topic, payload) => {
-          if (refusal !== undefined) return Effect.succeed(refusedFor(refusal))
-          return authorize({ route: "socket", on: "join", request, topic, payload: payload as JsonObject }).pipe(
-            Effect.map((grant) => {
+          if (refusal !== undefined) return refusedFor(refusal)
+          const permission = AtOnce.match(
+            authorize({ route: "socket", on: "join", request, topic, payload: payload as JsonObject }),
+            (grant) => {
               // Whoever was let in with it would be put out at once, and join again at once, for ever.
               if (hasEnded(grant, date())) return refusedFor("unauthorized")
               return shared.topics.size < limits.topics || shared.topics.has(topic)
                 ? { _tag: "Granted" as const, ...grant }
                 : refusedFor(`${limits.topics} topics are followed here, no more are`)
-            }),
-            Effect.catchAll(({ reason }) => Effect.succeed(refusedFor(reason))),
-            isTraced ? joinSpan(topic) : identity
+            },
+            ({ reason }) => refusedFor(reason)
           )
+          return isTraced ? joinSpan(topic)(AtOnce.toEffect(permission)) : permission
         },
         onMessage:
           options.onMessage &&
@@ -366,37 +363,29 @@ export const layerRouter = <R = never, R2 = never>(
         })
 
       /** Asks who it is that asks for a socket, and lets them begin one or denies it. */
-      const answer = <A, R3>(
+      const answer = <A, R3 = never>(
         request: Request,
         deny: (status: number, error: string) => A,
-        begin: (caller: Caller) => Effect.Effect<A, never, R3>
-      ): Effect.Effect<A, never, R | R3> =>
-        Effect.suspend(() => {
-          const payload = query(request.url)
-          const version = parseVersion(payload.vsn)
-          const stopping = Effect.sync(() => deny(503, "the server is stopping"))
-          if (sockets.stopping) return stopping
-          if (!isAllowed(request)) return Effect.succeed(deny(403, origins.whyNot(request)))
-          if (version === undefined) return Effect.succeed(deny(403, "vsn must be 1.0.0 or 2.x"))
-          return authorize({ route: "socket", on: "connect", request, topic: undefined, payload }).pipe(
-            Effect.as(undefined),
-            Effect.catchTag("Unauthorized", Effect.succeed),
-            Effect.flatMap((refusal) => {
-              // Asked again: authorize may have taken its time.
-              if (sockets.stopping) return stopping
-              if (sockets.size >= limits.sockets) {
-                return Effect.succeed(deny(503, `${limits.sockets} sockets are here, no more are let in`))
-              }
-              if (sockets.from(addressOf(request)) >= limits.socketsPerAddress) {
-                return Effect.succeed(deny(429, `${limits.socketsPerAddress} sockets are here from one address`))
-              }
-              if (refusal !== undefined && refused.open >= REFUSED_MOST) {
-                return Effect.succeed(deny(refusal.status, refusal.reason))
-              }
-              return begin({ request, version, refusal })
-            })
-          )
-        })
+        begin: (caller: Caller) => AtOnce.AtOnce<A, R3>
+      ): AtOnce.AtOnce<A, R | R3> => {
+        const payload = query(request.url)
+        const version = parseVersion(payload.vsn)
+        if (sockets.stopping) return deny(503, "the server is stopping")
+        if (!isAllowed(request)) return deny(403, origins.whyNot(request))
+        if (version === undefined) return deny(403, "vsn must be 1.0.0 or 2.x")
+        const go = (refusal: Unauthorized | undefined): AtOnce.AtOnce<A, R3> => {
+          // Asked again: authorize may have taken its time.
+          if (sockets.stopping) return deny(503, "the server is stopping")
+          if (sockets.size >= limits.sockets) return deny(503, `${limits.sockets} sockets are here, no more are let in`)
+          if (sockets.from(addressOf(request)) >= limits.socketsPerAddress) {
+            return deny(429, `${limits.socketsPerAddress} sockets are here from one address`)
+          }
+          if (refusal !== undefined && refused.open >= REFUSED_MOST) return deny(refusal.status, refusal.reason)
+          return begin({ request, version, refusal })
+        }
+        const asked = authorize({ route: "socket", on: "connect", request, topic: undefined, payload })
+        return AtOnce.match(asked, () => go(undefined), go)
+      }
 
       yield* router.add("*", `${base}/websocket` as HttpLayerRouter.PathInput, (request) => {
         const incoming = request.source
@@ -406,14 +395,16 @@ export const layerRouter = <R = never, R2 = never>(
         if (request.method === "HEAD" || !(incoming instanceof IncomingMessage) || !wantsUpgrade(incoming)) {
           return Effect.succeed(refuse(426, "here is a WebSocket", { connection: "upgrade", upgrade: "websocket" }))
         }
-        return answer(request, refuse, (caller) =>
-          Effect.map(outlasting, (run) => {
-            // What came right behind the request does not reach a route. No client sends anything before it is answered.
-            const why = upgraded(run, incoming, Buffer.alloc(0), caller)
-            if (why !== undefined) return refuse(400, why)
-            keep(request, incoming.socket)
-            return HttpServerResponse.empty()
-          })
+        return AtOnce.suspend(() =>
+          answer(request, refuse, (caller) =>
+            Effect.map(outlasting, (run) => {
+              // What came right behind the request does not reach a route. No client sends anything before it is answered.
+              const why = upgraded(run, incoming, Buffer.alloc(0), caller)
+              if (why !== undefined) return refuse(400, why)
+              keep(request, incoming.socket)
+              return HttpServerResponse.empty()
+            })
+          )
         )
       })
       yield* router.add("*", `${base}/longpoll` as HttpLayerRouter.PathInput, (request) => {
@@ -426,7 +417,12 @@ export const layerRouter = <R = never, R2 = never>(
         const served =
           request.method === "OPTIONS"
             ? Effect.succeed(LongPoll.preflight(request))
-            : longPoll.serve(request, incoming, query(request.url).token, answer(request, LongPoll.refuse, polled))
+            : longPoll.serve(
+                request,
+                incoming,
+                query(request.url).token,
+                AtOnce.suspend(() => answer(request, LongPoll.refuse, polled))
+              )
         return Effect.map(
           served,
           HttpServerResponse.setHeaders(
@@ -437,17 +433,15 @@ export const layerRouter = <R = never, R2 = never>(
       yield* guardRouter(router)
 
       // Where there are doors, what is asked needs nothing that a request would bring.
-      const free = <A>(effect: Effect.Effect<A, never, R | R2>) => effect as Effect.Effect<A>
+      const free = (answer: AtOnce.AtOnce<void, R | R2>) => answer as AtOnce.AtOnce<void>
       const fork = Runtime.runFork(settle(yield* Effect.runtime<never>()))
-      const run: Run = (effect) => fork(free(effect))
+      const run: Run = (effect) => fork(effect as Effect.Effect<void>)
       yield* openDoor(`${base}/websocket`, runHere, (request, head, deny) =>
         free(
-          answer(request, deny, (caller) =>
-            Effect.sync(() => {
-              const why = upgraded(run, request.source, head, caller)
-              if (why !== undefined) deny(400, why)
-            })
-          )
+          answer(request, deny, (caller) => {
+            const why = upgraded(run, request.source, head, caller)
+            if (why !== undefined) deny(400, why)
+          })
         )
       )
     })

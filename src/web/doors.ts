@@ -12,6 +12,7 @@ import type * as Headers from "@effect/platform/Headers"
 import * as HttpIncomingMessage from "@effect/platform/HttpIncomingMessage"
 import * as HttpServerRequest from "@effect/platform/HttpServerRequest"
 import { Cause, Context, Effect, Exit, type Fiber, FiberId, Inspectable, Option, type Scope, Stream } from "effect"
+import type { AtOnce } from "./atOnce.js"
 import { pathOf } from "./paths.js"
 import { admits, mayChange } from "./pipelines.js"
 import { sparingly } from "./sparingly.js"
@@ -85,20 +86,30 @@ export class DoorServer extends Server {
 export const openDoor = (
   path: string,
   run: (effect: Effect.Effect<void>) => Fiber.RuntimeFiber<void>,
-  ask: (request: UpgradeRequest, head: Buffer, deny: (status: number, error: string) => void) => Effect.Effect<void>
+  ask: (request: UpgradeRequest, head: Buffer, deny: (status: number, error: string) => void) => AtOnce<void>
 ): Effect.Effect<void, never, Scope.Scope> => {
   const tell = sparingly("a defect refused an upgrade")
   const door: Door = (incoming, socket, head) => {
     const deny = (status: number, error: string) => turnAway(socket, status, error)
-    const asked = run(ask(new UpgradeRequest(incoming), head, deny))
+    const onDefect = (cause: Cause.Cause<never>): void => {
+      deny(500, "internal error")
+      run(tell(cause))
+    }
+    let answer: AtOnce<void>
+    try {
+      answer = ask(new UpgradeRequest(incoming), head, deny)
+    } catch (defect) {
+      return onDefect(Cause.die(defect))
+    }
+    if (!Effect.isEffect(answer)) return
+    const asked = run(answer)
     const onClose = () => asked.unsafeInterruptAsFork(FiberId.none)
     if (asked.unsafePoll() === null) socket.once("close", onClose)
     asked.addObserver((exit) => {
       socket.off("close", onClose)
       if (Exit.isSuccess(exit)) return
       if (Cause.isInterruptedOnly(exit.cause)) return deny(503, "the server is stopping")
-      deny(500, "internal error")
-      run(tell(exit.cause))
+      onDefect(exit.cause)
     })
   }
   return Effect.flatMap(

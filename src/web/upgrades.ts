@@ -16,8 +16,8 @@ import * as HttpServerRequest from "@effect/platform/HttpServerRequest"
 import type { HttpServerResponse } from "@effect/platform/HttpServerResponse"
 import { toServerResponse } from "@effect/platform-node/NodeHttpServerRequest"
 import { Effect, Exit } from "effect"
-import type { Endings } from "./endings.js"
 import { giveUp } from "./pipelines.js"
+import type { Turns } from "./turns.js"
 
 /** Milliseconds that a client may take to read why it got no WebSocket. */
 const LAST_READ = 1_000
@@ -83,7 +83,7 @@ const ANSWERED = new ServerResponse(new IncomingMessage(new Socket()))
 ANSWERED.finished = true
 
 /** Lets a request whose client goes wait for its turn to be interrupted: many may go at once. */
-export const interruptInTurn = (request: HttpServerRequest.HttpServerRequest, endings: Endings): void => {
+export const interruptInTurn = (request: HttpServerRequest.HttpServerRequest, endings: Turns): void => {
   if (!(request.source instanceof IncomingMessage)) return
   const response = toServerResponse(request)
   // Not before the platform, which may be about to listen, has had its turn.

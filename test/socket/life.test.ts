@@ -1,6 +1,7 @@
 /** Between a join and its end: clients that go at the worst moment, clocks, and what is left afterwards. */
 import { describe, expect, it } from "@effect/vitest"
 import { Deferred, Effect, Exit, Option, Scope, Stream, TestClock } from "effect"
+import { followOf } from "../../src/internal/feed/direct.js"
 import { nextTurn } from "../../src/internal/leases/turns.js"
 import { PresenceUnavailable } from "../../src/PresenceError.js"
 import { connect, phoenixUrl } from "./support/client.js"
@@ -243,6 +244,25 @@ describe("the backend", () => {
       yield* Deferred.fail(fails, unavailable)
       expect(yield* client.heard("phx_error")).toEqual(["1", "1", "room", "phx_error", {}])
       yield* isGone(server)
+    })
+  )
+
+  it.scoped("that puts somebody out in the very step in which they come, tells them so", () =>
+    Effect.gen(function* () {
+      const server = yield* makeServer()
+      followOf(server.presence)?.("room", {
+        onChange: (change) => {
+          if (change._tag === "Diff" && change.joins.length > 0) Effect.runSync(server.presence.evict("room", "alice"))
+        },
+        onEnd: () => {}
+      })
+      const watcher = yield* connect(phoenixUrl(server.url))
+      watcher.say("1", "1", "room", "phx_join", {})
+      yield* watcher.heard("presence_state")
+      const client = yield* connect(phoenixUrl(server.url))
+      client.say("1", "1", "room", "phx_join", { key: "alice" })
+      expect(yield* client.heard("phx_close")).toEqual(["1", null, "room", "phx_close", {}])
+      expect(yield* server.presence.list("room")).toEqual([])
     })
   )
 

@@ -20,12 +20,13 @@ import {
   Scope
 } from "effect"
 import type { LeaveReason } from "../../PresenceChange.js"
-import { InvalidOption, type LimitExceeded, type TrackError } from "../../PresenceError.js"
+import { InvalidOption, type LimitExceeded, type PresenceUnavailable, type TrackError } from "../../PresenceError.js"
 import { EMPTY } from "../input/json.js"
 import { ANY, checkDuration, nanos, type PresenceSettings, SOME } from "../input/options.js"
 import { checkKey, checkMeta, checkTopic, overFull } from "../input/validate.js"
 import * as metrics from "../metrics.js"
 import { type Change, Registry, type Terms } from "../state/registry.js"
+import { DirectHolding, type Holding } from "./holding.js"
 import { OwnedLease, type Owner, type ScopeLeases, Scopes } from "./lease.js"
 import { inTurns } from "./turns.js"
 
@@ -61,17 +62,29 @@ export interface TrackerHost {
   readonly own?: (owner: Owner) => Owner
 }
 
+/** What somebody asks to track. */
+interface Asked {
+  readonly topic: string
+  readonly key: string
+  readonly meta: OwnedLease["meta"]
+  readonly terms: Terms
+}
+
 export interface Tracker {
   /** The random name of this process: the first part of every ref. */
   readonly replica: string
   /** Everything that reads or changes the state is such a step, and so is what it tells. */
   readonly step: <A>(f: (registry: Registry<OwnedLease>) => A) => Effect.Effect<A>
+  /** The same, now. */
+  readonly unsafeStep: <A>(f: (registry: Registry<OwnedLease>) => A) => A
   readonly track: (
     topic: string,
     key: string,
     meta?: unknown,
     options?: TrackOptions
   ) => Effect.Effect<OwnedLease, TrackError, Scope.Scope>
+  /** Begins what holds leases without a scope. */
+  readonly hold: () => Holding
   readonly sweepExpired: Effect.Effect<number>
 }
 
@@ -107,12 +120,14 @@ export const makeTracker = (
     const state = yield* Ref.make(registry)
     const gauged = { connections: 0, topics: 0 }
 
+    const unsafeStep = <A>(f: (registry: Registry<OwnedLease>) => A): A => {
+      const result = f(registry)
+      if (tellable > 0 && !telling) tell()
+      return result
+    }
+
     const step = <A>(f: (registry: Registry<OwnedLease>) => A): Effect.Effect<A> =>
-      Ref.modify(state, (registry) => {
-        const result = f(registry)
-        if (tellable > 0 && !telling) tell()
-        return [result, registry]
-      })
+      Ref.modify(state, (registry) => [unsafeStep(f), registry])
 
     const tell = (): void => {
       telling = true
@@ -180,7 +195,8 @@ export const makeTracker = (
     }
 
     const base: Owner = {
-      refresh: (lease) => step((registry) => registry.refresh(lease, now())),
+      // The hottest of all, so past the `Ref`.
+      refresh: (lease) => Effect.sync(() => unsafeStep(() => registry.refresh(lease, now()))),
 
       update: (lease, next) =>
         Effect.flatten(
@@ -243,23 +259,32 @@ export const makeTracker = (
       return { replica, ttl: typeof ttl === "number" ? ttl : nanos(ttl), leaveDelay: nanos(leaveDelay) }
     }
 
-    const enter = (
+    /** What is to be tracked, or what is wrong with it. */
+    const read = (
       topic: string,
       key: string,
-      meta: OwnedLease["meta"],
-      terms: Terms,
-      leases: ScopeLeases
-    ): Effect.Effect<OwnedLease, LimitExceeded> =>
-      Effect.flatten(
-        step((registry) => {
-          const lease = new OwnedLease(topic, key, meta, terms, leases)
-          if (leases.closed) return Effect.succeed(lease)
-          const full = registry.track(lease, now())
-          if (full !== undefined) return Effect.fail(overFull(full, topic, key))
-          if (lease.status === "present") leases.add(lease)
-          return Effect.succeed(lease)
-        })
-      )
+      meta: unknown,
+      options: TrackOptions | undefined
+    ): Asked | Exclude<TrackError, PresenceUnavailable> => {
+      const refused = checkTopic(topic, limits) ?? checkKey(topic, key, limits)
+      if (refused !== undefined) return refused
+      const checked = meta === undefined ? NO_META : checkMeta(topic, key, meta, limits)
+      if ("_tag" in checked) return checked
+      const terms = termsOf(options)
+      return terms instanceof InvalidOption ? terms : { topic, key, meta: checked.value, terms }
+    }
+
+    /** Tracks it now, unless what should hold it is closed. */
+    const enter = ({ topic, key, meta, terms }: Asked, leases: ScopeLeases): Exit.Exit<OwnedLease, LimitExceeded> => {
+      const lease = new OwnedLease(topic, key, meta, terms, leases)
+      if (leases.closed) return Exit.succeed(lease)
+      const full = unsafeStep((registry) => {
+        const full = registry.track(lease, now())
+        if (lease.status === "present") leases.add(lease)
+        return full
+      })
+      return full === undefined ? Exit.succeed(lease) : Exit.fail(overFull(full, topic, key))
+    }
 
     const track = (
       topic: string,
@@ -268,18 +293,21 @@ export const makeTracker = (
       options?: TrackOptions
     ): Effect.Effect<OwnedLease, TrackError, Scope.Scope> =>
       Effect.withFiberRuntime((fiber) => {
-        const refused = checkTopic(topic, limits) ?? checkKey(topic, key, limits)
-        if (refused !== undefined) return Effect.fail(refused)
-        const checked = meta === undefined ? NO_META : checkMeta(topic, key, meta, limits)
-        if ("_tag" in checked) return Effect.fail(checked)
-        const terms = termsOf(options)
-        if (terms instanceof InvalidOption) return Effect.fail(terms)
+        const asked = read(topic, key, meta, options)
+        if ("_tag" in asked) return Effect.fail(asked)
         // The scope is in the context, as the type says.
         const scope = Context.unsafeGet(fiber.currentContext, Scope.Scope)
         const leases = scopes.get(scope)
-        return leases !== undefined
-          ? enter(topic, key, checked.value, terms, leases)
-          : scopes.make(scope, (leases) => enter(topic, key, checked.value, terms, leases))
+        return leases !== undefined ? enter(asked, leases) : scopes.make(scope, (leases) => enter(asked, leases))
+      })
+
+    const hold = (): Holding =>
+      new DirectHolding(owner, (leases, topic, key, meta, options) => {
+        const asked = read(topic, key, meta, options)
+        if ("_tag" in asked) return Exit.fail(asked)
+        const entered = enter(asked, leases)
+        // Whoever was told of it may have put it out again.
+        return Exit.isSuccess(entered) && entered.value.status !== "present" ? Effect.suspend(() => entered) : entered
       })
 
     // Ends by time
@@ -305,15 +333,16 @@ export const makeTracker = (
     let departure = Number.POSITIVE_INFINITY
     let departing: Fiber.RuntimeFiber<void> | undefined
 
-    /** Makes sure that somebody wakes when the next leave delay is over, and nobody else later: one sleeper for all. */
-    const departLater: Effect.Effect<void> = Effect.suspend(() => {
+    /**
+     * Makes sure that somebody wakes when the next leave delay is over, and nobody else later: one sleeper for all. It is
+     * nobody's child, as each would keep what it has from the one before, without an end.
+     */
+    const departLater: Effect.Effect<void> = Effect.sync(() => {
       const next = registry.nextDeparture
-      if (next >= departure) return Effect.void
+      if (next >= departure) return
       departure = next
       departing?.unsafeInterruptAsFork(FiberId.none)
-      return Effect.map(depart(next).pipe(Effect.interruptible, Effect.forkIn(layerScope)), (fiber) => {
-        departing = fiber
-      })
+      departing = runFork(depart(next), { scope: layerScope })
     })
 
     const depart = (at: number): Effect.Effect<void> =>
@@ -357,7 +386,7 @@ export const makeTracker = (
       Effect.forkScoped
     )
 
-    return { replica, step, track, sweepExpired }
+    return { replica, step, unsafeStep, track, hold, sweepExpired }
   })
 
 const count = ({ type, reason }: Change<OwnedLease>): void => {

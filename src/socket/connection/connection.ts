@@ -6,9 +6,12 @@
  * only. When the socket ends, what is waited for is interrupted, its topics are left, and its scope ends its leases.
  */
 import type { HttpServerRequest } from "@effect/platform/HttpServerRequest"
-import { Cause, Effect, Exit, Fiber, Option, Scope } from "effect"
+import { Cause, Effect, Exit, Fiber, Option } from "effect"
+import type { Holding } from "../../internal/leases/holding.js"
+import type { TrackOptions } from "../../internal/leases/tracker.js"
 import type { Lease } from "../../Lease.js"
 import type { TrackError } from "../../PresenceError.js"
+import * as AtOnce from "../../web/atOnce.js"
 import { hasEnded } from "../../web/Grant.js"
 import type { Tell } from "../../web/sparingly.js"
 import { decode, encodeReply, encodeText, type Ref, type Version } from "../protocol/codec.js"
@@ -57,8 +60,9 @@ export interface SocketHost<R> {
   readonly sockets: OpenSockets
   /** Tells of what ended a socket. */
   readonly tellDefect: Tell
-  readonly track: (channel: Channel, key: string, meta: unknown) => Effect.Effect<Lease, TrackError, Scope.Scope>
-  readonly authorize: (peer: Peer<R>, topic: string, payload: Payload) => Effect.Effect<Permission, never, R>
+  readonly hold: () => Holding
+  readonly termsOf: (channel: Channel) => TrackOptions
+  readonly authorize: (peer: Peer<R>, topic: string, payload: Payload) => AtOnce.AtOnce<Permission, R>
   readonly onMessage: ((peer: Peer<R>, message: Asked) => Effect.Effect<ApplicationReply, never, R>) | undefined
 }
 
@@ -89,8 +93,8 @@ export class SocketConnection<R> implements Open, Worker, FlowListener {
   /** By the client's topic. */
   private readonly places = new Map<string, Place>()
   private readonly flow: FlowControl<Order>
-  /** Made with the first lease. */
-  private scope: Scope.CloseableScope | undefined
+  /** Its leases, from the first on. */
+  private holding: Holding | undefined
   /** What has to be waited for before the next message. */
   private waiting: Fiber.RuntimeFiber<void> | undefined
   private inLine = false
@@ -151,7 +155,7 @@ export class SocketConnection<R> implements Open, Worker, FlowListener {
     const { waiting } = this
     const ending = Effect.suspend(() => {
       this.leave()
-      return this.scope === undefined ? Effect.void : Scope.close(this.scope, Exit.void)
+      return this.holding?.close() ?? Effect.void
     })
     this.peer
       .run(waiting === undefined ? ending : Effect.zipRight(Fiber.interrupt(waiting), ending))
@@ -336,7 +340,7 @@ export class SocketConnection<R> implements Open, Worker, FlowListener {
   private answer(question: Question): SessionStep | Effect.Effect<SessionStep, never, R> {
     switch (question._tag) {
       case "Authorize":
-        return Effect.map(this.host.authorize(this.peer, question.topic, question.payload), question.next)
+        return AtOnce.map(this.host.authorize(this.peer, question.topic, question.payload), question.next)
       case "Ask":
         return this.host.onMessage === undefined
           ? question.next(undefined)
@@ -349,7 +353,7 @@ export class SocketConnection<R> implements Open, Worker, FlowListener {
         return Effect.map(member.pass(message, self), question.next)
       }
       case "Track":
-        return Effect.map(this.track(question.channel, question.key, question.meta), question.next)
+        return AtOnce.map(this.track(question.channel, question.key, question.meta), question.next)
       case "Update":
         return Effect.map(this.update(question.channel, question.meta), question.next)
       case "Leave": {
@@ -363,20 +367,21 @@ export class SocketConnection<R> implements Open, Worker, FlowListener {
     }
   }
 
-  private track(channel: Channel, key: string, meta: unknown): Effect.Effect<Outcome> {
-    const { wire, joinRef } = channel
-    this.scope ??= Effect.runSync(Scope.make())
-    return this.host.track(channel, key, meta).pipe(
-      Scope.extend(this.scope),
-      Effect.flatMap((lease) => {
-        const place = this.place(wire)
+  private track(channel: Channel, key: string, meta: unknown): AtOnce.AtOnce<Outcome> {
+    this.holding ??= this.host.hold()
+    const tracked = this.holding.track(channel.topic, key, meta, this.host.termsOf(channel))
+    const isThere = Exit.isExit(tracked)
+    return AtOnce.match(
+      tracked,
+      (lease) => {
+        const place = this.place(channel.wire)
         const old = place.lease
         place.lease = lease
-        // An eviction may have come before the topic could know whose lease it is.
-        this.flow.order({ wire, joinRef, end: "if evicted" })
-        return old === undefined ? Effect.succeed(done) : Effect.as(old.release, done)
-      }),
-      Effect.catchAll((error) => Effect.succeed(failed(error)))
+        // Meanwhile it may have been evicted, before the topic could know whose lease it is.
+        if (!isThere) this.flow.order({ wire: channel.wire, joinRef: channel.joinRef, end: "if evicted" })
+        return old === undefined ? done : Effect.as(old.release, done)
+      },
+      failed
     )
   }
 

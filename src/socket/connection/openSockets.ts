@@ -2,7 +2,7 @@
  * The open sockets of a route, how they end one after the other, and how all are told to come back.
  */
 import { Duration, Effect } from "effect"
-import { Endings } from "../../web/endings.js"
+import { Turns } from "../../web/turns.js"
 import type { FlowControl } from "./flowControl.js"
 
 /** Milliseconds between two groups of sockets that are told to come back. */
@@ -15,7 +15,7 @@ export class OpenSockets {
   private readonly open = new Map<Open, string>()
   private readonly byAddress = new Map<string, number>()
   private stopped = false
-  private readonly endings = new Endings()
+  private readonly endings = new Turns()
   private readonly empty = Effect.unsafeMakeLatch(true)
 
   constructor(

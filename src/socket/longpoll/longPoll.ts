@@ -23,6 +23,7 @@ import type * as HttpServerRequest from "@effect/platform/HttpServerRequest"
 import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
 import { toServerResponse } from "@effect/platform-node/NodeHttpServerRequest"
 import { Duration, Effect } from "effect"
+import { Turns } from "../../web/turns.js"
 import { Polls } from "./polls.js"
 
 type Request = HttpServerRequest.HttpServerRequest
@@ -35,6 +36,9 @@ const LAST = { connection: "close" }
 
 /** Phoenix's own, and half of what phoenix.js waits for an answer. */
 const WINDOW = Duration.seconds(10)
+
+/** Polls that are answered in a turn: what they are answered may be long. */
+const ANSWERS = 4
 
 const PREFIX = "poll."
 const GONE = `${PREFIX}gone`
@@ -50,6 +54,7 @@ export interface LongPollOptions {
 export class LongPoll {
   private readonly open = new Map<string, Polls>()
   private readonly window: Duration.Duration
+  private readonly turns = new Turns(ANSWERS)
 
   constructor(private readonly options: LongPollOptions) {
     // Who waits in a poll is not silent.
@@ -87,7 +92,7 @@ export class LongPoll {
   begin(): { readonly polls: Polls; readonly response: Response } | undefined {
     if (this.open.size >= this.options.longPolls) return undefined
     const token = `${PREFIX}${randomBytes(24).toString("base64url")}`
-    const polls = new Polls(this.options.frameBytes, this.window)
+    const polls = new Polls(this.options.frameBytes, this.window, this.turns)
     this.open.set(token, polls)
     polls.once("close", () => this.open.delete(token))
     return { polls, response: answer({ status: 410, token, messages: [] }) }
@@ -98,7 +103,7 @@ export class LongPoll {
       Effect.map((polled) => {
         if (polled._tag === "Gone") return gone(polled.reason)
         if (polled._tag === "Nothing") return answer({ status: 204, token, messages: [] })
-        return answer({ status: 200, token, messages: polled.frames })
+        return answerWith(token, polled.frames)
       }),
       // By a time-out of the program, or as the server stops: whoever asks next begins anew.
       Effect.onInterrupt(() => Effect.sync(() => polls.terminate()))
@@ -124,8 +129,33 @@ export const preflight = ({ headers }: Request): Response =>
     }
   })
 
+const HEADERS = { "cache-control": "no-store", "x-content-type-options": "nosniff" }
+
 const answer = (body: object, status = 200, headers: Record<string, string> = {}): Response =>
-  HttpServerResponse.unsafeJson(body, {
-    status,
-    headers: { "cache-control": "no-store", "x-content-type-options": "nosniff", ...headers }
+  HttpServerResponse.unsafeJson(body, { status, headers: { ...HEADERS, ...headers } })
+
+/** The frames as texts: each is made one once, for all who are sent it. */
+const answerWith = (token: string, frames: ReadonlyArray<Uint8Array>): Response => {
+  const parts: Array<Uint8Array> = [Buffer.from(`{"status":200,"token":${JSON.stringify(token)},"messages":[`)]
+  frames.forEach((frame, i) => {
+    if (i > 0) parts.push(COMMA)
+    parts.push(quoted(frame))
   })
+  parts.push(END)
+  return HttpServerResponse.uint8Array(Buffer.concat(parts), { headers: HEADERS, contentType: "application/json" })
+}
+
+const COMMA = Buffer.from(",")
+const END = Buffer.from("]}")
+
+const texts = new WeakMap<Uint8Array, Buffer>()
+
+const quoted = (frame: Uint8Array): Buffer => {
+  let text = texts.get(frame)
+  if (text === undefined) {
+    const { buffer, byteOffset, byteLength } = frame
+    text = Buffer.from(JSON.stringify(Buffer.from(buffer, byteOffset, byteLength).toString()))
+    texts.set(frame, text)
+  }
+  return text
+}

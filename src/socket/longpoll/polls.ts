@@ -10,6 +10,7 @@
 import { EventEmitter } from "node:events"
 import type { IncomingMessage, ServerResponse } from "node:http"
 import { type Duration, Effect } from "effect"
+import type { Turns } from "../../web/turns.js"
 import { readBody } from "./body.js"
 
 /** Posts of a client that may wait for the one before; phoenix.js 1.6 sends a post for each message. */
@@ -23,7 +24,7 @@ const ANSWER = 1_048_576
 
 /** What a poll is answered. */
 export type Polled =
-  | { readonly _tag: "Frames"; readonly frames: ReadonlyArray<string> }
+  | { readonly _tag: "Frames"; readonly frames: ReadonlyArray<Uint8Array> }
   | { readonly _tag: "Nothing" }
   | { readonly _tag: "Gone"; readonly reason: string }
 
@@ -31,7 +32,7 @@ export type Polled =
 export type Posted = "taken" | { readonly status: number; readonly error: string }
 
 export class Polls extends EventEmitter {
-  /** Shared with other sockets, so they become texts only as they go. */
+  /** Shared with other sockets. */
   private frames: Array<Uint8Array> = []
   private queuedBytes = 0
   private answeredBytes = 0
@@ -47,7 +48,9 @@ export class Polls extends EventEmitter {
   constructor(
     private readonly frameBytes: number,
     /** How long a poll waits, and a post for the ones before it. */
-    private readonly window: Duration.Duration
+    private readonly window: Duration.Duration,
+    /** Those of all who poll, when many have an answer at once. */
+    private readonly turns: Turns
   ) {
     super()
   }
@@ -126,7 +129,7 @@ export class Polls extends EventEmitter {
           this.queuedBytes -= bytes
           this.answeredBytes += bytes
           this.answered.add(response)
-          return { _tag: "Frames", frames: frames.map(textOf) }
+          return { _tag: "Frames", frames }
         })
       )
     })
@@ -137,7 +140,7 @@ export class Polls extends EventEmitter {
       const look = (): void => {
         if (turn === this.turn && this.over === undefined && this.frames.length === 0) return
         if (this.wake === look) this.wake = undefined
-        setImmediate(() => resume(Effect.void))
+        this.turns.add(() => resume(Effect.void))
       }
       this.wake = look
       look()
@@ -226,5 +229,3 @@ const readMessages = (
 
 const NEWLINE = 10
 const RETURN = 13
-
-const textOf = (bytes: Uint8Array): string => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString()

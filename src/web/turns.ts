@@ -1,19 +1,19 @@
 /**
- * What there is to do for clients that have gone, one after the other in turns of the event loop: of a crowd that goes
- * each waits for its own, and whoever is still here does not wait for all of them.
+ * What there is to do for the clients of a crowd, one after the other in turns of the event loop: each waits for its own, and
+ * nobody else for all of them.
  */
 
-/** Milliseconds of a turn that ends may take, before others have theirs. */
+/** Milliseconds of a turn that a crowd may take, before others have theirs. */
 const TURN = 4
 
-export class Endings {
+export class Turns {
   private waiting: Array<() => void> = []
 
-  /** `most` is how many may end in a turn, however little time they take. */
+  /** `most` is for how many something is done in a turn, however little time it takes. */
   constructor(private readonly most = Number.POSITIVE_INFINITY) {}
 
-  add(end: () => void): void {
-    this.waiting.push(end)
+  add(work: () => void): void {
+    this.waiting.push(work)
     if (this.waiting.length === 1) setImmediate(this.next)
   }
 
