@@ -262,13 +262,12 @@ export const layerRouter = <R = never, R2 = never>(
         (sockets) => sockets.end
       )
       const pulse = Math.max(10, Math.min(1_000, limits.idleTimeout / 4, limits.allowance.unsentFor / 4))
-      let last = { real: performance.now(), own: now() }
-      yield* Effect.sync(() => {
-        // By the real clock too: one that a test sets is late for nobody.
-        const late = Math.min(performance.now() - last.real, now() - last.own) - pulse
-        last = { real: performance.now(), own: now() }
-        sockets.tick(late > STILL ? late : 0)
-      }).pipe(Effect.delay(pulse), Effect.forever, Effect.interruptible, Effect.forkScoped)
+      yield* Effect.sync(() => sockets.tick(pulse, now(), performance.now())).pipe(
+        Effect.delay(pulse),
+        Effect.forever,
+        Effect.interruptible,
+        Effect.forkScoped
+      )
 
       /** Why somebody may not be the first on a topic. */
       const fullFor = (address: string): string | undefined => {
@@ -455,9 +454,6 @@ export const layerRouter = <R = never, R2 = never>(
 
 /** Of a message of who has joined nothing, where metas may not be longer: reading more of them than of others is for nobody. */
 const FIRST_BYTES = 131_072
-
-/** Milliseconds that something on time may be late in a process that is busy. One that is later was suspended, or blocked. */
-const STILL = 1_000
 
 /** How long a socket stays that was refused: joins that come meanwhile are told why. */
 const REFUSED_FOR = Duration.seconds(2)
