@@ -49,6 +49,7 @@ import type { Authorize } from "../web/Authorize.js"
 import * as origins from "../web/origins.js"
 import { patient } from "../web/patience.js"
 import { guardRouter, wantsUpgrade } from "../web/upgrades.js"
+import { comesBack, comingBack, EVENT_STREAM } from "./comingBack.js"
 import { resumeFrom } from "./eventStream.js"
 import { EventStreams, type TooManyStreams } from "./eventStreams.js"
 import { decode, type Limits } from "./Limits.js"
@@ -197,7 +198,11 @@ export const layerRouter = <R = never>(
         }).pipe(
           Effect.catchAll((error) => {
             const refused = refusal(error)
-            return Effect.succeed(view === "events" ? comingBack(request, refused, error.message) : refused)
+            return Effect.succeed(
+              view === "events" && TEMPORARY.has(refused.status) && comesBack(request.headers.accept)
+                ? HttpServerResponse.text(comingBack(error.message), { headers: EVENT_STREAM })
+                : refused
+            )
           })
         )
 
@@ -247,15 +252,6 @@ const varyOf = (request: Request) => ({
   vary: request.method === "OPTIONS" ? "origin, access-control-request-headers" : "origin"
 })
 
-const EVENT_STREAM = {
-  "content-type": "text/event-stream",
-  "cache-control": "no-cache",
-  // Else nginx collects a buffer full before it passes anything on.
-  "x-accel-buffering": "no",
-  // Else the connection idles on after the last event and the server waits for it at shutdown.
-  connection: "close"
-}
-
 const json = (body: unknown, status = 200, headers: Record<string, string> = {}): Response =>
   HttpServerResponse.unsafeJson(body, {
     status,
@@ -279,21 +275,7 @@ const preflight = ({ headers }: Request): Response =>
     }
   })
 
-/**
- * What is refused for the moment only. An `EventSource` that is answered anything but 200 never comes back, so it is answered
- * a stream that ends, with when to come and why.
- */
-const comingBack = ({ headers }: Request, refused: Response, why: string): Response =>
-  TEMPORARY.has(refused.status) && headers.accept?.includes("text/event-stream") === true
-    ? HttpServerResponse.text(`retry: ${LATER}\nevent: refused\ndata: ${JSON.stringify({ error: why })}\n\n`, {
-        headers: EVENT_STREAM
-      })
-    : refused
-
 const TEMPORARY: ReadonlySet<number> = new Set([429, 503])
-
-/** Milliseconds after which it may be otherwise. */
-const LATER = 5_000
 
 const refusal = (error: TrackError | Unauthorized | TooManyStreams): Response => {
   switch (error._tag) {

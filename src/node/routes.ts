@@ -11,6 +11,7 @@ import * as HttpServer from "@effect/platform/HttpServer"
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import { Context, Effect, Layer, type Scope } from "effect"
 import type { Channels } from "../Channels.js"
+import { comesBack, comingBack, EVENT_STREAM } from "../http/comingBack.js"
 import * as PresenceHttp from "../http/PresenceHttp.js"
 import type { Presence } from "../Presence.js"
 import { InvalidOption } from "../PresenceError.js"
@@ -105,14 +106,14 @@ class Inbox extends DoorServer {
 
   readonly request = (request: IncomingMessage, response: ServerResponse): void => {
     if (this.emit("request", request, response)) return
-    if (request.headers.accept?.includes("text/event-stream")) {
-      // Anything but 200 would keep an `EventSource` away for good.
-      response.writeHead(200, { "content-type": "text/event-stream", "cache-control": "no-cache", connection: "close" })
-      response.end("retry: 5000\n\n")
+    const why = "the server is stopping"
+    if (comesBack(request.headers.accept)) {
+      response.writeHead(200, EVENT_STREAM)
+      response.end(comingBack(why))
       return
     }
     response.writeHead(503, { "content-type": "application/json", connection: "close" })
-    response.end(JSON.stringify({ error: "the server is stopping" }))
+    response.end(JSON.stringify({ error: why }))
   }
 
   readonly upgrade = (request: IncomingMessage, socket: Socket, head: Buffer): void => {

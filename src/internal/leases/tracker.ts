@@ -333,15 +333,16 @@ export const makeTracker = (
     let departure = Number.POSITIVE_INFINITY
     let departing: Fiber.RuntimeFiber<void> | undefined
 
-    /** Makes sure that somebody wakes when the next leave delay is over, and nobody else later: one sleeper for all. */
-    const departLater: Effect.Effect<void> = Effect.suspend(() => {
+    /**
+     * Makes sure that somebody wakes when the next leave delay is over, and nobody else later: one sleeper for all. It is
+     * nobody's child, as each would keep what it has from the one before, without an end.
+     */
+    const departLater: Effect.Effect<void> = Effect.sync(() => {
       const next = registry.nextDeparture
-      if (next >= departure) return Effect.void
+      if (next >= departure) return
       departure = next
       departing?.unsafeInterruptAsFork(FiberId.none)
-      return Effect.map(depart(next).pipe(Effect.interruptible, Effect.forkIn(layerScope)), (fiber) => {
-        departing = fiber
-      })
+      departing = runFork(depart(next), { scope: layerScope })
     })
 
     const depart = (at: number): Effect.Effect<void> =>
