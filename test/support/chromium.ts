@@ -7,20 +7,14 @@ import { existsSync } from "node:fs"
 import { Effect } from "effect"
 import { type Browser, chromium, type Page } from "playwright-core"
 import { expect } from "vitest"
-import { onPath, program } from "./debian.js"
+import { program } from "./debian.js"
 
 /** Whether what looks at pages runs at all. For `describe.skipIf(browserIsOff())`. */
 export const browserIsOff = (): boolean => process.env.BROWSER === "off"
 
-/** For what any page does. Where Debian's `chromium-headless-shell` is, it is that: the same engine for half the work. */
-export const launch = (): Promise<Browser> => start(named() ?? onPath("chromium-headless-shell") ?? installed())
-
-/** For what only a whole browser does: it keeps a page that somebody leaves for the back button. */
-export const launchWhole = (): Promise<Browser> => start(named() ?? installed())
-
-const start = (executablePath: string): Promise<Browser> =>
+export const launch = (): Promise<Browser> =>
   chromium.launch({
-    executablePath,
+    executablePath: find(),
     // It starts when the machine comes to it.
     timeout: 300_000,
     // As browsers are: a page that somebody leaves is kept for the back button.
@@ -53,14 +47,12 @@ export const becomes = (page: Page, read: string, expected: unknown): Effect.Eff
     expect(seen).toEqual(expected)
   })
 
-const named = (): string | undefined => {
-  const path = process.env.CHROMIUM
-  if (path === undefined || path === "") return undefined
-  if (existsSync(path)) return path
-  throw new Error(`CHROMIUM names ${path}, which is not there: name a Chromium, or set BROWSER=off to go without`)
-}
-
-const installed = (): string => {
+const find = (): string => {
+  const named = process.env.CHROMIUM
+  if (named !== undefined && named !== "") {
+    if (existsSync(named)) return named
+    throw new Error(`CHROMIUM names ${named}, which is not there: name a Chromium, or set BROWSER=off to go without`)
+  }
   const found = program("chromium")
   if (found !== undefined) return found
   throw new Error(
