@@ -29,6 +29,13 @@ export interface Limits {
    */
   readonly topics?: number | undefined
   /**
+   * Topics that those from one address may have been the first on. Default 10,000, as all may come through one proxy; a join of
+   * one more is answered with that reason, and topics that others are on are open to them.
+   *
+   * @since 0.2.0
+   */
+  readonly topicsPerAddress?: number | undefined
+  /**
    * Sockets that a route holds at once, over whatever carries them. Default 20,000; one more is answered 503.
    *
    * @since 0.2.0
@@ -86,6 +93,7 @@ const known: Record<keyof Limits, true> = {
   frameBytes: true,
   channels: true,
   topics: true,
+  topicsPerAddress: true,
   sockets: true,
   socketsPerAddress: true,
   messagesPerSecond: true,
@@ -122,6 +130,7 @@ export const decode = (limits: Limits) => {
     frameBytes: count("frameBytes", 1_048_576),
     channels: count("channels", 100),
     topics: count("topics", 20_000),
+    topicsPerAddress: count("topicsPerAddress", 10_000),
     sockets: count("sockets", 20_000),
     socketsPerAddress: count("socketsPerAddress", 10_000),
     topicBytes: count("topicBytes", 255),

@@ -269,19 +269,25 @@ export const layerRouter = <R = never, R2 = never>(
         Effect.forkScoped
       )
 
+      /** Why somebody may not be the first on a topic. */
+      const fullFor = (address: string): string | undefined => {
+        if (shared.topics.size >= limits.topics) return `${limits.topics} topics are followed here, no more are`
+        if (shared.topics.from(address) < limits.topicsPerAddress) return undefined
+        return `${limits.topicsPerAddress} topics were begun from one address, no more are`
+      }
+
       const host: SocketHost<R | R2> = {
         ...shared,
         sockets,
-        authorize: ({ request, refusal }, topic, payload) => {
+        authorize: ({ request, address, refusal }, topic, payload) => {
           if (refusal !== undefined) return refusedFor(refusal)
           const permission = AtOnce.match(
             authorize({ route: "socket", on: "join", request, topic, payload: payload as JsonObject }),
             (grant) => {
               // Whoever was let in with it would be put out at once, and join again at once, for ever.
               if (hasEnded(grant, date())) return refusedFor("unauthorized")
-              return shared.topics.size < limits.topics || shared.topics.has(topic)
-                ? { _tag: "Granted" as const, ...grant }
-                : refusedFor(`${limits.topics} topics are followed here, no more are`)
+              const full = shared.topics.has(topic) ? undefined : fullFor(address)
+              return full === undefined ? { _tag: "Granted" as const, ...grant } : refusedFor(full)
             },
             ({ reason }) => refusedFor(reason)
           )

@@ -18,26 +18,26 @@ const suites = (folder: string, ...names: ReadonlyArray<string>) =>
 export const ROOMS: ReadonlyArray<MutatedRoom> = [
   {
     name: "internal/state",
-    sources: sources("internal/state", "registry", "roster", "deadlines"),
-    suites: suites("internal/state", "registry")
+    sources: sources("internal/state", "registry", "roster", "deadlines", "keyIndex"),
+    suites: suites("internal/state", "registry", "roster", "deadlines", "keyIndex")
   },
   { name: "web/netDiff", sources: sources("web", "netDiff"), suites: suites("web", "netDiff") },
   {
     name: "socket/protocol",
     sources: sources("socket/protocol", "codec", "session", "sessionStep", "stateJson"),
     suites: [
-      ...suites("socket/protocol", "codec"),
-      ...suites("socket/protocol/session", "events", "hostile", "joining", "phoenix", "supabase")
+      ...suites("socket/protocol", "codec", "stateJson"),
+      ...suites("socket/protocol/session", "events", "hostile", "joining", "phoenix", "supabase", "tokens")
     ]
   },
   {
     name: "redis/write",
     sources: sources("redis/write", "outbox", "lease", "partition", "others"),
-    suites: suites("redis/write", "outbox", "lease", "partition")
+    suites: suites("redis/write", "outbox", "lease", "partition", "partitionEvents")
   },
   {
     name: "redis/read",
     sources: sources("redis/read", "topicCopy", "snapshotDraft", "copies", "cache"),
-    suites: suites("redis/read", "topicCopy", "copies", "cache")
+    suites: suites("redis/read", "topicCopy", "copies", "copiesTell", "cache")
   }
 ]

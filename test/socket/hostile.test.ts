@@ -276,7 +276,8 @@ describe("more messages a second than allowed", () => {
 
   it.scopedLive("updates coalesce and the latest wins; others are answered meanwhile", () =>
     Effect.gen(function* () {
-      const server = yield* makeServer({ diffInterval: "50 millis" })
+      // So many are told as there are windows while it lasts, which may be long.
+      const server = yield* makeServer({ diffInterval: "1 second" })
       const watcher = yield* joined(server)
       const client = yield* joined(server, { key: "mallory" })
       const [, observed] = yield* observing(
@@ -293,8 +294,7 @@ describe("more messages a second than allowed", () => {
           )
         })
       )
-      // On a machine that takes its time for them there are more windows, and still fewer than updates by far.
-      expect(watcher.frames.length).toBeLessThan(2_500)
+      expect(watcher.frames.length).toBeLessThan(1_000)
       expect(observed.answers).toBeGreaterThan(5)
       expect(observed.slowest).toBeLessThan(60_000)
     })

@@ -316,7 +316,7 @@ export class SocketConnection<R> implements Open, Worker, FlowListener {
       const old = place.member
       const member = new ChannelMember(this.flow, this.version, channel, place)
       place.member = member
-      member.join(this.host.topics)
+      member.join(this.host.topics, this.peer.address)
       // Only now, so that the topic is followed all the while.
       old?.leave()
       return
@@ -459,8 +459,8 @@ class ChannelMember implements Member {
     this.flow.order({ wire: this.channel.wire, joinRef: this.channel.joinRef, end })
   }
 
-  join(topics: Topics): void {
-    this.topic = topics.join(this.channel.topic, this.channel.wire, this)
+  join(topics: Topics, address: string): void {
+    this.topic = topics.join(this.channel.topic, this.channel.wire, this, address)
   }
 
   leave(): void {
