@@ -14,6 +14,12 @@ export interface Equivalent {
 
 export const EQUIVALENT: ReadonlyArray<Equivalent> = [
   {
+    file: "src/internal/state/keyIndex.ts",
+    line: "else if (held !== roster) this.byKey.set(key, new Set([held, roster]))",
+    becomes: ["true"],
+    because: "a set of one is that one, and goes as it does"
+  },
+  {
     file: "src/internal/state/deadlines.ts",
     line: "this.blocks.push({ at: new Float64Array(BLOCK), items: [], bound: Number.POSITIVE_INFINITY })",
     becomes: ['["Stryker was here"]'],
