@@ -152,5 +152,282 @@ export const EQUIVALENT: ReadonlyArray<Equivalent> = [
     line: "a.key < b.key ? -1 : a.key > b.key ? 1 : 0",
     becomes: ["true", "false", "a.key >= b.key", "a.key <= b.key"],
     because: "sorting only asks whether one comes before the other"
+  },
+  {
+    file: "src/redis/write/outbox.ts",
+    line: "private queue: Array<Cell<O>> = []",
+    becomes: ['["Stryker was here"]'],
+    because: "what is no cell is not dirty, and passed over"
+  },
+  {
+    file: "src/redis/write/outbox.ts",
+    line: "private prevented: Array<Cell<O>> = []",
+    becomes: ['["Stryker was here"]'],
+    because: "what is no cell is not dirty, and passed over"
+  },
+  {
+    file: "src/redis/write/outbox.ts",
+    line: "const others: Array<Cell<O>> = []",
+    becomes: ['["Stryker was here"]'],
+    because: "what is no cell is not dirty, and passed over"
+  },
+  {
+    file: "src/redis/write/outbox.ts",
+    line: "cell.waiting ??= []",
+    becomes: ['["Stryker was here"]'],
+    because: "what waits for no wish is never told"
+  },
+  {
+    file: "src/redis/write/outbox.ts",
+    line: 'const still: Cell["waiting"] = []',
+    becomes: ['["Stryker was here"]'],
+    because: "what waits for no wish is never told"
+  },
+  {
+    file: "src/redis/write/outbox.ts",
+    line: "cell.waiting = still.length === 0 ? undefined : still",
+    becomes: ["false"],
+    because: "an empty list tells nobody, as none does; it takes memory"
+  },
+  {
+    file: "src/redis/write/outbox.ts",
+    line: "if (this.head * 2 > this.queue.length || others.length > 0) {",
+    becomes: ["true", "this.head * 2 >= this.queue.length", "others.length >= 0"],
+    because: "to move the queue more often costs time only"
+  },
+  {
+    file: "src/redis/write/outbox.ts",
+    line: "if (this.queue.length - this.head > 2 * (this.waitingToBeSaid + BATCH)) {",
+    becomes: [
+      "true",
+      "this.queue.length - this.head >= 2 * (this.waitingToBeSaid + BATCH)",
+      "this.queue.length - this.head <= 2 * (this.waitingToBeSaid + BATCH)",
+      "this.queue.length + this.head",
+      "2 / (this.waitingToBeSaid + BATCH)",
+      "this.waitingToBeSaid - BATCH"
+    ],
+    because: "to go through the queue more often costs time only"
+  },
+  {
+    file: "src/redis/write/outbox.ts",
+    line: "this.queue = this.queue.slice(this.head).filter(({ dirty }) => dirty)",
+    becomes: ["this.queue"],
+    because: "those before the head are not dirty, or stand behind it once more"
+  },
+  {
+    file: "src/redis/write/outbox.ts",
+    line: 'const cell = new Cell<O>(place.topic, "", place.seq, 0, null, undefined)',
+    becomes: ['"Stryker was here!"'],
+    because: "the key of one that leaves is said to nobody"
+  },
+  {
+    file: "src/redis/write/outbox.ts",
+    line: 'cell.leaving = "evicted"',
+    becomes: ['""'],
+    because: "of one that is forgotten nothing is said any more, so only that it leaves is asked"
+  },
+  {
+    file: "src/redis/write/lease.ts",
+    line: "if (call.number >= this.claimed) this.isIn = false",
+    becomes: ["call.number > this.claimed"],
+    because: "the claim that was let in had another answer"
+  },
+  {
+    file: "src/redis/write/lease.ts",
+    line: "if (!this.isIn || number < this.claimed) return nothing",
+    becomes: ["number <= this.claimed"],
+    because: "the claim that was let in had another answer"
+  },
+  {
+    file: "src/redis/write/lease.ts",
+    line: "if (operation !== undefined) this.seen.add(fieldOf(operation.seq, operation.topic))",
+    becomes: ["true"],
+    because: "Redis counts the operations that it was given; the types ask"
+  },
+  {
+    file: "src/redis/write/partition.ts",
+    line: "private recoverAgain = false",
+    becomes: ["true"],
+    because: "it is set before it is read"
+  },
+  {
+    file: "src/redis/protocol/scripts/apply.lua",
+    line: "local hasEvicted = call('HLEN', evicted) > 0",
+    becomes: ["local hasEvicted = call('HLEN', evicted) >= 0"],
+    because: "it saves a question for each operation where nobody was evicted"
+  },
+  {
+    file: "src/redis/protocol/scripts/apply.lua",
+    line: "if keepsKeyIndex then arrived[whereabouts(topic, key)] = true end",
+    becomes: ["if keepsKeyIndex then arrived[whereabouts(topic, key)] = false end"],
+    because: "of these only the names are asked for"
+  },
+  {
+    file: "src/redis/protocol/scripts/apply.lua",
+    line: "adding[#adding + 1] = 0",
+    becomes: ["adding[#adding + 1] = 7"],
+    because: "the replicas, at 0, come before all topics by their names too"
+  },
+  {
+    file: "src/redis/protocol/scripts/beat.lua",
+    line: "local name, deadline = entries[i], math.min(tonumber(entries[i + 1]), 2 ^ 53)",
+    becomes: ["local name, deadline = entries[i], math.min(tonumber(entries[i + 1]), 7 ^ 53)"],
+    because: "any number does that is finite"
+  },
+  {
+    file: "src/redis/protocol/scripts/beat.lua",
+    line: "if beaten > LATE and (silence < 0 or silence > 2 * shortest or isNew) then",
+    becomes: ["if beaten > LATE and (silence <= 0 or silence > 2 * shortest or isNew) then"],
+    because: "it moves all deadlines by nothing"
+  },
+  {
+    file: "src/redis/protocol/scripts/beat.lua",
+    line: "for i = 10, #ARGV do call('HDEL', evicted, ARGV[i]) end",
+    becomes: ["for i = 7, #ARGV do call('HDEL', evicted, ARGV[i]) end"],
+    because: "what stands there is no connection's place"
+  },
+  {
+    file: "src/redis/protocol/scripts/beat.lua",
+    line: "if deadlines[name] <= now and deadlines[name] > LATE then call('ZADD', leases, '-inf', name) end",
+    becomes: ["if deadlines[name] <= now and deadlines[name] >= LATE then call('ZADD', leases, '-inf', name) end"],
+    because: "it writes what is there already"
+  },
+  {
+    file: "src/redis/protocol/scripts/read.lua",
+    line: "size <= tonumber(ARGV[2]) and redis.call('HGETALL', KEYS[3]) or false,",
+    becomes: ["size <= tonumber(ARGV[2]) and redis.call('HGETALL', KEYS[3]) or true,"],
+    because: "neither is a list of members"
+  },
+  {
+    file: "src/redis/protocol/scripts/get.lua",
+    line: "if member and not string.find(doubted, ' ' .. replica .. ' ', 1, true) then",
+    becomes: ["if member and not string.find(doubted, ' ' .. replica .. ' ', 7, true) then"],
+    because: "it begins with a history, which is longer"
+  },
+  {
+    file: "src/redis/write/lease.ts",
+    line: 'private history = ""',
+    becomes: ['"Stryker was here!"'],
+    because: "the first claim sets it before it is compared"
+  },
+  {
+    file: "src/redis/read/topicCopy.ts",
+    line: 'private history = ""',
+    becomes: ['"Stryker was here!"'],
+    because: "the first snapshot sets it before it is compared"
+  },
+  {
+    file: "src/redis/read/topicCopy.ts",
+    line: 'this.roster = new Roster(topic, "")',
+    becomes: ['"Stryker was here!"'],
+    because: "a roster's epoch is what channels tell, and a copy tells none"
+  },
+  {
+    file: "src/redis/read/topicCopy.ts",
+    line: "this.draft = new SnapshotDraft(++this.drafts, standing, this.members)",
+    becomes: ["--this.drafts"],
+    because: "only that it is another than before is asked"
+  },
+  {
+    file: "src/redis/read/topicCopy.ts",
+    line: "if (!this.isLive && !this.members.has(stored.connection)) this.add(stored, draft.stamp)",
+    becomes: ["false"],
+    because: "the end of the snapshot takes all of them up then, in one turn"
+  },
+  {
+    file: "src/redis/read/topicCopy.ts",
+    line: "const updates: Array<StoredMember> = []",
+    becomes: ['["Stryker was here"]'],
+    because: "nobody is updated who is no member"
+  },
+  {
+    file: "src/redis/read/topicCopy.ts",
+    line: "} else if (stored.revision < member.revision && retains) this.retained.add(member)",
+    becomes: ["stored.revision <= member.revision"],
+    because: "of the same revision it does not differ"
+  },
+  {
+    file: "src/redis/read/topicCopy.ts",
+    line: 'return isSame ? "nothing" : "perhaps something"',
+    becomes: ['""'],
+    because: "only that it is not nothing is asked"
+  },
+  {
+    file: "src/redis/read/topicCopy.ts",
+    line: "const isDoubted = (connection: string): boolean => doubted.size > 0 && doubted.has(ownerOf(connection).replica)",
+    becomes: ["true", "doubted.size >= 0"],
+    because: "it saves taking names apart where nobody is doubted"
+  },
+  {
+    file: "src/redis/read/topicCopy.ts",
+    line: "if (!wasLive && doubted.size > 0) {",
+    becomes: ["true", "doubted.size >= 0"],
+    because: "it saves going through all where nobody is doubted"
+  },
+  {
+    file: "src/redis/read/topicCopy.ts",
+    line: "if (joins.length > 1) joins.sort(byAge)",
+    becomes: ["true", "joins.length >= 1"],
+    because: "one is in order"
+  },
+  {
+    file: "src/redis/read/topicCopy.ts",
+    line: "if (member === undefined) continue",
+    becomes: ["false"],
+    because: "who is updated is a member; the types ask"
+  },
+  {
+    file: "src/redis/read/topicCopy.ts",
+    line: "if (member.joined === stored.joined) return",
+    becomes: ["false"],
+    because: "it saves looking at the order where nothing moved"
+  },
+  {
+    file: "src/redis/read/topicCopy.ts",
+    line: "if (this.roster.keys === this.roster.connections) return",
+    becomes: ["false"],
+    because: "it saves looking at the order where each key has one connection"
+  },
+  {
+    file: "src/redis/read/topicCopy.ts",
+    line: "for (const { key } of this.members.values()) if (this.roster.size(key) > 1) keys.add(key)",
+    becomes: ["true", "this.roster.size(key) >= 1"],
+    because: "one is in order"
+  },
+  {
+    file: "src/redis/read/topicCopy.ts",
+    line: "if (this.roster.size(key) < 2) return",
+    becomes: ["false"],
+    because: "one is in order"
+  },
+  {
+    file: "src/redis/read/topicCopy.ts",
+    line: "if (sorted.every((member, index) => member === members[index])) return",
+    becomes: ["false", "() => undefined"],
+    because: "what is in order stays so when it is put in order"
+  },
+  {
+    file: "src/redis/read/copies.ts",
+    line: "isTelling = false",
+    becomes: ["true"],
+    because: "the first snapshot tells, and ends it; before, nothing can be followed anyway"
+  },
+  {
+    file: "src/redis/read/copies.ts",
+    line: "private hasHeard = false",
+    becomes: ["true"],
+    because: "nothing was missed before the first look"
+  },
+  {
+    file: "src/redis/protocol/scripts/apply.lua",
+    line: "if tonumber(version) > tonumber(top) then top = version end",
+    becomes: ["if tonumber(version) >= tonumber(top) then top = version end"],
+    because: "of two that are equal either is the highest"
+  },
+  {
+    file: "src/redis/protocol/scripts/apply.lua",
+    line: "local emptied = 0",
+    becomes: ["local emptied = 7"],
+    because: "only 1 says so"
   }
 ]

@@ -65,6 +65,8 @@ const fakeTime = () => {
 
 export class Harness {
   readonly tests: Array<Test> = []
+  private readonly first: Array<Run> = []
+  private readonly last: Array<Run> = []
   private readonly around: Array<{ readonly names: string; readonly before: Array<Run>; readonly after: Array<Run> }> =
     [{ names: "", before: [], after: [] }]
 
@@ -85,18 +87,31 @@ export class Harness {
         for (const args of all) add(name, () => (Array.isArray(args) ? run(...args) : run(args)))
       }
     })
+    const describe = (name: string, define: () => void): void => {
+      this.around.push({ names: `${this.innermost.names} ${name}`, before: [], after: [] })
+      define()
+      this.around.pop()
+    }
     return {
-      describe: (name: string, define: () => void) => {
-        this.around.push({ names: `${this.innermost.names} ${name}`, before: [], after: [] })
-        define()
-        this.around.pop()
-      },
+      describe: Object.assign(describe, { skipIf: (isOff: boolean) => (isOff ? () => {} : describe) }),
       it,
       expect,
+      beforeAll: (run: Run) => void this.first.push(run),
+      afterAll: (run: Run) => void this.last.push(run),
       beforeEach: (run: Run) => void this.innermost.before.push(run),
       afterEach: (run: Run) => void this.innermost.after.push(run),
       vi: fakeTime()
     }
+  }
+
+  /** Before the first test. */
+  async begin(): Promise<void> {
+    for (const run of this.first) await run()
+  }
+
+  /** After the last. */
+  async end(): Promise<void> {
+    for (const run of this.last) await run()
   }
 
   /** Plays a test, and fails as it does. */

@@ -1,13 +1,15 @@
 /**
- * Mutants of the scripts, which Stryker does not know: a copy of the sources, in which one line of one script is another,
- * and the scripts' own suite against a real server.
+ * Mutants of the scripts, which Stryker does not know: one line of one script is another, and the scripts' own suite is
+ * played against a real server, for each mutant anew.
  */
-import { spawnSync } from "node:child_process"
-import { cpSync, readFileSync, rmSync, writeFileSync } from "node:fs"
-import type { Mutant, Outcome } from "./outcome.js"
-import { outcomeOf } from "./outcome.js"
+import * as fs from "node:fs"
+import { pathToFileURL } from "node:url"
+import { bundle } from "./bundle.js"
+import { Harness } from "./harness.js"
+import { type Mutant, Outcome } from "./outcome.js"
+import { isNoticed } from "./trial.js"
 
-const SCRIPTS = ["apply", "beat", "read", "get", "counts", "having"].map(
+const SCRIPTS = ["apply", "beat", "read", "get", "counts", "having", "where"].map(
   (name) => `src/redis/protocol/scripts/${name}.lua`
 )
 const SUITE = "test/redis/protocol/scripts.test.ts"
@@ -54,31 +56,48 @@ const mutantsOf = (file: string, source: string): ReadonlyArray<Mutant> =>
       .map((becomes) => ({ file, at: index + 1, line, becomes }))
   })
 
-export const mutateScripts = (root: string): Outcome => {
-  const copy = `${root}build/mutation`
-  rmSync(copy, { recursive: true, force: true })
-  for (const name of ["src", "test/support", "test/redis", "package.json", "tsconfig.json"]) {
-    cpSync(`${root}${name}`, `${copy}/${name}`, { recursive: true })
+/** How long a test may take that waits for what a mutant never does, in ms, beside ten times what it takes else. */
+const STUCK = 5_000
+
+/** Whoever runs it notices. */
+const FAILING = "#!lua\nreturn redis.error_reply('ERR no such script')"
+
+export const mutateScripts = async (root: string, isWanted: (mutant: Mutant) => boolean): Promise<Outcome> => {
+  const evaluate = await bundle(root, [SUITE])
+  // Without a mutant all must hold.
+  const calm = evaluate()
+  const took: Array<number> = []
+  await calm.begin()
+  for (const test of calm.tests) {
+    const began = performance.now()
+    await Harness.play(test)
+    took.push(performance.now() - began)
   }
-  writeFileSync(
-    `${copy}/vitest.config.ts`,
-    `export default { esbuild: { target: "node20" }, test: { include: ["${SUITE}"], testTimeout: 60_000 } }`
-  )
-  const suites = (): number | null => {
-    const { status } = spawnSync("npx", ["vitest", "run", "--bail", "1"], { cwd: copy, timeout: 120_000 })
-    return status
-  }
-  if (suites() !== 0) throw new Error(`${SUITE} fails without any mutant`)
-  const all = SCRIPTS.flatMap((file) => {
-    const source = readFileSync(`${root}${file}`, "utf8")
-    const lines = source.split("\n")
-    return mutantsOf(file, source).map((mutant) => {
-      writeFileSync(`${copy}/${file}`, lines.with(mutant.at - 1, mutant.becomes).join("\n"))
-      const isKilled = suites() !== 0
-      writeFileSync(`${copy}/${file}`, source)
-      if (!isKilled) console.log(`${file}:${mutant.at}\n  ${mutant.line}\n  ${mutant.becomes}\n`)
-      return [mutant, isKilled] as const
+  await calm.end()
+
+  /** Whether any of the tests fails with a text in the place of a script's. */
+  const isSeen = (file: string, text: string, tests: Array<number>): Promise<boolean> => {
+    const path = pathToFileURL(`${root}${file}`).href
+    const readFileSync = (name: fs.PathOrFileDescriptor, encoding: BufferEncoding): string =>
+      String(name) === path ? text : fs.readFileSync(name, encoding)
+    return isNoticed({
+      evaluate: () => evaluate({ "node:fs": { ...fs, readFileSync } }),
+      tests,
+      atMost: (test) => STUCK + 10 * (took[test] ?? 0)
     })
-  })
-  return outcomeOf(all)
+  }
+
+  const outcome = new Outcome()
+  for (const file of SCRIPTS) {
+    const source = fs.readFileSync(`${root}${file}`, "utf8")
+    const mutants = mutantsOf(file, source).filter(isWanted)
+    if (mutants.length === 0) continue
+    const running: Array<number> = []
+    for (const test of took.keys()) if (await isSeen(file, FAILING, [test])) running.push(test)
+    for (const mutant of mutants) {
+      const lines = source.split("\n").with(mutant.at - 1, mutant.becomes)
+      outcome.add(mutant, await isSeen(file, lines.join("\n"), running))
+    }
+  }
+  return outcome
 }

@@ -1,4 +1,4 @@
-/** What became of the mutants of a room. */
+/** What becomes of mutants. */
 import { EQUIVALENT } from "./equivalent.js"
 
 export interface Mutant {
@@ -10,18 +10,21 @@ export interface Mutant {
   readonly becomes: string
 }
 
-export interface Outcome {
-  readonly mutants: number
-  readonly killed: number
-  /** Those that no test noticed. */
-  readonly survivors: ReadonlyArray<Mutant>
-}
+/** What became of the mutants of a room. Equivalent ones do not count. */
+export class Outcome {
+  killed = 0
+  survived = 0
 
-/** Of mutants and whether a test noticed each. Equivalent ones do not count. */
-export const outcomeOf = (all: ReadonlyArray<readonly [mutant: Mutant, isKilled: boolean]>): Outcome => {
-  const killed = all.filter(([, isKilled]) => isKilled).length
-  const survivors = all.flatMap(([mutant, isKilled]) => (isKilled || isEquivalent(mutant) ? [] : [mutant]))
-  return { mutants: killed + survivors.length, killed, survivors }
+  add(mutant: Mutant, isNoticed: boolean): void {
+    if (isNoticed) this.killed++
+    else if (!isEquivalent(mutant)) {
+      this.survived++
+      const { file, at, line, becomes } = mutant
+      console.log(`${file}:${at}\n  ${line}\n  ${becomes}\n`)
+    }
+    const tried = this.killed + this.survived
+    if (tried % 50 === 0) console.log(`${tried} tried, ${this.survived} survived`)
+  }
 }
 
 const isEquivalent = ({ file, line, becomes }: Mutant): boolean =>

@@ -33,11 +33,11 @@ export const ROOMS: ReadonlyArray<MutatedRoom> = [
   {
     name: "redis/write",
     sources: sources("redis/write", "outbox", "lease", "partition", "others"),
-    suites: suites("redis/write", "outbox", "lease", "partition")
+    suites: suites("redis/write", "outbox", "lease", "partition", "partitionEvents")
   },
   {
     name: "redis/read",
     sources: sources("redis/read", "topicCopy", "snapshotDraft", "copies", "cache"),
-    suites: suites("redis/read", "topicCopy", "copies", "cache")
+    suites: suites("redis/read", "topicCopy", "copies", "copiesTell", "cache")
   }
 ]

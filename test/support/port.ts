@@ -11,7 +11,8 @@ export interface Asked {
   readonly name: string
   readonly args: ReadonlyArray<string | number>
   readonly answer: (reply?: RedisReply) => void
-  readonly fail: () => void
+  /** Without a cause: the connection is lost. */
+  readonly fail: (cause?: unknown) => void
 }
 
 export class FakePort implements Port {
@@ -53,7 +54,8 @@ export class FakePort implements Port {
   private ask(name: string, args: ReadonlyArray<string | number>): Promise<RedisReply> {
     return new Promise((resolve, reject) => {
       const answer = (reply: RedisReply = null): void => resolve(reply)
-      this.asked.push({ name, args, answer, fail: () => reject(new Error("Connection is closed.")) })
+      const fail = (cause: unknown = new Error("Connection is closed.")): void => reject(cause)
+      this.asked.push({ name, args, answer, fail })
     })
   }
 }

@@ -151,7 +151,8 @@ export class TopicCopy {
     const { draft } = this
     if (draft === undefined) return
     for (const stored of members) {
-      if (!this.isLive) this.fill(stored, draft)
+      // Before anybody reads, members go into the copy as they come: taken up at once they would stall the process.
+      if (!this.isLive && !this.members.has(stored.connection)) this.add(stored, draft.stamp)
       draft.see(stored)
     }
   }
@@ -168,11 +169,11 @@ export class TopicCopy {
     const delta = this.adopt(draft, end, now)
     if (delta !== undefined) deltas.push(delta)
     // What came after the snapshot goes on from it.
-    for (const [index, message] of buffer.entries()) {
+    for (const message of buffer) {
       const received = this.apply(message)
       if (received.type === "applied") deltas.push(received.delta)
       if (received.type === "resync") {
-        this.buffer = buffer.slice(index)
+        this.begin()
         return { ...finished, deltas, resync: true }
       }
     }
@@ -353,17 +354,6 @@ export class TopicCopy {
     this.members.set(member.connection, member)
     this.roster.add(member)
     return member
-  }
-
-  /** Before anybody reads, pages go into the copy as they come: taken up at once they would stall the process. */
-  private fill(stored: StoredMember, draft: SnapshotDraft<CopyMember>): void {
-    const member = this.members.get(stored.connection)
-    if (member === undefined) this.add(stored, draft.stamp)
-    else if (member.revision !== stored.revision) {
-      member.revision = stored.revision
-      member.meta = stored.meta
-      this.renew(member, stored)
-    }
   }
 
   /** A snapshot comes in any order, and may show older members than were here: a key's metas are oldest first. */

@@ -39,7 +39,8 @@ export class ReplicaLease<O = unknown> {
   /** The number of the claim that made it so. */
   private claimed = 0
   private wasIn = false
-  private history: string | undefined
+  /** Empty before the first claim. */
+  private history = ""
   /** The history in which everything was removed that Redis had of this replica and it did not hold. */
   private settled = ""
   /** Whether all that Redis has of it was looked through since it last had to recover. */
@@ -94,7 +95,7 @@ export class ReplicaLease<O = unknown> {
     this.outbox.evictedAt(answer.evicted)
 
     const epochChanged = this.sees(answer.epoch)
-    let recover = this.history !== undefined && this.history !== answer.history
+    let recover = this.history !== answer.history
     this.history = answer.history
     if (call.mode === "claim") {
       // The first claim finds nothing to recover.
@@ -135,9 +136,7 @@ export class ReplicaLease<O = unknown> {
 
   /** When nobody is left who should not be there, the others are to believe again what Redis shows of this replica. */
   private settle(): Todo {
-    if (!this.looked || this.outbox.ghosts > 0 || this.history === undefined || this.settled === this.history) {
-      return nothing
-    }
+    if (!this.looked || this.outbox.ghosts > 0 || this.settled === this.history) return nothing
     this.settled = this.history
     return { ...nothing, beat: true }
   }

@@ -117,7 +117,7 @@ export class Outbox<O = unknown> {
   }
 
   leave(cell: Cell<O>, reason: LeaveReason): void {
-    if (cell.leaving !== undefined || this.cells.get(cell.seq) !== cell) return
+    if (cell.leaving !== undefined) return
     cell.leaving = reason
     this.leaving++
     if (cell.call === 0) {
@@ -243,7 +243,6 @@ export class Outbox<O = unknown> {
   }
 
   private wasEvicted(cell: Cell<O>): void {
-    if (this.cells.get(cell.seq) !== cell) return
     if (cell.leaving === undefined) {
       cell.leaving = "evicted"
       this.leaving++
@@ -284,11 +283,12 @@ export class Outbox<O = unknown> {
     this.waitingToBeSaid--
   }
 
+  /** Of one that is to be absent. */
   private forget(cell: Cell<O>): void {
     if (this.cells.get(cell.seq) !== cell) return
     this.cells.delete(cell.seq)
     this.clean(cell)
-    if (cell.leaving !== undefined) this.leaving--
+    this.leaving--
     if (cell.isGhost) this.ghostly--
     // While nothing can be said nobody passes over those who came and went meanwhile.
     if (this.queue.length - this.head > 2 * (this.waitingToBeSaid + BATCH)) {

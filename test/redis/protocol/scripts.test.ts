@@ -46,7 +46,7 @@ describe.skipIf(redisIsOff())("the scripts, on a real server", () => {
     redis = await startRedis({ args: ["--enable-debug-command", "local"] })
     const ignore = (): void => {}
     port = await open(
-      { where: { url: redis.url }, timeout: 5_000, name: "scripts" },
+      { where: { url: redis.url }, timeout: 60_000, name: "scripts" },
       {
         onReady: ignore,
         onSubscriberReady: ignore,
@@ -107,6 +107,22 @@ describe.skipIf(redisIsOff())("the scripts, on a real server", () => {
     await late("r")
     expect(await apply("own", "r", put("t", 3))).toEqual({ status: "LEASE" })
     expect((await members("t")).map(({ connection }) => connection)).toEqual(["r.2"])
+  })
+
+  it("a replica begins to count at 1, and goes on where somebody else took away or spoiled what it had counted", async () => {
+    await redis.command("FLUSHALL")
+    const claim = (number: number) => calls.beat(port, keys, settings, { ...beatOf("claim", "r"), number })
+    const write = (number: number) => calls.apply(port, keys, { ...call("own", "r", [put("t", number)]), number })
+    expect(await claim(1)).toMatchObject({ status: "OK" })
+    expect(await write(2)).toMatchObject({ status: "OK" })
+    // What comes twice is carried out once.
+    expect([await write(2), await claim(2)]).toEqual([{ status: "STALE" }, { status: "STALE" }])
+    await redis.command("DEL", keys.index("r"))
+    expect(await write(3)).toMatchObject({ status: "OK" })
+    await redis.command("HSET", keys.index("r"), "", "x")
+    expect(await write(4)).toMatchObject({ status: "OK" })
+    await redis.command("HSET", keys.index("r"), "", "x")
+    expect(await claim(5)).toMatchObject({ status: "OK" })
   })
 
   it("apply is silent about what is so already, and tells one message for each topic that changed", async () => {
@@ -215,6 +231,42 @@ describe.skipIf(redisIsOff())("the scripts, on a real server", () => {
     expect(await port.command("EXISTS", [keys.leases, keys.index("r"), keys.evicted("r")])).toBe(0)
   })
 
+  it("an answer carries the first hundred who are late, and a thousand evictions; the next has the rest", async () => {
+    await redis.command("FLUSHALL")
+    await beat("claim", "r")
+    const places = Array.from({ length: 1_001 }, (_, i) => `${i}:t`)
+    await port.command("ZADD", [keys.leases, ...places.slice(0, 101).flatMap((_, i) => ["-inf", `s${i}`])])
+    await port.command("HSET", [keys.evicted("r"), ...places.flatMap((place) => [place, ""])])
+    const answer = await beat("beat", "r")
+    expect(answer.status === "OK" && [answer.late.length, answer.evicted.length]).toEqual([100, 1_000])
+    const seen = answer.status === "OK" ? answer.evicted : []
+    const rest = places.filter((place) => !seen.includes(place))
+    expect(await beat("beat", "r", ...seen)).toMatchObject({ evicted: rest })
+  })
+
+  it("who gives the lease back is gone from the settings of those who stay", async () => {
+    await redis.command("FLUSHALL")
+    for (const replica of ["r", "s"]) await beat("claim", replica)
+    await beat("leave", "s")
+    expect(await port.command("HKEYS", [keys.replicas])).toEqual(["r", ""])
+    expect(await port.command("ZRANGE", [keys.leases, 0, -1])).toEqual(["r"])
+  })
+
+  it("the name of a replica is taken as it stands, whatever characters are in it", async () => {
+    await redis.command("FLUSHALL")
+    for (const replica of ["a-b+", "a.b"]) await beat("claim", replica)
+    await apply("own", "a-b+", put("t", 1), put("t", 2))
+    await apply("own", "a.b", put("t", 1))
+    await apply("own", "a-b+", remove("t", 1))
+    expect(await connectionsByKey("t")).toEqual(new Map([["alice", ["a-b+.2", "a.b.1"]]]))
+    await redis.command("DEBUG", "CHANGE-REPL-ID")
+    await beat("beat", "a.b")
+    expect(await calls.get(port, keys, "t", "alice")).toEqual([])
+    await apply("own", "a-b+", remove("t", 2))
+    await apply("own", "a.b", remove("t", 1))
+    expect(await calls.counts(port, keys, ["t"])).toEqual([{ keys: 0, connections: 0 }])
+  })
+
   describe("the key index", () => {
     const keeping = { ...settings, keyIndex: true }
     const beatKeeping = (mode: calls.BeatCall["mode"], replica: string) =>
@@ -246,6 +298,31 @@ describe.skipIf(redisIsOff())("the scripts, on a real server", () => {
       expect(await port.command("ZRANGE", [keys.keyIndex, 0, -1])).toEqual(["0:s"])
       await beatKeeping("leave", "s")
       expect(await port.command("EXISTS", [keys.keyIndex])).toBe(0)
+    })
+
+    it("has one who keeps it less when that one leaves, and nothing at all when the last does", async () => {
+      await redis.command("FLUSHALL")
+      for (const replica of ["r", "s"]) await beatKeeping("claim", replica)
+      // An entry that nobody took out, as by version 0.1.
+      await port.command("ZADD", [keys.keyIndex, 0, "5:aliceroom"])
+      await beatKeeping("leave", "s")
+      expect(await port.command("ZRANGE", [keys.keyIndex, 0, -1])).toEqual(["0:r", "5:aliceroom"])
+      await beatKeeping("leave", "r")
+      expect(await port.command("EXISTS", [keys.keyIndex])).toBe(0)
+    })
+
+    it("is read by pages, each of which begins behind the last topic of the one before", async () => {
+      await redis.command("FLUSHALL")
+      await beatKeeping("claim", "r")
+      const all = Array.from({ length: 5 }, (_, i) => `topic ${i}`)
+      await apply("own", "r", ...all.map((topic, i) => put(topic, i + 1)))
+      // Keys of which one begins as the other are apart, and one of 12 bytes is no neighbour of one of 5.
+      await apply("own", "r", put("z", 6, 6, "alice2"), put("a", 7, 7, "alicealicean"), put("topic 9", 8, 8, "alic"))
+      const page = (last: string, size: number) => port.run(where, [keys.leases, keys.keyIndex], ["alice", last, size])
+      expect(await page("", 3)).toEqual(["topic 0", "topic 1", "topic 2"])
+      expect(await page("topic 2", 3)).toEqual(["topic 3", "topic 4"])
+      expect(await page("topic 4", 3)).toEqual([])
+      expect(await page("", 500)).toEqual(all)
     })
 
     it("is not believed while somebody is there who does not keep it, and has all of the others when they have gone", async () => {
@@ -372,6 +449,15 @@ describe.skipIf(redisIsOff())("the scripts, on a real server", () => {
         expect(found?.after).toBeLessThanOrEqual(15_000)
       }
     )
+
+    it("two heartbeats without any are no sign of a clock that stepped, and more than two are", async () => {
+      for (const silence of [10_000, 10_001]) {
+        await begin("a", "b")
+        await at(silence, "a")
+        const left = Number(await port.command("ZSCORE", [keys.leases, "b"])) - now
+        expect(left).toBe(silence === 10_000 ? 5_000 : 15_000)
+      }
+    })
 
     it("in a new history nobody is late by what was lost of it", async () => {
       await begin("a", "b", "c")
@@ -506,6 +592,35 @@ describe.skipIf(redisIsOff())("the scripts, on a real server", () => {
       expect(await oldBeat("claim", "old")).toMatchObject({ status: "OK" })
     })
 
+    it("the silence of old ones alone is nobody's death for the new one that comes", async () => {
+      await begin()
+      await oldBeat("claim", "old")
+      await oldBeat("claim", "older")
+      await pass(4_000)
+      await oldBeat("beat", "old")
+      const before = now
+      await pass(60_000)
+      expect(await newBeat("claim", "new")).toMatchObject({ status: "OK", late: [], heartbeat: 5_000, lease: 15_000 })
+      // Each has as much of its lease left as when the last of them beat.
+      const deadline = async (replica: string) => Number(await port.command("ZSCORE", [keys.leases, replica])) - now
+      expect(await deadline("old")).toBe(15_000)
+      expect(await deadline("older")).toBe(11_000)
+      expect(now - before).toBe(60_000)
+    })
+
+    it("an old one whose lease has just ended keeps nobody from coming with another", async () => {
+      await begin()
+      await oldBeat("claim", "old")
+      await newBeat("claim", "same")
+      for (const ms of [5_000, 5_000, 4_999]) {
+        await pass(ms)
+        await newBeat("beat", "same")
+      }
+      expect(await newBeat("claim", "new", 30_000)).toMatchObject({ status: "SHARED" })
+      await pass(1)
+      expect(await newBeat("claim", "new", 30_000)).toMatchObject({ status: "OK", late: ["old"] })
+    })
+
     it("a new one with another lease waits until the old ones have gone; then an old one is refused", async () => {
       await begin()
       await oldBeat("claim", "old")
@@ -563,6 +678,14 @@ describe.skipIf(redisIsOff())("the scripts, on a real server", () => {
       expect(await port.command("GET", [keys.shared])).toBe("format 2, partitions 1")
     })
 
+    it("who is no replica keeps nobody of this format from beating", async () => {
+      await begin()
+      await redis.command("SET", keys.shared, "format 2, partitions 1")
+      expect(await newBeat("claim", "new")).toMatchObject({ status: "OK" })
+      await redis.command("ZADD", keys.leases, String(now + 60_000), "stranger")
+      expect(await newBeat("beat", "new")).toMatchObject({ status: "OK" })
+    })
+
     it("a newer format that nobody there can have written is mended by the next heartbeat", async () => {
       await begin()
       for (const replica of ["a", "b"]) await newBeat("claim", replica)
@@ -570,6 +693,9 @@ describe.skipIf(redisIsOff())("the scripts, on a real server", () => {
       expect(await newBeat("beat", "a")).toMatchObject({ status: "OK" })
       expect(await port.command("GET", [keys.shared])).toBe("format 2, partitions 1")
       expect(await newBeat("claim", "c")).toMatchObject({ status: "OK" })
+      await redis.command("SET", keys.shared, "format 22, partitions 1")
+      expect(await newBeat("claim", "d")).toMatchObject({ status: "OK" })
+      expect(await port.command("GET", [keys.shared])).toBe("format 2, partitions 1")
     })
   })
 
@@ -593,6 +719,21 @@ describe.skipIf(redisIsOff())("the scripts, on a real server", () => {
     // One that was on its way when it said so takes nothing back.
     await beat("beat", "r")
     expect(await doubted()).toEqual(["s"])
+    // Also one whose lease is lost, by then.
+    await redis.command("DEBUG", "CHANGE-REPL-ID")
+    await redis.command("DEL", keys.leases)
+    await beat("claim", "s")
+    expect(await doubted()).toEqual(["s"])
+    // Who has been reaped since has left nobody.
+    await late("s")
+    expect(await apply("reap", "s", remove("t", 2))).toMatchObject({ emptied: true })
+    await redis.command("DEBUG", "CHANGE-REPL-ID")
+    expect(await doubted("follow")).toEqual([])
+    await beat("claim", "r")
+    expect(await doubted()).toEqual(["r"])
+    // Of what somebody else took away nobody says anything.
+    await redis.command("HDEL", keys.replicas, "")
+    expect([await doubted(), await doubted("follow")]).toEqual([[], []])
   })
 
   it("a topic with more members than asked for is left to be read by pages", async () => {
@@ -604,6 +745,7 @@ describe.skipIf(redisIsOff())("the scripts, on a real server", () => {
       members: undefined,
       standing: { version: 1 }
     })
+    expect((await calls.read(port, keys, "t", 3)).members).toHaveLength(3)
     const pages: Array<string> = []
     for await (const page of calls.pages(port, keys.members("t"))) pages.push(...page)
     expect(
@@ -614,6 +756,27 @@ describe.skipIf(redisIsOff())("the scripts, on a real server", () => {
     ).toEqual(["r.1", "r.2", "r.3"])
     const [t, none] = await calls.standings(port, keys, ["t", "none"])
     expect([t?.version, none]).toEqual([1, { epoch: t?.epoch, version: 0, tag: "" }])
+  })
+
+  it("topics are counted by their keys and their connections, in the order in which they were asked for", async () => {
+    await redis.command("FLUSHALL")
+    await beat("claim", "r")
+    await apply("own", "r", put("a", 1), put("a", 2), put("a", 3, 3, "bob"), put("b", 4))
+    expect(await calls.counts(port, keys, ["b", "none", "a"])).toEqual([
+      { keys: 1, connections: 1 },
+      { keys: 0, connections: 0 },
+      { keys: 2, connections: 3 }
+    ])
+  })
+
+  it("of many topics those are found on which a key is", async () => {
+    await redis.command("FLUSHALL")
+    await beat("claim", "r")
+    const all = Array.from({ length: 10 }, (_, i) => `topic ${i}`)
+    await apply("own", "r", ...all.map((topic, i) => put(topic, i + 1, 1, i % 3 === 0 ? "bob" : "alice")))
+    expect(await calls.having(port, keys, all, "bob")).toEqual(["topic 0", "topic 3", "topic 6", "topic 9"])
+    expect(await calls.having(port, keys, ["none", ...all], "alice")).toEqual(all.filter((_, i) => i % 3 !== 0))
+    expect(await calls.having(port, keys, all, "nobody")).toEqual([])
   })
 
   it("a call of 128 operations over as many topics passes", async () => {
@@ -658,7 +821,7 @@ describe.skipIf(redisIsOff())("the scripts, on a real server", () => {
     )
     await fc.assert(
       fc.asyncProperty(fc.array(spoil, { minLength: 1, maxLength: 4 }), fc.boolean(), async (spoils, isFull) => {
-        await redis.command("FLUSHALL")
+        await port.command("FLUSHALL", [])
         await beat("claim", "r")
         await beat("claim", "s")
         if (isFull) await apply("own", "r", put("a", 1), put("b", 2))
@@ -674,10 +837,11 @@ describe.skipIf(redisIsOff())("the scripts, on a real server", () => {
         expect(await here("b")).toEqual(expect.arrayContaining(["r.3", "r.5"]))
         expect((await calls.get(port, keys, "b", "alice")).length).toBe(isFull ? 3 : 2)
         const prevented = answer.status === "OK" ? answer.prevented : []
+        if (prevented.includes(1)) expect(calls.fieldsOf(await written("a"))).not.toContain("r.4")
         const indexed = calls.fieldsOf(await allOf(keys.index("r")))
         expect(indexed.includes("4:a")).toBe(!prevented.includes(1))
         // Who takes it away finds everything as it was meant.
-        await redis.command("DEL", keys.members("a"), keys.keys("a"))
+        await port.command("DEL", [keys.members("a"), keys.keys("a")])
         expect(await apply("own", "r", put("a", 6))).toMatchObject({ status: "OK", changed: 1, prevented: [] })
         expect(await here("a")).toEqual(["r.6"])
         await late("r")
@@ -687,6 +851,10 @@ describe.skipIf(redisIsOff())("the scripts, on a real server", () => {
       { numRuns: 60 }
     )
   })
+
+  /** A topic's members as they are, if they are in a hash. */
+  const written = async (topic: string): Promise<ReadonlyArray<string>> =>
+    (await port.command("TYPE", [keys.members(topic)])) === "hash" ? allOf(keys.members(topic)) : []
 
   const allOf = async (key: string): Promise<ReadonlyArray<string>> => {
     const found: Array<string> = []
@@ -767,7 +935,7 @@ describe.skipIf(redisIsOff())("the scripts, on a real server", () => {
           r: { lease: 15_000, heartbeat: 5_000, partitions: 1, keyIndex: rKeeps },
           s: { lease: 60_000, heartbeat: 7_000, partitions: 1, keyIndex: sKeeps }
         }
-        await redis.command("FLUSHALL")
+        await port.command("FLUSHALL", [])
         messages = []
         const clock = { now: 1_800_000_000_000 }
         const published: Array<unknown> = []
@@ -775,7 +943,7 @@ describe.skipIf(redisIsOff())("the scripts, on a real server", () => {
         fake.history = await history()
         const beatBoth = async (beat: calls.BeatCall): Promise<void> => {
           const settings = lives[beat.replica] as calls.Settings
-          await redis.command("SET", "clock", String(clock.now))
+          await port.command("SET", ["clock", clock.now])
           const real = await calls.beat(clocked(port), keys, settings, beat)
           expect(inOrder(real)).toEqual(inOrder(fake.beat(beat, settings)))
           const deadlines = (await port.command("ZRANGE", [keys.leases, 0, -1, "WITHSCORES"])) as ReadonlyArray<string>
@@ -786,13 +954,13 @@ describe.skipIf(redisIsOff())("the scripts, on a real server", () => {
           const tag = `t${++number}`
           if (command.do === "step") clock.now += command.ms
           else if (command.do === "loaded") {
-            await redis.command("DEBUG", "CHANGE-REPL-ID")
+            await port.command("DEBUG", ["CHANGE-REPL-ID"])
             fake.history = await history()
           } else if (command.do === "late") {
             await late(command.replica)
             if (fake.leases.has(command.replica)) fake.leases.set(command.replica, Number.NEGATIVE_INFINITY)
           } else if (command.do === "flush") {
-            await redis.command("FLUSHALL")
+            await port.command("FLUSHALL", [])
             fake.flush()
           } else if (command.do === "beat") {
             const { mode, replica, seen } = command
@@ -835,8 +1003,8 @@ describe.skipIf(redisIsOff())("the scripts, on a real server", () => {
 
   /** The history that Redis says it is in. */
   const history = async (): Promise<string> => {
-    const answer = await redis.command("INFO", "replication")
-    return /master_replid:(\w+)/.exec(answer)?.[1] ?? ""
+    const answer = await port.command("INFO", ["replication"])
+    return /master_replid:(\w+)/.exec(String(answer))?.[1] ?? ""
   }
 
   /** What a topic's keys name as their connections. */

@@ -222,6 +222,7 @@ describe("the topics that are followed", () => {
 
   it("are read again when the message of our own write is lost, which late ones are not", async () => {
     const room = await followed()
+    expect(room.hasReached).toBe(true)
     followers.onWritten("e", new Map([["room", 6]]))
     expect(room.hasReached).toBe(false)
     hear(message(6))

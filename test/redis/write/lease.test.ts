@@ -170,6 +170,41 @@ describe("a replica", () => {
     expect(replica.write()).toBeUndefined()
   })
 
+  it("hears of evictions by its own writes too, and says so", () => {
+    const replica = settled()
+    replica.outbox.join("t", "bob", 2, {})
+    replica.outbox.join("t: other", "carol", 3, {})
+    const call = write(replica)
+    expect(replica.written(call, { ...written(call), forbidden: [1] })).toEqual(quiet)
+    expect(replica.outbox.evicted.map(({ key }) => key)).toEqual(["carol"])
+    expect(replica.beat().seen).toEqual(["3:t: other"])
+  })
+
+  it("asks for more evictions at once when an answer is full, and says of a thousand at a time that it has seen them", () => {
+    const replica = settled()
+    const places = (count: number) => Array.from({ length: count }, (_, i) => `${i + 10}:t`)
+    expect(replica.beatAnswered(replica.beat(), beaten({ connections: 1, evicted: places(999) })).beat).toBe(false)
+    expect(replica.beatAnswered(replica.beat(), beaten({ connections: 1, evicted: places(1_000) })).beat).toBe(true)
+    expect(replica.beatAnswered(replica.beat(), beaten({ connections: 1, evicted: ["9:t"] })).beat).toBe(false)
+    expect(replica.beat().seen).toEqual(["9:t"])
+    replica.beatAnswered({ ...replica.beat(), seen: [] }, beaten({ connections: 1, evicted: places(1_000) }))
+    expect(replica.beat().seen).toHaveLength(1_000)
+  })
+
+  it("gives its lease back by a call of its own", () => {
+    const replica = settled()
+    expect(replica.leave()).toMatchObject({ mode: "leave", replica: "r", settled: "", seen: [] })
+  })
+
+  it("is let in by the last claim, whatever was said of a beat before it", () => {
+    const replica = settled()
+    const late = replica.beat()
+    replica.beatAnswered(replica.beat(), { status: "LEASE" })
+    replica.beatAnswered(replica.beat(), beaten({ connections: 1 }))
+    expect(replica.beatAnswered(late, { status: "SHARED", theirs: "x" }).refused).toBe("x")
+    expect(replica.isIn).toBe(true)
+  })
+
   it("says so when a new data set is there, and when others live by other settings; it never reaps itself", () => {
     const replica = settled()
     expect(replica.beatAnswered(replica.beat(), beaten({ connections: 1, epoch: "new" })).epochChanged).toBe(true)

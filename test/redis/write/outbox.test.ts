@@ -23,7 +23,11 @@ const ok = (
 class Numbered {
   readonly writer = new Outbox()
   private number = 0
-  take = (): Batch | undefined => this.writer.take(() => ++this.number)
+  /** How many numbers were used. */
+  get used(): number {
+    return this.number
+  }
+  take = (only?: "leaves"): Batch | undefined => this.writer.take(() => ++this.number, only)
   /** Takes a batch that must be there. */
   must = (): Batch => {
     const batch = this.take()
@@ -51,8 +55,79 @@ describe("the writer", () => {
 
   it("ends a call early whose metas are large", () => {
     const { writer, must } = new Numbered()
-    for (let i = 1; i <= 100; i++) writer.join("t", "alice", i, "x".repeat(16_000))
-    expect(must().operations.length).toBeLessThan(20)
+    // With its quotes each has 16,384 characters, so that sixteen of them fill a call.
+    for (let i = 1; i <= 100; i++) writer.join("t", "alice", i, "x".repeat(16_382))
+    expect(must().operations).toHaveLength(16)
+  })
+
+  it("uses no number while there is nothing to say", () => {
+    const numbered = new Numbered()
+    const { writer, must, take } = numbered
+    writer.join("t", "alice", 1, {})
+    const batch = must()
+    expect(take()).toBeUndefined()
+    writer.succeeded(batch.number, ok(batch))
+    expect(take()).toBeUndefined()
+    expect(numbered.used).toBe(1)
+  })
+
+  it("says leaves alone when it is asked for those, and the rest afterwards", () => {
+    const { writer, must, take } = new Numbered()
+    const cells = [1, 2, 3].map((seq) => writer.join("t", "alice", seq, {}))
+    const joins = must()
+    writer.succeeded(joins.number, ok(joins))
+    writer.update(cells[0] as Cell, 4, {})
+    writer.leave(cells[1] as Cell, "released")
+    writer.update(cells[2] as Cell, 5, {})
+    const leaves = take("leaves")
+    expect(leaves?.operations).toEqual([{ type: "remove", topic: "t", seq: 2, reason: "released" }])
+    expect(take("leaves")).toBeUndefined()
+    expect(writer.flying).toBe(1)
+    expect(must().operations.map(({ type, seq }) => [type, seq])).toEqual([
+      ["put", 1],
+      ["put", 3]
+    ])
+  })
+
+  it("forgets nothing of the rest, however many leaves there are", () => {
+    const { writer, must, take } = new Numbered()
+    const [stays, ...go] = Array.from({ length: 301 }, (_, i) => writer.join("t", "alice", i + 1, {}))
+    for (let batch = take(); batch !== undefined; batch = take()) writer.succeeded(batch.number, ok(batch))
+    writer.update(stays as Cell, 400, {})
+    for (const cell of go) writer.leave(cell, "released")
+    const sizes = Array.from({ length: 4 }, () => take("leaves")?.operations.length)
+    expect(sizes).toEqual([BATCH, BATCH, 300 - 2 * BATCH, undefined])
+    expect(must().operations.map(({ type, seq }) => [type, seq])).toEqual([["put", 1]])
+  })
+
+  it("counts who is to be there, and is idle once Redis has all that is wanted", () => {
+    const { writer, must } = new Numbered()
+    const [one] = [1, 2, 3].map((seq) => writer.join("t", "alice", seq, {}))
+    const cell = one as Cell
+    expect([writer.present, writer.idle, writer.isWritten(cell)]).toEqual([3, false, false])
+    const joins = must()
+    expect([writer.present, writer.idle, writer.isWritten(cell)]).toEqual([3, false, false])
+    writer.succeeded(joins.number, ok(joins))
+    expect([writer.present, writer.idle, writer.isWritten(cell)]).toEqual([3, true, true])
+    writer.leave(cell, "released")
+    expect([writer.present, writer.idle, writer.isWritten(cell)]).toEqual([2, false, false])
+    const leaves = must()
+    expect([writer.present, writer.idle, writer.isWritten(cell)]).toEqual([2, false, false])
+    writer.succeeded(leaves.number, ok(leaves))
+    expect([writer.present, writer.idle]).toEqual([2, true])
+    writer.disown(["9:t"])
+    expect([writer.present, writer.idle]).toEqual([2, false])
+  })
+
+  it("knows of nothing more by an answer that comes twice", () => {
+    const { writer, must, take } = new Numbered()
+    const cell = writer.join("t", "alice", 1, {})
+    const batch = must()
+    writer.succeeded(batch.number, ok(batch))
+    writer.succeeded(batch.number, ok(batch, { forbidden: [0] }))
+    writer.failed(batch.number)
+    expect(take()).toBeUndefined()
+    expect([writer.present, writer.isWritten(cell)]).toEqual([1, true])
   })
 
   it("makes the connections of a call that failed dirty again, and sends the state, not a log", () => {
@@ -113,6 +188,57 @@ describe("the writer", () => {
     })
   )
 
+  it.live("keeps nothing of what Redis has been told of those who left", () =>
+    Effect.gen(function* () {
+      const { writer, must } = new Numbered()
+      const carryOut = (): void => {
+        const batch = must()
+        writer.succeeded(batch.number, ok(batch))
+      }
+      const comeAndGo = (seq: number): WeakRef<object> => {
+        const meta = { seq }
+        const cell = writer.join("t", "bob", seq, meta)
+        carryOut()
+        writer.leave(cell, "released")
+        carryOut()
+        return new WeakRef(meta)
+      }
+      // One that is wanted again and again, so that there is always something to say.
+      const stays = writer.join("t", "alice", 1, {})
+      const all = Array.from({ length: 50 }, (_, i) => {
+        const gone = comeAndGo(2 + i)
+        writer.update(stays, 100 + i, {})
+        return gone
+      })
+      for (const gone of all) expect(yield* isCollected(gone)).toBe(true)
+      expect(must().operations.map(({ seq }) => seq)).toEqual([1])
+    })
+  )
+
+  it("tells who waits for one that came and went, unsaid, that nothing is left to wait for", () => {
+    const { writer } = new Numbered()
+    const cell = writer.join("t", "alice", 1, {})
+    const result = waiting(writer, cell)
+    writer.leave(cell, "released")
+    expect(result.got).toEqual({ type: "written", epoch: "", version: 0 })
+  })
+
+  it("tells nothing to who has ended the waiting, and all the same to who has not", () => {
+    const { writer, must } = new Numbered()
+    const cell = writer.join("t", "alice", 1, {})
+    const told: Array<string> = []
+    const end = writer.wait(cell, () => told.push("ended"))
+    writer.wait(cell, () => told.push("waits"))
+    end()
+    const batch = must()
+    writer.succeeded(batch.number, ok(batch))
+    expect(told).toEqual(["waits"])
+    // Also when there is nobody left.
+    end()
+    writer.succeeded(batch.number, ok(batch))
+    expect(told).toEqual(["waits"])
+  })
+
   it("answers who waits when what they wanted, or something newer, is written", () => {
     const { writer, must } = new Numbered()
     const cell = writer.join("t", "alice", 1, 1)
@@ -161,6 +287,130 @@ describe("the writer", () => {
       { type: "put", topic: "t", seq: 1, revision: 1, key: "alice", meta: "1" },
       { type: "remove", topic: "other: topic", seq: 7, reason: "released" }
     ])
+  })
+
+  it("counts whom Redis may show though they left, until it has taken them away", () => {
+    const { writer, must } = new Numbered()
+    const cells = [1, 2].map((seq) => writer.join("t", "alice", seq, {}))
+    const joins = must()
+    writer.succeeded(joins.number, ok(joins))
+    writer.leave(cells[0] as Cell, "released")
+    expect(writer.ghosts).toBe(0)
+    const before = must()
+    // Redis may have lost it, whether or not it has carried it out.
+    writer.rewrite()
+    writer.disown(["9:t"])
+    expect(writer.ghosts).toBe(2)
+    writer.rewrite()
+    expect(writer.ghosts).toBe(2)
+    writer.succeeded(before.number, ok(before))
+    expect(writer.ghosts).toBe(2)
+    const again = must()
+    expect(again.operations.map(({ type, seq }) => [type, seq])).toEqual([
+      ["remove", 1],
+      ["put", 2],
+      ["remove", 9]
+    ])
+    writer.succeeded(again.number, ok(again))
+    expect([writer.ghosts, writer.present, writer.idle]).toEqual([0, 1, true])
+  })
+
+  it("goes on saying a leave until the last call that says so was carried out", () => {
+    const { writer, must } = new Numbered()
+    const cell = writer.join("t", "alice", 1, {})
+    const join = must()
+    writer.leave(cell, "released")
+    writer.succeeded(join.number, ok(join))
+    const first = must()
+    writer.rewrite()
+    const second = must()
+    // Redis has lost the first since.
+    writer.succeeded(first.number, ok(first))
+    writer.failed(second.number)
+    expect(must().operations).toEqual([{ type: "remove", topic: "t", seq: 1, reason: "released" }])
+  })
+
+  describe("what Redis does not take as it is", () => {
+    const refused = (numbered: Numbered, count = 1): Array<Cell> => {
+      const { writer, must } = numbered
+      const cells = Array.from({ length: count }, (_, i) => writer.join("t", "alice", i + 1, i))
+      const batch = must()
+      writer.succeeded(batch.number, ok(batch, { prevented: batch.operations.map((_, index) => index) }))
+      return cells
+    }
+
+    it("waits, as wanted by then, for the next try", () => {
+      const numbered = new Numbered()
+      const { writer, take, must } = numbered
+      const [cell] = refused(numbered) as [Cell]
+      const result = waiting(writer, cell)
+      expect([writer.idle, writer.dirty, writer.isWritten(cell)]).toEqual([false, 1, false])
+      expect(take()).toBeUndefined()
+      writer.update(cell, 2, "newer")
+      expect(take()).toBeUndefined()
+      writer.retry()
+      const again = must()
+      expect(again.operations).toMatchObject([{ seq: 1, revision: 2, meta: '"newer"' }])
+      writer.retry()
+      expect(take()).toBeUndefined()
+      writer.succeeded(again.number, ok(again))
+      expect([writer.idle, result.got?.type]).toEqual([true, "written"])
+    })
+
+    it("stands back behind a later call that carries it, and is nobody's who was evicted meanwhile", () => {
+      const { writer, take, must } = new Numbered()
+      const [one, two, three] = [1, 2, 3].map((seq) => writer.join("t", "alice", seq, 1)) as [Cell, Cell, Cell]
+      const first = must()
+      writer.update(one, 4, 2)
+      const later = must()
+      writer.update(two, 5, 2)
+      writer.evictedAt(["3:t"])
+      writer.succeeded(first.number, ok(first, { prevented: [0, 1, 2] }))
+      expect(writer.evicted).toEqual([three])
+      expect(writer.dirty).toBe(1)
+      expect(must().operations.map(({ seq }) => seq)).toEqual([2])
+      writer.retry()
+      expect(take()).toBeUndefined()
+      writer.succeeded(later.number, ok(later))
+      expect(writer.isWritten(one)).toBe(true)
+    })
+  })
+
+  it("has done with one that was evicted, whatever its owner and its calls still say", () => {
+    const { writer, must, take } = new Numbered()
+    const cells = [1, 2, 3].map((seq) => writer.join("t", "alice", seq, 1)) as [Cell, Cell, Cell]
+    const [one, two] = cells
+    const first = must()
+    writer.update(one, 4, 2)
+    writer.update(two, 5, 2)
+    const second = must()
+    writer.succeeded(first.number, ok(first, { forbidden: [0, 1] }))
+    writer.succeeded(second.number, ok(second, { forbidden: [0, 1] }))
+    expect([writer.evicted, writer.present]).toEqual([[one, two], 1])
+    writer.update(one, 6, 3)
+    writer.leave(two, "released")
+    expect([take(), writer.present, writer.idle]).toEqual([undefined, 1, true])
+    writer.update(cells[2], 7, 2)
+    const third = must()
+    writer.evictedAt(["3:t"])
+    writer.failed(third.number)
+    expect([take(), writer.present, writer.idle]).toEqual([undefined, 0, true])
+    expect(waiting(writer, cells[2]).got).toBeUndefined()
+  })
+
+  it("does not mistake one that Redis shows for another that had its number before", () => {
+    const { writer, must } = new Numbered()
+    const cell = writer.join("t", "alice", 1, 1)
+    const first = must()
+    writer.update(cell, 2, 2)
+    const second = must()
+    writer.succeeded(first.number, ok(first, { forbidden: [0] }))
+    writer.disown(["1:t"])
+    // The answer is about the one that was evicted.
+    writer.succeeded(second.number, ok(second, { forbidden: [0] }))
+    writer.update(cell, 3, 3)
+    expect([writer.ghosts, writer.dirty]).toEqual([1, 1])
+    expect(must().operations).toEqual([{ type: "remove", topic: "t", seq: 1, reason: "released" }])
   })
 
   it("has nothing left to say, whatever happened, once everything it last said was carried out", () => {

@@ -64,7 +64,6 @@ for number = 1, count do
   if version then from[number], fromTag[number] = string.match(version, '^(%d+) (%S+)$') end
   if not from[number] then from[number], fromTag[number] = floor, '' end
   to[number] = string.format('%d', from[number] + 1)
-  told[number] = false
 end
 
 local changed = 0
@@ -133,18 +132,14 @@ local function remove(topic, seq, reason, operation)
     return
   end
   call('HDEL', members, connection)
-  local key = string.sub(member, (string.find(member, '\n', 1, true) or #member) + 1)
+  local key = string.sub(member, (string.find(member, '\n') or #member) + 1)
   local others = pcall('HGET', keys, key) or ' '
   if not isError(others) then
     local first, last = string.find(others, ' ' .. connection .. ' ', 1, true)
     if first then others = string.sub(others, 1, first) .. string.sub(others, last + 1) end
     if others == ' ' then
       call('HDEL', keys, key)
-      if hasKeyIndex then
-        local where = whereabouts(topic, key)
-        arrived[where] = nil
-        pcall('ZREM', keyIndex, where)
-      end
+      if hasKeyIndex then pcall('ZREM', keyIndex, whereabouts(topic, key)) end
     else
       call('HSET', keys, key, others)
     end
