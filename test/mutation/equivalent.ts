@@ -14,6 +14,48 @@ export interface Equivalent {
 
 export const EQUIVALENT: ReadonlyArray<Equivalent> = [
   {
+    file: "src/internal/state/keyIndex.ts",
+    line: "else if (held !== roster) this.byKey.set(key, new Set([held, roster]))",
+    becomes: ["true"],
+    because: "a set of one is that one, and goes as it does"
+  },
+  {
+    file: "src/internal/state/deadlines.ts",
+    line: "this.blocks.push({ at: new Float64Array(BLOCK), items: [], bound: Number.POSITIVE_INFINITY })",
+    becomes: ['["Stryker was here"]'],
+    because: "the first place of a new block is taken at once"
+  },
+  {
+    file: "src/internal/state/deadlines.ts",
+    line: "if (block.bound > now) continue",
+    becomes: ["false"],
+    because: "nothing is due there, and it is only looked at in vain"
+  },
+  {
+    file: "src/internal/state/deadlines.ts",
+    line: "if (due.length === max) break",
+    becomes: ["false"],
+    because: "no more is taken, and the rest is only looked at in vain"
+  },
+  {
+    file: "src/internal/state/deadlines.ts",
+    line: "} else if (at < bound) {",
+    becomes: ["at <= bound"],
+    because: "what is as early makes no other bound"
+  },
+  {
+    file: "src/internal/state/deadlines.ts",
+    line: "for (const block of this.blocks) if (block.bound < bound) bound = block.bound",
+    becomes: ["block.bound <= bound"],
+    because: "what is as early makes no other bound"
+  },
+  {
+    file: "src/internal/state/deadlines.ts",
+    line: "if (at < block.bound) block.bound = at",
+    becomes: ["at <= block.bound"],
+    because: "what is as early makes no other bound"
+  },
+  {
     file: "src/internal/state/registry.ts",
     line: "if (this.keyIndex !== undefined) return Array.from(this.keyIndex.of(key), ({ topic }) => topic)",
     becomes: ["false"],

@@ -63,6 +63,19 @@ describe("deadlines", () => {
     expect(taken.map((item) => items.indexOf(item))).toEqual([0, 1, 2])
   })
 
+  it("what takes the place of another, far from its own, is due when it was", () => {
+    const deadlines = new Deadlines<Item>()
+    const items = Array.from({ length: 1_025 }, () => new Item())
+    const [first, last] = [items[0], items[1_024]] as [Item, Item]
+    for (const item of items) deadlines.set(item, 100)
+    deadlines.set(first, 1)
+    deadlines.set(last, 50)
+    expect(deadlines.takeDue(1, 10)).toEqual([first])
+    expect(deadlines.bound).toBe(50)
+    expect(deadlines.takeDue(50, 10)).toEqual([last])
+    expect(deadlines.bound).toBe(100)
+  })
+
   it("its memory follows what lives, and one that comes and goes makes none each time", () => {
     const deadlines = new Deadlines<Item>()
     const { blocks } = deadlines as unknown as { readonly blocks: ReadonlyArray<unknown> }
