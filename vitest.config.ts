@@ -20,7 +20,8 @@ export default defineConfig({
     // Far more than any test takes, and twice what one of its waits may: they guard against hanging, on any machine.
     testTimeout: 600_000,
     hookTimeout: 600_000,
-    setupFiles: fileURLToPath(new URL("test/support/turns.ts", import.meta.url)),
+    // Phoenix's clients look for a browser once, when they are loaded, by whichever file that is.
+    setupFiles: ["xhr", "turns"].map((name) => fileURLToPath(new URL(`test/support/${name}.ts`, import.meta.url))),
     globalSetup: fileURLToPath(new URL("test/support/programs.ts", import.meta.url)),
     // Real processes, so that tests of memory can ask for a garbage collection; more than a small machine has processors,
     // as many files wait for processes that they start, and for leases that run out.

@@ -130,13 +130,14 @@ export class Lagged extends Schema.TaggedError<Lagged>("effect-presence/Lagged")
 }
 
 /**
- * Who asks may not. `reason` is told to the client.
+ * Who asks may not. `reason` is told to the client. The status is 401, 403 (the default), or 503 where it cannot be told
+ * at the moment whether they may: who is answered 503 comes back, also an `EventSource`, which any other keeps away for good.
  *
  * @since 0.1.0
  * @category errors
  */
 export class Unauthorized extends Schema.TaggedError<Unauthorized>("effect-presence/Unauthorized")("Unauthorized", {
-  status: Schema.optionalWith(Schema.Literal(401, 403), { default: () => 403 as const }),
+  status: Schema.optionalWith(Schema.Literal(401, 403, 503), { default: () => 403 as const }),
   reason: Schema.String
 }) {
   override get message(): string {

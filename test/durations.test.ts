@@ -13,11 +13,7 @@ const dates: ReadonlyArray<readonly [file: string, line: string, why: string]> =
   ["client/tokens.ts", "() => Date.now() < until", "when a token ends"],
   ["client/tokens.ts", "const wait = this.until - Date.now()", "when a token ends"],
   ["client/tokens.ts", "const left = end - Date.now()", "when a token ends"],
-  [
-    "http/PresenceHttp.ts",
-    "if (grant.expires !== undefined && grant.expires <= (yield* Clock.currentTimeMillis)) {",
-    "when a grant ends"
-  ],
+  ["http/PresenceHttp.ts", "if (hasEnded(grant, yield* Clock.currentTimeMillis)) {", "when a grant ends"],
   ["internal/presence.ts", "const since = (yield* Effect.clock).unsafeCurrentTimeMillis()", "health's `since`"],
   ["redis/write/membership.ts", "let since = clock.unsafeCurrentTimeMillis()", "health's `since`"],
   ["redis/write/membership.ts", "since = clock.unsafeCurrentTimeMillis()", "health's `since`"],

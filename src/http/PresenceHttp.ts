@@ -15,8 +15,8 @@
  * 400. Without the parameter `{path}/count` is the list of the topic `count`.
  *
  * What is refused is answered `{"error"}` with 400 (encoding,
- * topic, key, meta), 401 or 403 (`authorize`, a foreign `Origin`), 404, 405, 429 (too many connections) or 503 (the
- * backend is away). Pages of other origins are told by CORS headers what they may read; those that may not get 403. Those
+ * topic, key, meta), 401 or 403 (`authorize`, a foreign `Origin`, or by `Sec-Fetch-Site` a page of another site that sends none),
+ * 404, 405, 429 (too many connections) or 503 (the backend is away, or `authorize` dies or gives no answer). Pages of other origins are told by CORS headers what they may read; those that may not get 403. Those
  * of a list may send credentials (`new EventSource(url, { withCredentials: true })`) and any request header.
  *
  * A client that goes away, or a connection that dies, ends its lease. Since a response shows no sign of life, one that
@@ -46,6 +46,7 @@ import { checkTopic } from "../internal/input/validate.js"
 import { Presence } from "../Presence.js"
 import { PresenceUnavailable, type TrackError, Unauthorized } from "../PresenceError.js"
 import type { Authorize } from "../web/Authorize.js"
+import { hasEnded } from "../web/Grant.js"
 import * as origins from "../web/origins.js"
 import { patient } from "../web/patience.js"
 import { guardRouter, wantsUpgrade } from "../web/upgrades.js"
@@ -165,7 +166,7 @@ export const layerRouter = <R = never>(
             payload
           })
           // Whoever was let in with it would be put out at once, and come again at once, for ever.
-          if (grant.expires !== undefined && grant.expires <= (yield* Clock.currentTimeMillis)) {
+          if (hasEnded(grant, yield* Clock.currentTimeMillis)) {
             return yield* new Unauthorized({ status: 401, reason: "unauthorized" })
           }
           if (view === "list") {

@@ -6,7 +6,9 @@
 /** The headers of all streams of events. */
 export const EVENT_STREAM = {
   "content-type": "text/event-stream",
-  "cache-control": "no-cache",
+  // Whatever packs what it passes on, as development servers and some proxies do, keeps an event until a block is full.
+  "cache-control": "no-cache, no-transform",
+  "x-content-type-options": "nosniff",
   // Else nginx collects a buffer full before it passes anything on.
   "x-accel-buffering": "no",
   // Else the connection idles on after the last event and the server waits for it at shutdown.

@@ -63,12 +63,14 @@ export class EventStream {
   }
 
   /**
-   * From now on it is told what is new, after what it `missed` or else the state. `state` tells the state as of the last
-   * event that was offered.
+   * From now on it is told what is new, after what it `missed` or else the state: also instead of what it missed, where that
+   * is more than may wait, as it is its own and the state is everybody's. `state` tells the state as of the last event that
+   * was offered.
    */
   begin(state: () => SnapshotEvent, missed?: ReadonlyArray<Uint8Array>): void {
     this.state = state
-    if (missed === undefined) this.sending = { event: state(), at: 0 }
+    const bytes = missed?.reduce((sum, { length }) => sum + length, 0) ?? 0
+    if (missed === undefined || (bytes > 0 && this.isTooMuch(bytes))) this.sending = { event: state(), at: 0 }
     else for (const bytes of missed) this.put(bytes)
     // Headers wait for a body.
     if (this.head.length === 0 && missed?.length === 0) this.put(comment)

@@ -7,6 +7,7 @@
  * topic alone, so with it `count` and `events` in the path are views, and without it they are topics like any other.
  */
 import type { Json } from "../Json.js"
+import { pathOf } from "../web/paths.js"
 
 /** A topic and what to tell of it. */
 export interface Target {
@@ -64,13 +65,6 @@ export const query = (url: string): Query | string => {
   } catch {
     return "meta is no JSON"
   }
-}
-
-/** The path as it came, also of a URL in absolute form, as proxies send it. */
-const pathOf = (url: string): string => {
-  const path = url.startsWith("/") ? url : url.replace(/^https?:\/\/[^/?]*/i, "")
-  const end = path.indexOf("?")
-  return end === -1 ? path : path.slice(0, end)
 }
 
 /** The first segments, as many as the base has, as one; then the others. */

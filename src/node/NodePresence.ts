@@ -15,8 +15,8 @@ import type { Duration } from "./Duration.js"
 import type { Attached, AttachOptions, FetchOptions } from "./NodeRoutes.js"
 
 /**
- * What `createPresence` is told, each with its default. One that makes no sense is `InvalidOption`, one below `redis`
- * `PresenceUnavailable` with the reason.
+ * What `createPresence` is told, each with its default. One that makes no sense, or is none, is `InvalidOption`, one below
+ * `redis` that makes no sense `PresenceUnavailable` with the reason.
  *
  * @since 0.2.0
  * @category models

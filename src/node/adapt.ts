@@ -27,26 +27,32 @@ export const adapt = (authorize: Authorize): Web.Authorize => {
       Effect.catchAll((error) =>
         error instanceof Unauthorized
           ? Effect.fail(error)
-          : Effect.zipRight(tell(Cause.die(error)), Effect.fail(new Unauthorized({ reason: "authorization failed" })))
+          : Effect.zipRight(
+              tell(Cause.die(error)),
+              // Whatever it asked may answer again; what is no grant will not become one.
+              new Unauthorized({ status: error instanceof NoGrant ? 403 : 503, reason: "authorization failed" })
+            )
       )
     )
 }
 
+class NoGrant extends TypeError {}
+
 /** Whoever returns nothing, or no key by mistake, grants nothing. */
 const readGrant = (grant: Grant): Grant => {
   const what = typeof grant !== "object" || grant === null ? String(grant) : undefined
-  if (what !== undefined) throw new TypeError(`authorize answered ${what}, and must answer a grant, such as { key }`)
+  if (what !== undefined) throw new NoGrant(`authorize answered ${what}, and must answer a grant, such as { key }`)
   const { key, expires, clientMeta } = grant
   if (key !== undefined && typeof key !== "string") {
-    throw new TypeError(`authorize granted a key that is a ${typeof key}, and must be a string or left out`)
+    throw new NoGrant(`authorize granted a key that is a ${typeof key}, and must be a string or left out`)
   }
   if (expires !== undefined && (typeof expires !== "number" || Number.isNaN(expires))) {
-    throw new TypeError(
+    throw new NoGrant(
       `authorize granted until ${String(expires)}, and must say milliseconds since the epoch or nothing`
     )
   }
   if (clientMeta !== undefined && typeof clientMeta !== "boolean") {
-    throw new TypeError("authorize granted a clientMeta that is neither true nor false")
+    throw new NoGrant("authorize granted a clientMeta that is neither true nor false")
   }
   return grant
 }

@@ -1,9 +1,9 @@
 /**
  * Who may connect, join and read, asked of a function of yours: plain or async, it returns a grant or throws.
  *
- * Whatever it throws refuses. `Unauthorized` tells the client its status and reason; anything else, and an answer that is no
- * grant, is 403, told to the client without details and to the log with them, once a minute and at debug in between. One that does not come in
- * time is 403 and says so to both.
+ * Whatever it throws refuses. `Unauthorized` tells the client its status and reason; anything else is 503, so that the client
+ * comes back, and an answer that is no grant 403, both told to the client without details and to the log with them, once a
+ * minute and at debug in between. One that does not come in time is 503 and says so to both.
  *
  * @since 0.2.0
  */

@@ -10,9 +10,9 @@ import { Presence } from "../Presence.js"
 import { PresenceUnavailable } from "../PresenceError.js"
 import { explained } from "../web/missingPeers.js"
 import { iterate } from "./iterate.js"
-import type { NodeLease, NodeOptions, NodePresence, NodeTrackOptions } from "./NodePresence.js"
+import type { NodeLease, NodeOptions, NodePresence, NodeTrackOptions, RedisOptions } from "./NodePresence.js"
 import type { Attached } from "./NodeRoutes.js"
-import { readAttach, readFetch, readServer } from "./routeOptions.js"
+import { readAttach, readFetch, readServer, refuseUnknown } from "./routeOptions.js"
 
 /**
  * Presence in this process or, with `redis`, in all that share one. Rejects with `InvalidOption`, or with
@@ -115,12 +115,34 @@ const run = async <A, E>(effect: Effect.Effect<A, E>): Promise<A> => {
   throw Cause.squash(exit.cause)
 }
 
+const known: Record<keyof NodeOptions, true> = {
+  ttl: true,
+  sweepInterval: true,
+  bufferSize: true,
+  keyIndex: true,
+  limits: true,
+  redis: true
+}
+
+const knownOfRedis: Record<keyof RedisOptions, true> = {
+  url: true,
+  connect: true,
+  prefix: true,
+  lease: true,
+  heartbeat: true,
+  timeout: true,
+  whenUnavailable: true,
+  handover: true
+}
+
+const knownOfTrack: Record<keyof NodeTrackOptions, true> = { ttl: true, leaveDelay: true }
+
 /** What speaks to Redis is loaded by those who use it. */
-const layerOf = async ({
-  redis,
-  ...options
-}: NodeOptions): Promise<Layer.Layer<Presence | Channels, PresenceUnavailable>> => {
+const layerOf = async (given: NodeOptions): Promise<Layer.Layer<Presence | Channels, PresenceUnavailable>> => {
+  refuseUnknown("", given, Object.keys(known))
+  const { redis, ...options } = given
   if (redis === undefined) return Presence.layer(options)
+  refuseUnknown("redis.", redis, Object.keys(knownOfRedis))
   const PresenceRedis = await import("../redis/PresenceRedis.js")
   return PresenceRedis.layer({ ...options, ...redis })
 }
@@ -135,6 +157,7 @@ const loadRoutes = (): Promise<Routes> =>
 
 const track = (presence: Presence.Service, topic: string, key: string, meta: unknown, options?: NodeTrackOptions) =>
   Effect.gen(function* () {
+    refuseUnknown("", options ?? {}, Object.keys(knownOfTrack))
     const scope = yield* Scope.make()
     const lease = yield* presence.track(topic, key, meta, options).pipe(
       Scope.extend(scope),

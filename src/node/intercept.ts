@@ -11,6 +11,7 @@
 import type { IncomingMessage, Server, ServerResponse } from "node:http"
 import type { Socket } from "node:net"
 import { TLSSocket } from "node:tls"
+import { pathOf } from "../web/paths.js"
 import { guard } from "../web/upgrades.js"
 
 export interface Taker {
@@ -53,14 +54,14 @@ const takes = (server: Server, taker: Taker, [name, ...args]: ReadonlyArray<unkn
     case "request":
     case "checkContinue": {
       const [request, response] = args as [IncomingMessage, ServerResponse]
-      if (!taker.owns(pathOf(request))) return false
+      if (!taker.owns(pathOf(request.url ?? ""))) return false
       if (name === "checkContinue") response.writeContinue()
       taker.request(request, response)
       return true
     }
     case "upgrade": {
       const [request, socket, head] = args as [IncomingMessage, Socket, Buffer]
-      if (taker.owns(pathOf(request))) {
+      if (taker.owns(pathOf(request.url ?? ""))) {
         guard(socket)
         taker.upgrade(request, socket, head)
         return true
@@ -77,12 +78,6 @@ const takes = (server: Server, taker: Taker, [name, ...args]: ReadonlyArray<unkn
     default:
       return false
   }
-}
-
-/** Also of a URL in absolute form, as proxies send it. */
-const pathOf = ({ url = "" }: IncomingMessage): string => {
-  const [path = ""] = url.replace(/^https?:\/\/[^/?]*/i, "").split("?")
-  return path
 }
 
 const serveAgain = (server: Server, request: IncomingMessage, socket: Socket, head: Buffer): void => {

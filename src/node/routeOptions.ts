@@ -73,8 +73,8 @@ const readCommon = (
 }
 
 /** What is not understood would be wanted in vain. */
-const refuseUnknown = (path: string, given: object, known: ReadonlyArray<string>): void => {
-  for (const [name, value] of Object.entries(given)) {
+export const refuseUnknown = (path: string, given: object, known: ReadonlyArray<string>): void => {
+  for (const [name, value] of Object.entries(given ?? {})) {
     if (value === undefined || known.includes(name)) continue
     const allowed = `nothing: there are ${known.join(", ")}`
     throw new InvalidOption({ option: `${path}${cut(name)}`, value: cut(String(value)), allowed })

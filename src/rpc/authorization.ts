@@ -4,10 +4,12 @@
 import * as Headers from "@effect/platform/Headers"
 import * as HttpServerRequest from "@effect/platform/HttpServerRequest"
 import type * as Rpc from "@effect/rpc/Rpc"
-import { Clock, Context, Duration, Effect, Layer, Option, Schema } from "effect"
+import { Cause, Clock, Context, Duration, Effect, Layer, Option, Schema } from "effect"
 import type { Json } from "../Json.js"
 import { Unauthorized } from "../PresenceError.js"
 import type { Authorize } from "../web/Authorize.js"
+import { hasEnded } from "../web/Grant.js"
+import { sparingly } from "../web/sparingly.js"
 import { Authorization, Procedure } from "./group.js"
 
 /** How long an `authorize` may take. */
@@ -32,8 +34,9 @@ const PATIENCE = Duration.seconds(30)
 export const layerAuthorize = <R = never>(authorize: Authorize<R>): Layer.Layer<Authorization, never, R> =>
   Layer.effect(
     Authorization,
-    Effect.map(Effect.context<R>(), (context) =>
-      Authorization.of(({ rpc, payload, headers }) =>
+    Effect.map(Effect.context<R>(), (context) => {
+      const tell = sparingly("authorize died, so a call was refused")
+      return Authorization.of(({ rpc, payload, headers }) =>
         Effect.gen(function* () {
           const asked = yield* encode(rpc, payload)
           // A procedure without a payload says nothing.
@@ -53,22 +56,23 @@ export const layerAuthorize = <R = never>(authorize: Authorize<R>): Layer.Layer<
           })
           const grant = yield* authorize({ route: "rpc", on, request, topic, payload: asked })
           const now = yield* Clock.currentTimeMillis
-          return grant.expires !== undefined && grant.expires <= now ? yield* unauthorized : grant
+          return hasEnded(grant, now) ? yield* unauthorized : grant
         }).pipe(
           Effect.timeoutFail({
             duration: PATIENCE,
-            onTimeout: () => new Unauthorized({ reason: `authorize gave no answer for ${Duration.format(PATIENCE)}` })
+            onTimeout: () =>
+              new Unauthorized({ status: 503, reason: `authorize gave no answer for ${Duration.format(PATIENCE)}` })
           }),
           Effect.catchAllDefect((defect) =>
             Effect.zipRight(
-              Effect.logError("authorize died, so the call was refused", defect),
-              Effect.fail(new Unauthorized({ reason: "authorization failed" }))
+              tell(Cause.die(defect)),
+              Effect.fail(new Unauthorized({ status: 503, reason: "authorization failed" }))
             )
           ),
           Effect.provide(context)
         )
       )
-    )
+    })
   )
 
 /** What a grant that has ended is answered. */

@@ -1,9 +1,10 @@
 /**
  * The settings of the ready server, read from the environment by Effect's `Config`.
  *
- * An empty value is the same as none. Whatever is wrong is told in one line that names the setting and what it takes.
+ * An empty value is the same as none, and what stands around one (spaces, the end of a line that a file had) is none of it.
+ * Whatever is wrong is told in one line that names the setting and what it takes.
  */
-import { Config, ConfigError, ConfigProvider, Duration, Either, LogLevel, Option, type Redacted } from "effect"
+import { Config, ConfigError, ConfigProvider, Duration, Either, LogLevel, Option, Redacted } from "effect"
 import { InvalidOption, type PresenceUnavailable } from "../PresenceError.js"
 import { refusal } from "../web/originList.js"
 import { isLoopback } from "../web/origins.js"
@@ -74,7 +75,13 @@ const logLevel = setting(
   "LOG_LEVEL",
   `one of ${LogLevel.allLevels.map(({ _tag }) => _tag).join(", ")}`,
   LogLevel.Info,
-  (text) => Option.fromNullable(LogLevel.allLevels.find(({ _tag }) => _tag.toLowerCase() === text.toLowerCase()))
+  (text) =>
+    Option.fromNullable(
+      // "WARN" is the label of "Warning".
+      LogLevel.allLevels.find(({ _tag, label }) =>
+        [_tag.toLowerCase(), label.toLowerCase()].includes(text.toLowerCase())
+      )
+    )
 )
 
 const allowedOrigins = Config.option(Config.string("PRESENCE_ALLOWED_ORIGINS")).pipe(
@@ -96,10 +103,13 @@ const allowedOrigins = Config.option(Config.string("PRESENCE_ALLOWED_ORIGINS")).
 
 /** Names between commas. */
 const names = (name: string) =>
-  setting<ReadonlyArray<string> | undefined>(name, "names, separated by commas", undefined, (text) => {
+  setting<ReadonlyArray<string> | undefined>(name, "names, separated by commas, without quotes", undefined, (text) => {
     const names = text.split(",").map((name) => name.trim())
-    return names.includes("") ? Option.none() : Option.some(names)
+    return names.some((name) => name === "" || isQuoted(name)) ? Option.none() : Option.some(names)
   })
+
+/** As a shell would have taken them off, and whatever reads a file of settings for a container does not. */
+const isQuoted = (text: string): boolean => /^(["']).*\1$/s.test(text)
 
 /** What tokens are checked with, and what else is asked of them. */
 const jwt: Config.Config<Option.Option<JwtOptions>> = Config.all({
@@ -108,7 +118,9 @@ const jwt: Config.Config<Option.Option<JwtOptions>> = Config.all({
   publicKey: Config.withDefault(Config.string("PRESENCE_JWT_PUBLIC_KEY"), undefined),
   issuer: names("PRESENCE_JWT_ISSUER"),
   audience: names("PRESENCE_JWT_AUDIENCE"),
-  keyClaim: Config.withDefault(Config.string("PRESENCE_JWT_KEY_CLAIM"), undefined),
+  keyClaim: setting<string | undefined>("PRESENCE_JWT_KEY_CLAIM", "a claim, without quotes", undefined, (text) =>
+    Option.liftPredicate(text, (claim) => !isQuoted(claim))
+  ),
   topics: names("PRESENCE_TOPICS"),
   clockTolerance: duration("PRESENCE_CLOCK_TOLERANCE", "30 seconds", "zero")
 }).pipe(
@@ -159,7 +171,7 @@ const list = (options: ReadonlyArray<JwtSetting>): string => options.map((option
 
 export const settings: Config.Config<Settings> = Config.all({
   host: setting("HOST", "a host name or address", "127.0.0.1", (text) =>
-    Option.liftPredicate(text, (host) => !/[\s/]/.test(host))
+    Option.liftPredicate(text.toLowerCase().replace(/^\[(.*)\]$/, "$1"), (host) => /^[\w.:%-]+$/.test(host))
   ),
   port,
   ttl: duration("PRESENCE_TTL", "30 seconds", "no zero"),
@@ -184,15 +196,33 @@ export const provider = (environment: { readonly [name: string]: string | undefi
     new Map(Object.entries(environment).flatMap(([name, value]) => (value?.trim() ? [[name, value] as const] : [])))
   )
 
-/** What stands in an environment under names that begin as ours do and are none of them, in one line, if there is any. */
+/**
+ * What stands in an environment under names that begin as ours do and are none of them, in one line, if there is any. What
+ * Kubernetes puts there for each service is, for one that is called "presence", nobody's mistake.
+ */
 export const describeUnknown = (environment: { readonly [name: string]: string | undefined }): string | undefined => {
-  const unknown = Object.keys(environment)
-    .filter((name) => name.startsWith("PRESENCE_") && !NAMES.includes(name))
+  const unknown = Object.entries(environment)
+    .map((setting) => setting.join("="))
+    .filter((setting) => setting.startsWith("PRESENCE_") && !OF_KUBERNETES.test(setting))
+    .map((setting) => setting.slice(0, setting.indexOf("=")))
+    .filter((name) => !NAMES.includes(name))
     .map((name) => {
       const nearest = NAMES.map((known) => ({ known, far: distance(name, known) })).sort((a, b) => a.far - b.far)[0]
       return nearest !== undefined && nearest.far <= 3 ? `${name} (did you mean ${nearest.known}?)` : name
     })
   return unknown.length === 0 ? undefined : `no such setting: ${unknown.join(", ")}; --help lists them`
+}
+
+const OF_KUBERNETES = /^\w+(_SERVICE_(HOST|PORT(_\w+)?)=|_PORT=\w+:\/\/|_PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?=)/
+
+/** What of a secret is hardly meant to be part of it, in one line: all tokens would be refused, and nothing would say why. */
+export const describeSecret = ({ jwt }: Settings): string | undefined => {
+  const { secret } = Option.getOrUndefined(jwt) ?? {}
+  const text = Redacted.isRedacted(secret) ? String(Redacted.value(secret)) : ""
+  const what = text !== text.trim() ? "begins or ends with a space or the end of a line" : "is in quotes"
+  return text === text.trim() && !isQuoted(text)
+    ? undefined
+    : `PRESENCE_JWT_SECRET ${what}, which counts as part of it: tokens that are signed without are refused`
 }
 
 /** How many letters must be changed, added or left out to make one of the other. */

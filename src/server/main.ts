@@ -1,5 +1,5 @@
 /**
- * The ready server, until SIGTERM or SIGINT.
+ * The ready server, until SIGTERM or SIGINT, or its terminal goes (SIGHUP).
  *
  * What is wrong with the settings, or with the address they name, is one line on standard error and exit code 1. A
  * second signal does not cut its end short.
@@ -15,7 +15,9 @@ const serve = Effect.gen(function* () {
     Effect.mapError(Settings.describe)
   )
   const unknown = Settings.describeUnknown(process.env)
-  if (unknown !== undefined) yield* Console.warn(`effect-presence: ${unknown}`)
+  for (const warning of [unknown, Settings.describeSecret(settings)]) {
+    if (warning !== undefined) yield* Console.warn(`effect-presence: ${warning}`)
+  }
   return yield* Layer.effectDiscard(Server.announce(settings)).pipe(
     Layer.provide(Server.layer(settings)),
     Layer.launch,
@@ -30,6 +32,8 @@ const serve = Effect.gen(function* () {
 
 // npm passes on what a terminal has sent to both of them already, and without a listener the second would kill.
 for (const signal of ["SIGINT", "SIGTERM"]) process.on(signal, () => {})
+// Without its end in order everybody would be there for a lease longer.
+process.on("SIGHUP", () => process.emit("SIGTERM"))
 
 const [first] = process.argv.slice(2)
 

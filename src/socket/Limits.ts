@@ -29,14 +29,21 @@ export interface Limits {
    */
   readonly topics?: number | undefined
   /**
+   * Topics that those from one address may have been the first on. Default 10,000, as all may come through one proxy; a join of
+   * one more is answered with that reason, and topics that others are on are open to them.
+   *
+   * @since 0.2.0
+   */
+  readonly topicsPerAddress?: number | undefined
+  /**
    * Sockets that a route holds at once, over whatever carries them. Default 20,000; one more is answered 503.
    *
    * @since 0.2.0
    */
   readonly sockets?: number | undefined
   /**
-   * Sockets from one address. Default 10,000, as all may come through one proxy; one more is answered 429. The address is
-   * `remoteAddress` of the request: what a middleware of yours makes of `X-Forwarded-For`, else that of the connection.
+   * Sockets from one address, of IPv6 from one network of 64 bits. Default 10,000, as all may come through one proxy; one
+   * more is answered 429. The address is `remoteAddress` of the request: what a middleware of yours makes of `X-Forwarded-For`, else that of the connection.
    *
    * @since 0.2.0
    */
@@ -86,6 +93,7 @@ const known: Record<keyof Limits, true> = {
   frameBytes: true,
   channels: true,
   topics: true,
+  topicsPerAddress: true,
   sockets: true,
   socketsPerAddress: true,
   messagesPerSecond: true,
@@ -122,6 +130,7 @@ export const decode = (limits: Limits) => {
     frameBytes: count("frameBytes", 1_048_576),
     channels: count("channels", 100),
     topics: count("topics", 20_000),
+    topicsPerAddress: count("topicsPerAddress", 10_000),
     sockets: count("sockets", 20_000),
     socketsPerAddress: count("socketsPerAddress", 10_000),
     topicBytes: count("topicBytes", 255),

@@ -61,10 +61,13 @@ import type { Json } from "../Json.js"
 import { Presence } from "../Presence.js"
 import type { Unauthorized } from "../PresenceError.js"
 import type { Authorize } from "../web/Authorize.js"
+import { networkOf } from "../web/addresses.js"
 import * as AtOnce from "../web/atOnce.js"
 import { openDoor } from "../web/doors.js"
+import { hasEnded } from "../web/Grant.js"
 import * as origins from "../web/origins.js"
 import { patient } from "../web/patience.js"
+import { sparingly } from "../web/sparingly.js"
 import { guardRouter, keep, wantsUpgrade } from "../web/upgrades.js"
 import { type Peer, SocketConnection, type SocketHost } from "./connection/connection.js"
 import { FairTurns } from "./connection/fairTurns.js"
@@ -226,6 +229,7 @@ export const layerRouter = <R = never, R2 = never>(
       const shared = {
         rules: { ...limits, protocol, makeKey: () => crypto.randomUUID() },
         turns: new FairTurns(),
+        tellDefect: sparingly("a defect ended a socket"),
         firstBytes: Math.min(limits.frameBytes, Math.max(FIRST_BYTES, 4 * presence.limits.metaBytes)),
         date,
         now,
@@ -257,26 +261,33 @@ export const layerRouter = <R = never, R2 = never>(
         ),
         (sockets) => sockets.end
       )
-      yield* Effect.sync(() => sockets.tick()).pipe(
-        Effect.delay(Math.max(10, Math.min(1_000, limits.idleTimeout / 4, limits.allowance.unsentFor / 4))),
+      const pulse = Math.max(10, Math.min(1_000, limits.idleTimeout / 4, limits.allowance.unsentFor / 4))
+      yield* Effect.sync(() => sockets.tick(pulse, now(), performance.now())).pipe(
+        Effect.delay(pulse),
         Effect.forever,
         Effect.interruptible,
         Effect.forkScoped
       )
 
+      /** Why somebody may not be the first on a topic. */
+      const fullFor = (address: string): string | undefined => {
+        if (shared.topics.size >= limits.topics) return `${limits.topics} topics are followed here, no more are`
+        if (shared.topics.from(address) < limits.topicsPerAddress) return undefined
+        return `${limits.topicsPerAddress} topics were begun from one address, no more are`
+      }
+
       const host: SocketHost<R | R2> = {
         ...shared,
         sockets,
-        authorize: ({ request, refusal }, topic, payload) => {
+        authorize: ({ request, address, refusal }, topic, payload) => {
           if (refusal !== undefined) return refusedFor(refusal)
           const permission = AtOnce.match(
             authorize({ route: "socket", on: "join", request, topic, payload: payload as JsonObject }),
             (grant) => {
               // Whoever was let in with it would be put out at once, and join again at once, for ever.
-              if (grant.expires !== undefined && grant.expires <= date()) return refusedFor("unauthorized")
-              return shared.topics.size < limits.topics || shared.topics.has(topic)
-                ? { _tag: "Granted" as const, ...grant }
-                : refusedFor(`${limits.topics} topics are followed here, no more are`)
+              if (hasEnded(grant, date())) return refusedFor("unauthorized")
+              const full = shared.topics.has(topic) ? undefined : fullFor(address)
+              return full === undefined ? { _tag: "Granted" as const, ...grant } : refusedFor(full)
             },
             ({ reason }) => refusedFor(reason)
           )
@@ -474,10 +485,10 @@ type JsonObject = { readonly [name: string]: Json }
 const refusedFor = (reason: string) => ({ _tag: "Refused" as const, reason })
 
 /** One of a client whose address is not known is that of all such. */
-const addressOf = ({ remoteAddress }: Request): string => Option.getOrElse(remoteAddress, () => "")
+const addressOf = ({ remoteAddress }: Request): string => networkOf(Option.getOrElse(remoteAddress, () => ""))
 
 const refuse = (status: number, error: string, headers: Record<string, string> = {}) =>
-  HttpServerResponse.unsafeJson({ error }, { status, headers })
+  HttpServerResponse.unsafeJson({ error }, { status, headers: { "x-content-type-options": "nosniff", ...headers } })
 
 /** The parameters of the URL. Of two with one name the last counts. */
 const query = (url: string): { readonly [name: string]: string } => {

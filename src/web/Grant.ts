@@ -25,3 +25,11 @@ export interface Grant {
    */
   readonly expires?: number | undefined
 }
+
+/**
+ * Whether it has ended. One whose end is no number has: nobody stays for ever because a date could not be read.
+ *
+ * @internal
+ */
+export const hasEnded = ({ expires }: Pick<Grant, "expires">, now: number): boolean =>
+  expires !== undefined && !(expires > now)

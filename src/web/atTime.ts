@@ -7,5 +7,5 @@ const LOOK = 5_000
 /** Until a time by the clock on the wall, however far away. */
 export const atTime = (time: number): Effect.Effect<void> =>
   Effect.flatMap(Clock.currentTimeMillis, (now) =>
-    now >= time ? Effect.void : Effect.zipRight(Effect.sleep(Math.min(time - now, LOOK)), atTime(time))
+    !(time > now) ? Effect.void : Effect.zipRight(Effect.sleep(Math.min(time - now, LOOK)), atTime(time))
   )

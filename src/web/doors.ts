@@ -13,7 +13,9 @@ import * as HttpIncomingMessage from "@effect/platform/HttpIncomingMessage"
 import * as HttpServerRequest from "@effect/platform/HttpServerRequest"
 import { Cause, Context, Effect, Exit, type Fiber, FiberId, Inspectable, Option, type Scope, Stream } from "effect"
 import type { AtOnce } from "./atOnce.js"
+import { pathOf } from "./paths.js"
 import { admits, mayChange } from "./pipelines.js"
+import { sparingly } from "./sparingly.js"
 import { turnAway } from "./upgrades.js"
 
 /** Takes an upgrade by GET. The socket is guarded. */
@@ -56,19 +58,18 @@ export class DoorServer extends Server {
 
   override emit(...event: ReadonlyArray<unknown>): boolean {
     const [name, incoming, socket, head] = event
+    if (name === "request" && !admits(incoming as IncomingMessage, socket as ServerResponse)) return true
+    if (name === "upgrade" && !mayChange(socket as Socket)) {
+      ;(socket as Socket).destroy()
+      return true
+    }
     if (this.early !== undefined && (name === "request" || name === "upgrade")) {
       this.early.push(event)
       return true
     }
-    if (name === "request" && !admits(incoming as IncomingMessage, socket as ServerResponse)) return true
     if (name === "upgrade") {
-      if (!mayChange(socket as Socket)) {
-        ;(socket as Socket).destroy()
-        return true
-      }
       const { method, url = "" } = incoming as IncomingMessage
-      const [path = ""] = url.split("?", 1)
-      const door = method === "GET" ? this.doors.get(path) : undefined
+      const door = method === "GET" ? this.doors.get(pathOf(url)) : undefined
       if (door !== undefined) {
         door(incoming as IncomingMessage, socket as Socket, head as Buffer)
         return true
@@ -87,11 +88,12 @@ export const openDoor = (
   run: (effect: Effect.Effect<void>) => Fiber.RuntimeFiber<void>,
   ask: (request: UpgradeRequest, head: Buffer, deny: (status: number, error: string) => void) => AtOnce<void>
 ): Effect.Effect<void, never, Scope.Scope> => {
+  const tell = sparingly("a defect refused an upgrade")
   const door: Door = (incoming, socket, head) => {
     const deny = (status: number, error: string) => turnAway(socket, status, error)
     const onDefect = (cause: Cause.Cause<never>): void => {
       deny(500, "internal error")
-      run(Effect.annotateLogs(Effect.logError("a defect refused an upgrade", cause), { package: "effect-presence" }))
+      run(tell(cause))
     }
     let answer: AtOnce<void>
     try {

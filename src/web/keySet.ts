@@ -33,7 +33,11 @@ export class KeySet {
   constructor(private readonly url: URL) {}
 
   /** What is known. `undefined` while nobody has ever answered. */
-  readonly keys: Effect.Effect<Keys | undefined> = Effect.suspend(() => this.askWhen((now) => now - this.read >= FRESH))
+  readonly keys: Effect.Effect<Keys | undefined> = Effect.suspend(() => {
+    const asked = this.askWhen((now) => now - this.read >= FRESH)
+    // Nobody waits for a server that did not answer the last time, with a token that may be of a known key.
+    return this.isAway && this.known !== undefined ? Effect.as(Effect.forkDaemon(asked), this.known) : asked
+  })
 
   /** What is known after another question, for a token that the keys of before do not fit, if it is time for one. */
   newer(than: Keys | undefined): Effect.Effect<Keys | undefined> {

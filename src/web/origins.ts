@@ -3,13 +3,16 @@
  *
  * With a list: exactly those. Without one: pages of this machine, on any port, and, only when the server listens beyond
  * loopback, pages of the host that the request names. So no site on the web can reach a developer's server. A request
- * without the header is no other page's and gets in; but where only this machine is listened to, its `Host` must be a name of
- * this machine, since a site whose name is made to resolve to 127.0.0.1 asks without one.
+ * without the header gets in, unless a browser says by `Sec-Fetch-Site` that another site's page makes it, as an image, a
+ * frame or a link does. Where only this machine is listened to, its `Host` must be a name of this machine, too, since a site
+ * whose name is made to resolve to 127.0.0.1 asks without an origin.
  */
 import * as HttpServer from "@effect/platform/HttpServer"
 import type * as HttpServerRequest from "@effect/platform/HttpServerRequest"
 import { Effect, Option } from "effect"
 import { matcher, refusal } from "./originList.js"
+
+type Headers = HttpServerRequest.HttpServerRequest["headers"]
 
 export type IsAllowed = (request: HttpServerRequest.HttpServerRequest) => boolean
 
@@ -26,7 +29,9 @@ export const make = (allowed: ReadonlyArray<string> | undefined): Effect.Effect<
       Option.exists(server, ({ address }) => address._tag === "TcpAddress" && isLoopback(address.hostname))
     return Effect.succeed<IsAllowed>(({ headers }) => {
       const { origin, host } = headers
-      if (origin === undefined) return listed !== undefined || namesLoopback(host) || !isOnlyLoopback()
+      if (origin === undefined) {
+        return !isOfAnotherSite(headers) && (listed !== undefined || namesLoopback(host) || !isOnlyLoopback())
+      }
       if (listed !== undefined) return listed(origin)
       const url = URL.canParse(origin) ? new URL(origin) : undefined
       if (url === undefined || url.origin !== origin) return false
@@ -36,9 +41,15 @@ export const make = (allowed: ReadonlyArray<string> | undefined): Effect.Effect<
 
 /** What is told to a request that is not allowed. */
 export const whyNot: (request: Pick<HttpServerRequest.HttpServerRequest, "headers">) => string = ({ headers }) =>
-  headers.origin === undefined
-    ? `the host ${headers.host} is not this machine's; who may connect by another name is said by allowedOrigins`
-    : `the origin ${headers.origin} is not allowed`
+  isOfAnotherSite(headers)
+    ? "a page of another site asks without saying which: fetch and EventSource say so, an image, a frame and a link do not"
+    : headers.origin === undefined
+      ? `the host ${headers.host} is not this machine's; who may connect by another name is said by allowedOrigins`
+      : `the origin ${headers.origin} is not allowed`
+
+/** Whoever could read nothing of an answer could join by asking all the same, with the cookies of who looks at the page. */
+const isOfAnotherSite = ({ origin, "sec-fetch-site": site }: Headers): boolean =>
+  origin === undefined && (site === "cross-site" || site === "same-site")
 
 const namesLoopback = (host: string | undefined): boolean =>
   host === undefined || isLoopback(host.toLowerCase().replace(/:\d+$/, ""))

@@ -14,9 +14,13 @@ const MOST = 16
 
 const underWay = new WeakMap<Socket, Set<ServerResponse>>()
 
-/** Whether a request may be served. It is counted until its response is closed; if it may not, its connection is cut. */
+/**
+ * Whether a request may be served, however often that is asked of it. It is counted until its response is closed; if it may
+ * not, its connection is cut.
+ */
 export const admits = ({ socket }: IncomingMessage, response: ServerResponse): boolean => {
   const responses = responsesOf(socket)
+  if (responses.has(response)) return true
   if (responses.size >= MOST) {
     socket.destroy()
     return false

@@ -71,14 +71,17 @@ export const jwt = (options: JwtOptions): Authorize => {
 
   const read = (token: unknown, status: 401 | 403) =>
     Effect.flatMap(Clock.currentTimeMillis, (now) =>
-      verify(String(token), { ...rules, currentDate: new Date(now) })
+      typeof token === "string"
+        ? verify(token, { ...rules, currentDate: new Date(now) })
+        : Effect.fail<"bad" | "cannot tell">("bad")
     ).pipe(
       Effect.flatMap((claims) =>
         Effect.map(decodeClaims({ ...claims, key: own(claims, keyClaim) }), (read) => ({ ...read, claims }))
       ),
       Effect.mapError((why) => {
-        const reason = why === "cannot tell" ? "tokens cannot be checked at the moment" : "unauthorized"
-        return new Unauthorized({ status, reason })
+        return why === "cannot tell"
+          ? new Unauthorized({ status: 503, reason: "tokens cannot be checked at the moment" })
+          : new Unauthorized({ status, reason: "unauthorized" })
       })
     )
 

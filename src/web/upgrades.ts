@@ -41,6 +41,7 @@ export const turnAway = (socket: Socket, status: number, error: string): void =>
   const head = [
     `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ""}`,
     "content-type: application/json",
+    "x-content-type-options: nosniff",
     `content-length: ${Buffer.byteLength(body)}`,
     "connection: close"
   ]

@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, it, vi } from "@effect/vitest"
 import { Duration, Effect } from "effect"
 import type { Browser } from "playwright-core"
 import { makeServer } from "../socket/support/server.js"
-import { browserIsOff, launch } from "../support/chromium.js"
+import { browserIsOff, launchWhole } from "../support/chromium.js"
 import { startProxy } from "../support/proxy.js"
 import { bundle } from "./support/bundle.js"
 
@@ -25,7 +25,7 @@ describe.skipIf(browserIsOff())("a page", () => {
   let browser: Browser
   let script: string
   beforeAll(async () => {
-    browser = await launch()
+    browser = await launchWhole()
     script = (await bundle(program)).text
   }, 300_000)
   afterAll(() => browser.close())

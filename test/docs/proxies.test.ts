@@ -2,8 +2,6 @@
  * The ready server behind real proxies, set up by the very text that the page on deployment shows: only addresses and
  * paths of files differ.
  */
-// Before the clients, which look for a browser when they are loaded.
-import "../support/xhr.js"
 import { type ChildProcess, spawn } from "node:child_process"
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { createConnection } from "node:net"

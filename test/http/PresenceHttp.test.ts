@@ -119,6 +119,12 @@ describe("GET {path}/:topic", () => {
       for (const path of ["/presence/room", "/presence/room/count", "/presence/%", "/presence/a/b/c"]) {
         expect([path, (yield* ask(port, path)).headers["x-content-type-options"]]).toEqual([path, "nosniff"])
       }
+      // And of events that whoever passes them on is to leave them as they are, and not to wait for more.
+      const { headers } = yield* ask(port, "/presence/room/events", { method: "HEAD" })
+      expect([headers["x-content-type-options"], headers["cache-control"]]).toEqual([
+        "nosniff",
+        "no-cache, no-transform"
+      ])
     })
   )
 
@@ -225,6 +231,35 @@ describe("GET {path}/:topic", () => {
 })
 
 describe("authorize", () => {
+  it.scopedLive("that cannot tell at the moment is 503, and an EventSource is told to come back", () =>
+    Effect.gen(function* () {
+      const { port } = yield* serve({
+        authorizeTimeout: "100 millis",
+        authorize: ({ topic }) =>
+          topic === "hangs"
+            ? Effect.never
+            : topic === "dies"
+              ? Effect.die(new Error("the password is 1234"))
+              : Effect.fail(new Unauthorized({ status: 503, reason: "not now" }))
+      })
+      for (const [topic, error] of [
+        ["hangs", "authorize gave no answer within 100ms"],
+        ["dies", "authorization failed"],
+        ["away", "not now"]
+      ]) {
+        for (const view of ["", "/count", "/events"]) {
+          const { status, json } = yield* ask(port, `/presence/${topic}${view}`)
+          expect([topic, view, status, json]).toEqual([topic, view, 503, { error }])
+        }
+        const told = yield* ask(port, `/presence/${topic}/events`, { headers: { accept: "text/event-stream" } })
+        expect([told.status, told.text]).toEqual([
+          200,
+          `retry: 5000\nevent: refused\ndata: ${JSON.stringify({ error })}\n\n`
+        ])
+      }
+    })
+  )
+
   it.scopedLive("is asked with what the request wants, and may refuse with 401 or 403", () =>
     Effect.gen(function* () {
       const attempts: Array<unknown> = []
@@ -295,7 +330,7 @@ describe("GET {path}/:topic/events", () => {
       const { status, headers, next } = yield* follow(port, "/presence/room/events")
       expect(status).toBe(200)
       expect(headers["content-type"]).toBe("text/event-stream")
-      expect(headers["cache-control"]).toBe("no-cache")
+      expect(headers["cache-control"]).toBe("no-cache, no-transform")
       expect(yield* next).toEqual({
         id: `${epoch}.2`,
         event: "snapshot",

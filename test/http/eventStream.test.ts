@@ -253,6 +253,27 @@ describe("EventStream", () => {
     })
   )
 
+  it.scoped("sends the state to one that resumes, where what it missed is more than may wait for it or for all", () =>
+    Effect.gen(function* () {
+      for (const most of [{ unsentBytes: 500 }, { unsentTotal: 500 }]) {
+        const changes = yield* Queue.unbounded<PresenceChange>()
+        yield* Queue.offer(changes, snapshot)
+        const missed = joined(0, "x".repeat(500))
+        const { streams } = yield* streamsOf(Stream.fromQueue(changes), {
+          interval: 0,
+          since: Stream.make(missed),
+          ...most
+        })
+        const { writes } = yield* written(yield* open(streams))
+        yield* Queue.take(writes)
+        yield* Queue.offer(changes, missed)
+        yield* Queue.take(writes)
+        const text = yield* yield* reader(yield* open(streams, 0))
+        expect(text).toContain("event: snapshot")
+      }
+    })
+  )
+
   it.scoped("ends when the changes end, and after what was still to be sent", () =>
     Effect.gen(function* () {
       const changes = yield* Queue.unbounded<PresenceChange>()

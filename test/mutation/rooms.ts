@@ -18,16 +18,16 @@ const suites = (folder: string, ...names: ReadonlyArray<string>) =>
 export const ROOMS: ReadonlyArray<MutatedRoom> = [
   {
     name: "internal/state",
-    sources: sources("internal/state", "registry", "roster", "deadlines"),
-    suites: suites("internal/state", "registry")
+    sources: sources("internal/state", "registry", "roster", "deadlines", "keyIndex"),
+    suites: suites("internal/state", "registry", "roster", "deadlines", "keyIndex")
   },
   { name: "web/netDiff", sources: sources("web", "netDiff"), suites: suites("web", "netDiff") },
   {
     name: "socket/protocol",
     sources: sources("socket/protocol", "codec", "session", "sessionStep", "stateJson"),
     suites: [
-      ...suites("socket/protocol", "codec"),
-      ...suites("socket/protocol/session", "events", "hostile", "joining", "phoenix", "supabase")
+      ...suites("socket/protocol", "codec", "stateJson"),
+      ...suites("socket/protocol/session", "events", "hostile", "joining", "phoenix", "supabase", "tokens")
     ]
   },
   {

@@ -199,7 +199,7 @@ describe("authorize", () => {
     const socket = await phoenix(port)
     for (const [topic, status, reason] of [
       ["out", 401, "log in first"],
-      ["bug", 403, "authorization failed"],
+      ["bug", 503, "authorization failed"],
       ["nothing", 403, "authorization failed"],
       ["number", 403, "authorization failed"]
     ] as const) {
@@ -225,7 +225,7 @@ describe("authorize", () => {
     const hanging = [get(port, "/presence/hangs"), socket.join("hangs", { key: "x" })] as const
     expect((await get(port, "/presence/room")).status).toBe(200)
     const reason = "authorize gave no answer within 100ms"
-    expect(await hanging[0]).toEqual({ status: 403, text: JSON.stringify({ error: reason }) })
+    expect(await hanging[0]).toEqual({ status: 503, text: JSON.stringify({ error: reason }) })
     expect(await hanging[1]).toMatchObject({ status: "error", response: { reason } })
     expect(aborted.sort()).toEqual(["join", "read"])
     socket.ws.terminate()
@@ -238,7 +238,7 @@ describe("authorize", () => {
     const asked: Array<{ signal: AbortSignal; fail: (error: unknown) => void }> = []
     const authorize: Authorize = ({ signal }) => new Promise((_, fail) => asked.push({ signal, fail }))
     const late = await get(await serve({ authorize, authorizeTimeout: 50 }), "/presence/room")
-    expect(late.status).toBe(403)
+    expect(late.status).toBe(503)
     const gone = new AbortController()
     const left = get(await serve({ authorize }), "/presence/room", { signal: gone.signal }).catch(() => "left")
     await vi.waitFor(() => expect(asked).toHaveLength(2), { timeout: 300_000, interval: 5 })

@@ -1,12 +1,12 @@
 /** The example with avatars and cursors, as its server serves it. */
 
 import { HttpServer } from "@effect/platform"
-import { afterAll, beforeAll, describe, expect, it, vi } from "@effect/vitest"
+import { afterAll, beforeAll, describe, expect, it } from "@effect/vitest"
 import { Context, Effect, Layer } from "effect"
 import type { Browser, Page } from "playwright-core"
 import { server } from "../../examples/react/server.js"
 import { makeClient } from "../client/support/client.js"
-import { browserIsOff, launch } from "../support/chromium.js"
+import { becomes, browserIsOff, launch } from "../support/chromium.js"
 
 /** Where pictures of it go, for whoever wants to look. */
 const { SCREENSHOTS } = process.env
@@ -38,9 +38,7 @@ describe.skipIf(browserIsOff())("the example with avatars and cursors", () => {
     )
 
   const sees = (page: Page, selector: string, texts: ReadonlyArray<string>) =>
-    Effect.promise(() =>
-      vi.waitFor(async () => expect(await page.locator(selector).allInnerTexts()).toEqual(texts), 300_000)
-    )
+    becomes(page, `Array.from(document.querySelectorAll("${selector}"), (it) => it.innerText)`, texts)
 
   it.scopedLive("shows everybody as a face, and where they point as it moves", () =>
     Effect.gen(function* () {
@@ -56,10 +54,10 @@ describe.skipIf(browserIsOff())("the example with avatars and cursors", () => {
       yield* Effect.promise(() => bob.page.mouse.move(320, 360))
       yield* sees(ada.page, ".cursor", ["Bob"])
       yield* sees(bob.page, ".cursor", [])
-      const left = () => ada.page.locator(".cursor").evaluate((it: { offsetLeft: number }) => it.offsetLeft)
-      const before = yield* Effect.promise(left)
+      const left = `document.querySelector(".cursor").offsetLeft`
+      const before = yield* Effect.promise(() => ada.page.evaluate<number>(left))
       yield* Effect.promise(() => bob.page.mouse.move(900, 500))
-      yield* Effect.promise(() => vi.waitFor(async () => expect(await left()).toBeGreaterThan(before + 400), 300_000))
+      yield* becomes(ada.page, `${left} > ${before + 400}`, true)
       const names = ["Cleo", "Dan", "Eve", "Finn", "Gus"]
       for (const [i, name] of names.entries()) {
         const meta = { name, hue: i * 70, pointer: { x: 0.2 + i / 8, y: 0.2 + i / 10 } }

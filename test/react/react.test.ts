@@ -4,7 +4,7 @@ import { Duration, Effect, Exit, Scope } from "effect"
 import type { Browser } from "playwright-core"
 import { makeClient, sees } from "../client/support/client.js"
 import { serve, token, withSecret } from "../server/support/server.js"
-import { browserIsOff, launch } from "../support/chromium.js"
+import { becomes, browserIsOff, launch } from "../support/chromium.js"
 import { startProxy } from "../support/proxy.js"
 import { buildPage, openApp, REACTS, renderPage } from "./support/page.js"
 
@@ -84,10 +84,7 @@ describe.skipIf(browserIsOff()).each(Object.entries(REACTS))("%s", (_, alias) =>
       const bob = (yield* makeClient(`ws://127.0.0.1:${port}`)).join("lobby", { key: "bob" })
       yield* alice.says("one", "joined [alice:,bob:] me alice others 1")
       bob.broadcast("wave", { text: "hello" })
-      const hears = (...waves: ReadonlyArray<string>) =>
-        Effect.promise(() =>
-          vi.waitFor(async () => expect(await alice.page.evaluate("window.waves")).toEqual(waves), 300_000)
-        )
+      const hears = (...waves: ReadonlyArray<string>) => becomes(alice.page, "window.waves", waves)
       yield* hears("one hello")
       yield* alice.show({ url: "/socket", rooms: { ...rooms, two: { topic: "lobby", user: "alice" } } })
       yield* alice.says("two", "joined [alice:,bob:] me alice others 1")

@@ -9,6 +9,7 @@ import { connectionOf, ownerOf, placeOf } from "../../src/redis/protocol/keys.js
 import { TopicCopy } from "../../src/redis/read/topicCopy.js"
 import { ReplicaLease, type Todo } from "../../src/redis/write/lease.js"
 import type { Cell } from "../../src/redis/write/outbox.js"
+import { Agenda } from "../support/agenda.js"
 import { FakePartition } from "../support/partition.js"
 
 export const LEASE = 15_000
@@ -39,7 +40,7 @@ export class World {
   readonly redis: FakePartition
   /** Connections that somebody evicted, for as long as Redis has not lost data. */
   readonly evicted = new Set<string>()
-  private events: Array<{ readonly at: number; readonly order: number; readonly run: () => void }> = []
+  private readonly agenda = new Agenda<{ readonly at: number; readonly order: number; readonly run: () => void }>()
   private order = 0
 
   constructor(
@@ -77,7 +78,7 @@ export class World {
   }
 
   at(at: number, run: () => void): void {
-    this.events.push({ at, order: this.order++, run })
+    this.agenda.add({ at, order: this.order++, run })
   }
 
   after(ms: number, run: () => void): void {
@@ -86,14 +87,8 @@ export class World {
 
   run(ms: number): void {
     const end = this.clock.now + ms
-    for (;;) {
-      let first: (typeof this.events)[number] | undefined
-      for (const event of this.events) {
-        if (first === undefined || event.at < first.at || (event.at === first.at && event.order < first.order))
-          first = event
-      }
-      if (first === undefined || first.at > end) break
-      this.events.splice(this.events.indexOf(first), 1)
+    for (let first = this.agenda.first; first !== undefined && first.at <= end; first = this.agenda.first) {
+      this.agenda.takeFirst()
       this.clock.now = first.at
       first.run()
     }

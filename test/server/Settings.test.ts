@@ -1,6 +1,15 @@
 import { describe, expect, it } from "@effect/vitest"
 import { Duration, Effect, LogLevel, Option, Redacted } from "effect"
-import { describeUnknown, help, describe as inOneLine, provider, settings } from "../../src/server/Settings.js"
+import {
+  describeSecret,
+  describeUnknown,
+  help,
+  describe as inOneLine,
+  provider,
+  settings
+} from "../../src/server/Settings.js"
+
+const SECRET = "hunter2".repeat(5)
 
 const read = (environment: Record<string, string>) => Effect.withConfigProvider(settings, provider(environment))
 
@@ -165,6 +174,12 @@ describe("settings", () => {
       "PRESENCE_JWT_AUDIENCE says what tokens must be, but nothing checks them: set one of PRESENCE_JWT_SECRET, PRESENCE_JWKS_URL, PRESENCE_JWT_PUBLIC_KEY too"
     ],
     [{ PRESENCE_TOPICS: "room:*" }, "PRESENCE_TOPICS says what tokens must be, but nothing checks them"],
+    [{ PRESENCE_JWT_SECRET: SECRET, PRESENCE_JWT_ISSUER: '"me"' }, "PRESENCE_JWT_ISSUER must be names"],
+    [
+      { PRESENCE_JWT_SECRET: SECRET, PRESENCE_JWT_KEY_CLAIM: "'sub'" },
+      "PRESENCE_JWT_KEY_CLAIM must be a claim, without quotes"
+    ],
+    [{ HOST: '"127.0.0.1"' }, "HOST must be a host name or address"],
     [{ PRESENCE_TOPICS: "room:*,," }, "PRESENCE_TOPICS must be names, separated by commas"],
     [
       { PRESENCE_JWKS_URL: "a.example/jwks" },
@@ -192,6 +207,50 @@ describe("settings", () => {
       "no such setting: PRESENCE_TLL (did you mean PRESENCE_TTL?), PRESENCE_WHATEVER; --help lists them"
     )
   })
+
+  it("what Kubernetes tells of a service that is called presence is nobody's mistake", () => {
+    expect(
+      describeUnknown({
+        PRESENCE_SERVICE_HOST: "10.0.0.1",
+        PRESENCE_SERVICE_PORT: "80",
+        PRESENCE_SERVICE_PORT_HTTP: "80",
+        PRESENCE_PORT: "tcp://10.0.0.1:80",
+        PRESENCE_PORT_80_TCP: "tcp://10.0.0.1:80",
+        PRESENCE_PORT_80_TCP_PROTO: "tcp",
+        PRESENCE_SERVER_PORT_80_TCP_ADDR: "10.0.0.1"
+      })
+    ).toBeUndefined()
+    expect(describeUnknown({ PRESENCE_PORT: "4000" })).toContain("PRESENCE_PORT")
+  })
+
+  it.effect("have no spaces and ends of lines around them, as files and secrets do", () =>
+    Effect.gen(function* () {
+      const settings = yield* read({
+        HOST: " [::1]\n",
+        PORT: "4000\n",
+        LOG_LEVEL: "warn\n",
+        PRESENCE_ALLOWED_ORIGINS: "https://a.example\n",
+        PRESENCE_JWT_SECRET: SECRET,
+        PRESENCE_JWT_KEY_CLAIM: "name\n",
+        PRESENCE_TOPICS: "room:*\n"
+      })
+      expect(settings).toMatchObject({ host: "::1", port: 4000, allowedOrigins: ["https://a.example"] })
+      expect(settings.logLevel.label).toBe("WARN")
+      expect(Option.getOrThrow(settings.jwt)).toMatchObject({ keyClaim: "name", topics: ["room:*"] })
+    })
+  )
+
+  it.effect("a secret in quotes, or with the end of a line, is one of which somebody is told", () =>
+    Effect.gen(function* () {
+      const told = (secret: string) => Effect.map(read({ PRESENCE_JWT_SECRET: secret }), describeSecret)
+      expect(yield* told(SECRET)).toBeUndefined()
+      expect(yield* told(`${SECRET}\n`)).toContain(
+        "PRESENCE_JWT_SECRET begins or ends with a space or the end of a line"
+      )
+      expect(yield* told(`"${SECRET}"`)).toContain("PRESENCE_JWT_SECRET is in quotes")
+      expect(describeSecret(yield* read({}))).toBeUndefined()
+    })
+  )
 
   it.effect("tell all that is wrong at once", () =>
     Effect.gen(function* () {

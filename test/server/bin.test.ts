@@ -86,7 +86,7 @@ describe("the ready server", () => {
     })
   )
 
-  for (const signal of ["SIGTERM", "SIGINT"] as const) {
+  for (const signal of ["SIGTERM", "SIGINT", "SIGHUP"] as const) {
     it.scopedLive(
       `${signal}: tells sockets to come back, ends event streams, cuts half-sent requests and idle connections, exits with 0`,
       () =>

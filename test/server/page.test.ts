@@ -1,15 +1,11 @@
-import { afterAll, beforeAll, describe, expect, it, vi } from "@effect/vitest"
+import { afterAll, beforeAll, describe, expect, it } from "@effect/vitest"
 import { Duration, Effect, Exit, Scope } from "effect"
 import type { Browser, Page } from "playwright-core"
-import { browserIsOff, launch } from "../support/chromium.js"
+import { becomes, browserIsOff, launch } from "../support/chromium.js"
 import { ask } from "../support/http.js"
 import { leapingClock } from "../support/leaps.js"
 import { feed, hereNow, join, openPage } from "./support/page.js"
 import { serve, token, withSecret } from "./support/server.js"
-
-interface Style {
-  getPropertyValue(name: string): string
-}
 
 let browser: Browser
 
@@ -143,15 +139,13 @@ describe.skipIf(browserIsOff())("the page", () => {
         })
       /** Waits until the cursors of a page are these. */
       const sees = (page: Page, expected: ReadonlyArray<string>) =>
-        Effect.promise(() =>
-          vi.waitFor(async () => {
-            const read = (cursors: ReadonlyArray<{ dataset: { name: string }; style: Style }>) =>
-              cursors.map(({ dataset, style }) => {
-                const share = (name: string) => Math.round(Number(style.getPropertyValue(name)) * 10) / 10
-                return `${dataset.name} ${share("--x")} ${share("--y")}`
-              })
-            expect(await page.locator(".cursor").evaluateAll(read)).toEqual(expected)
-          }, 300_000)
+        becomes(
+          page,
+          `Array.from(document.querySelectorAll(".cursor"), ({ dataset, style }) => {
+            const share = (name) => Math.round(Number(style.getPropertyValue(name)) * 10) / 10
+            return dataset.name + " " + share("--x") + " " + share("--y")
+          })`,
+          expected
         )
       yield* point(bob.page, 0.5, 0.5)
       yield* hereNow(watcher.page, [])

@@ -4,10 +4,10 @@
 
 import { readFileSync } from "node:fs"
 import { createRequire } from "node:module"
-import { afterAll, beforeAll, describe, expect, it, vi } from "@effect/vitest"
+import { afterAll, beforeAll, describe, expect, it } from "@effect/vitest"
 import { Effect } from "effect"
-import type { Browser, Page } from "playwright-core"
-import { browserIsOff, launch } from "../support/chromium.js"
+import type { Browser } from "playwright-core"
+import { becomes, browserIsOff, launch } from "../support/chromium.js"
 import { crowd } from "./support/crowd.js"
 import { hereNow, join, openPage } from "./support/page.js"
 import { serve, token, withSecret } from "./support/server.js"
@@ -19,13 +19,13 @@ const names = (count: number): ReadonlyArray<string> => Array.from({ length: cou
 const all = <A>(keys: ReadonlyArray<string>, meta: A): Record<string, A> =>
   Object.fromEntries(keys.map((key) => [key, meta]))
 
-/** Waits until it is so. */
-const becomes = (read: () => Promise<unknown>, expected: unknown) =>
-  Effect.promise(() =>
-    vi.waitFor(async () => expect(await read()).toEqual(expected), { timeout: 300_000, interval: 20 })
-  )
+const COUNT = `document.getElementById("count").innerText`
 
-const count = (page: Page) => () => page.locator("#count").innerText()
+const texts = (selector: string): string => `Array.from(document.querySelectorAll("${selector}"), (it) => it.innerText)`
+
+const CHIPS = texts("#here .chip")
+
+const number = (selector: string): string => `document.querySelectorAll("${selector}").length`
 
 describe.skipIf(browserIsOff())("the page", () => {
   let browser: Browser
@@ -82,7 +82,7 @@ describe.skipIf(browserIsOff())("the page", () => {
 
       // And they are what people have on the page.
       yield* crowd(port, "lobby", all(names(30), {}))
-      yield* becomes(count(page), "30")
+      yield* becomes(page, COUNT, "30")
       const shown = yield* Effect.promise(() =>
         page.evaluate<ReadonlyArray<string>>(
           `[...document.querySelectorAll(".avatar")].map((it) => getComputedStyle(it).backgroundColor)`
@@ -97,15 +97,14 @@ describe.skipIf(browserIsOff())("the page", () => {
     Effect.gen(function* () {
       const port = yield* serve()
       const { page, complaints } = yield* open(port)
-      const chips = () => page.locator("#here .chip").allInnerTexts()
       const [alice] = yield* crowd(port, "lobby", {
         Alice: { role: "viewer", typing: true, x: 0.5, y: 0.5, from: { city: "<b>Bern</b>" } }
       })
-      yield* becomes(chips, ["role: viewer", "typing", 'from: {"city":"<b>Bern</b>"}'])
+      yield* becomes(page, CHIPS, ["role: viewer", "typing", 'from: {"city":"<b>Bern</b>"}'])
       alice?.say({ a: 1, b: null, c: [2], d: "x".repeat(100) })
-      yield* becomes(chips, ["a: 1", "b: null", "+2"])
+      yield* becomes(page, CHIPS, ["a: 1", "b: null", "+2"])
       alice?.say({ x: 0.1, y: 0.1 })
-      yield* becomes(chips, [])
+      yield* becomes(page, CHIPS, [])
       expect(yield* Effect.promise(() => page.locator("#here li").allTextContents())).toEqual(["Alice"])
       expect(complaints).toEqual([])
     })
@@ -127,7 +126,7 @@ describe.skipIf(browserIsOff())("the page", () => {
         })
       const script = yield* copied("Copy the line of JavaScript")
       yield* Effect.promise(() => page.evaluate(`void (${script})`))
-      yield* becomes(() => page.locator("#here li").allInnerTexts(), ["Guest\nvia: JavaScript"])
+      yield* becomes(page, texts("#here li"), ["Guest\nvia: JavaScript"])
 
       const [, url] = /^curl '([^']+)'$/.exec(yield* copied("Copy the line for a shell")) ?? []
       const list = yield* Effect.promise(async () => (await fetch(url ?? "")).json())
@@ -182,17 +181,17 @@ describe.skipIf(browserIsOff())("the page", () => {
         [1_280, 800]
       ] as const) {
         yield* Effect.promise(() => page.setViewportSize({ width, height }))
-        yield* becomes(count(page), "0")
+        yield* becomes(page, COUNT, "0")
         const before = yield* Effect.promise(boxes)
         const people = yield* crowd(port, "lobby", all(names(40), { role: "viewer" }))
-        yield* becomes(count(page), "40")
+        yield* becomes(page, COUNT, "40")
         expect(yield* Effect.promise(boxes)).toBe(before)
         yield* join(page, "A name that is longer than what there is room for on a phone")
-        yield* becomes(count(page), "41")
+        yield* becomes(page, COUNT, "41")
         expect(yield* Effect.promise(boxes)).toBe(before)
         for (const { leave } of people) leave()
         yield* Effect.promise(() => page.getByRole("button", { name: "Leave" }).click())
-        yield* becomes(count(page), "0")
+        yield* becomes(page, COUNT, "0")
         expect(yield* Effect.promise(boxes)).toBe(before)
       }
     })
@@ -203,7 +202,7 @@ describe.skipIf(browserIsOff())("the page", () => {
       const port = yield* serve()
       const { page, complaints } = yield* open(port)
       yield* crowd(port, "lobby", all(names(600), { role: "viewer" }))
-      yield* becomes(() => page.locator("#here li").count(), 600)
+      yield* becomes(page, number("#here li"), 600)
       yield* Effect.promise(() =>
         page.evaluate(
           `globalThis.touched = []
@@ -214,15 +213,14 @@ describe.skipIf(browserIsOff())("the page", () => {
           }).observe(document.getElementById("here"), { subtree: true, childList: true, characterData: true })`
         )
       )
-      const touched = () => page.evaluate("touched")
       const [alice] = yield* crowd(port, "lobby", { Alice: { role: "viewer" } })
-      yield* becomes(count(page), "601")
-      yield* becomes(touched, ["here 1 0"])
+      yield* becomes(page, COUNT, "601")
+      yield* becomes(page, "touched", ["here 1 0"])
       alice?.say({ role: "viewer", x: 0.5, y: 0.5 })
-      yield* becomes(() => page.locator(".cursor").count(), 1)
+      yield* becomes(page, number(".cursor"), 1)
       alice?.say({ role: "editor" })
-      yield* becomes(() => page.locator("#here .chip").getByText("role: editor").count(), 1)
-      yield* becomes(touched, ["here 1 0", "chips 1 1"])
+      yield* becomes(page, `${CHIPS}.includes("role: editor")`, true)
+      yield* becomes(page, "touched", ["here 1 0", "chips 1 1"])
       expect(complaints).toEqual([])
     })
   )
@@ -245,11 +243,11 @@ describe.skipIf(browserIsOff())("the page", () => {
           }
         }
       })
-      yield* becomes(count(page), "0")
+      yield* becomes(page, COUNT, "0")
       yield* inAll
       yield* crowd(port, "lobby", all(names(30), { role: "viewer", typing: true }))
       yield* join(page, "Alice")
-      yield* becomes(count(page), "31")
+      yield* becomes(page, COUNT, "31")
       yield* inAll
       yield* Effect.promise(() => page.context().setOffline(true))
       yield* Effect.promise(() => page.evaluate(`document.body.classList.add("stale")`))

@@ -5,7 +5,7 @@
 import { readdirSync } from "node:fs"
 import * as Net from "node:net"
 import { afterAll, beforeAll, describe, expect, it, vi } from "@effect/vitest"
-import { Effect } from "effect"
+import { Effect, Schedule } from "effect"
 import WebSocket from "ws"
 import { connect, phoenixUrl } from "../socket/support/client.js"
 import { build, clean, type Started, serve } from "../support/bin.js"
@@ -224,6 +224,37 @@ it.skipIf(browserIsOff())("a page of another site cannot end a server on loopbac
           )
         )
         expect((yield* ask(server.port, "/health")).status).toBe(200)
+      })
+    )
+  )
+})
+
+it.skipIf(browserIsOff())("a page of another site joins nobody by an image or a frame", async () => {
+  await Effect.runPromise(
+    Effect.scoped(
+      Effect.gen(function* () {
+        const server = yield* serve()
+        const browser = yield* Effect.acquireRelease(
+          Effect.promise(() => launch()),
+          (browser) => Effect.promise(() => browser.close())
+        )
+        const page = yield* Effect.promise(() => browser.newPage())
+        // A browser says no origin with either. Who is let in has no end, and who waits for it looks at the list meanwhile.
+        const answered = yield* Effect.fork(
+          Effect.promise(() =>
+            page.evaluate(`Promise.all(["img", "iframe"].map((tag) => new Promise((answered) => {
+              const element = document.createElement(tag)
+              element.onload = element.onerror = () => answered()
+              element.src = "${server.url}/presence/room/events?key=" + tag
+              document.body.append(element)
+            })))`)
+          )
+        )
+        yield* Effect.repeat(
+          Effect.tap(ask(server.port, "/presence/room"), ({ json }) => expect(json).toEqual([])),
+          { until: () => answered.unsafePoll() !== null, schedule: Schedule.spaced("20 millis") }
+        )
+        expect((yield* ask(server.port, "/presence/room")).json).toEqual([])
       })
     )
   )

@@ -1,7 +1,7 @@
 /**
  * A replica as a process: the service as it is, on simulated connections, with what is tracked in it and who follows.
  */
-import { Effect, Exit, Fiber, Logger, Runtime, Scheduler, Scope, Stream } from "effect"
+import { Effect, Exit, Fiber, Layer, Logger, Runtime, Scheduler, Scope, Stream } from "effect"
 import type { OwnedLease } from "../../src/internal/leases/lease.js"
 import type { PresenceChange, Snapshot } from "../../src/PresenceChange.js"
 import type { PresenceHealth } from "../../src/PresenceHealth.js"
@@ -181,10 +181,10 @@ export class SimulatedReplica {
   }
 
   private fork<A, E>(effect: Effect.Effect<A, E>, done: (exit: Exit.Exit<A, E>) => void): Fiber.RuntimeFiber<A, E> {
-    const fiber = Runtime.runFork(Runtime.defaultRuntime)(Effect.provide(effect, quiet), { scheduler: this.scheduler })
+    const fiber = Runtime.runFork(quiet)(effect, { scheduler: this.scheduler })
     fiber.addObserver(done)
     return fiber
   }
 }
 
-const quiet = Logger.remove(Logger.defaultLogger)
+const quiet = Effect.runSync(Effect.scoped(Layer.toRuntime(Logger.remove(Logger.defaultLogger))))

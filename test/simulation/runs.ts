@@ -2,7 +2,7 @@
  * Schedules one after the other, and of the first that fails what is needed to understand it.
  */
 import { type Schedule, scheduleOf, shrink } from "./schedule.js"
-import { play } from "./world.js"
+import * as World from "./world.js"
 
 /** Runs of so many seeds from one on. Why the first that failed did, in words; `undefined` when none did. */
 export const simulate = async (
@@ -13,11 +13,17 @@ export const simulate = async (
   for (let run = 1; run <= runs; run++) {
     const schedule = scheduleOf(seed + run - 1)
     const problems = await play(schedule)
-    await new Promise((resolve) => setImmediate(resolve))
     onRun(run)
     if (problems.length > 0) return explain(schedule, run)
   }
   return undefined
+}
+
+/** Then the event loop has a turn, as it has none while time is virtual. */
+const play = async (schedule: Schedule): Promise<ReadonlyArray<string>> => {
+  const problems = await World.play(schedule)
+  await new Promise((resolve) => setImmediate(resolve))
+  return problems
 }
 
 const explain = async (schedule: Schedule, run: number): Promise<string> => {

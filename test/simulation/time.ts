@@ -6,6 +6,8 @@
  * paused one does nothing, a dead one never again, and each host's wall clock may step by itself.
  */
 
+import { Agenda } from "../support/agenda.js"
+
 /** A process: what it has set to happen waits while it is paused, and never happens when it is dead. */
 export class Process {
   pausedUntil = 0
@@ -24,8 +26,6 @@ interface Event {
   isCancelled: boolean
 }
 
-const isBefore = (a: Event, b: Event): boolean => a.at < b.at || (a.at === b.at && a.order < b.order)
-
 /** Mulberry32: small, and the same everywhere. */
 export const randomFrom = (seed: number) => (): number => {
   seed = (seed + 0x6d2b79f5) | 0
@@ -34,10 +34,8 @@ export const randomFrom = (seed: number) => (): number => {
   return ((t ^ (t >>> 14)) >>> 0) / 4294967296
 }
 
-const realImmediate = setImmediate
-
-/** Until all promises have settled that can. */
-const settled = (): Promise<void> => new Promise((resolve) => realImmediate(resolve))
+/** Until all promises have settled that can: Node's next tick comes after them, and costs no turn of the event loop. */
+const settled = (): Promise<void> => new Promise((resolve) => process.nextTick(resolve))
 
 /** What the wall clock says when a simulation begins. */
 const BEGIN = Date.UTC(2030, 0)
@@ -50,8 +48,7 @@ export class VirtualTime {
   readonly random: () => number
   /** Whose turn it is; nobody's while the network and Redis do something. */
   private current: Process | undefined
-  /** A binary heap. */
-  private readonly heap: Array<Event> = []
+  private readonly agenda = new Agenda<Event>()
   private order = 0
 
   constructor(seed: number) {
@@ -61,7 +58,7 @@ export class VirtualTime {
   /** What happens at a time. Of a process: then what follows from it is done before anything else. */
   at(at: number, process: Process | undefined, run: () => void): Event {
     const event = { at: Math.max(at, this.now), order: this.order++, process, run, isCancelled: false }
-    this.push(event)
+    this.agenda.add(event)
     return event
   }
 
@@ -75,13 +72,13 @@ export class VirtualTime {
 
   async run(ms: number): Promise<void> {
     const end = this.now + ms
-    for (let event = this.heap[0]; event !== undefined && event.at <= end; event = this.heap[0]) {
-      this.pop()
+    for (let event = this.agenda.first; event !== undefined && event.at <= end; event = this.agenda.first) {
+      this.agenda.takeFirst()
       const { process } = event
       if (event.isCancelled || process?.isDead === true) continue
       if (process !== undefined && process.pausedUntil > event.at) {
         event.at = process.pausedUntil
-        this.push(event)
+        this.agenda.add(event)
         continue
       }
       this.now = event.at
@@ -149,36 +146,6 @@ export class VirtualTime {
 
   private timer(ms: number, run: () => void): Timer {
     return new Timer(this.at(this.now + ms, this.current, run))
-  }
-
-  private push(event: Event): void {
-    const { heap } = this
-    let i = heap.push(event) - 1
-    while (i > 0) {
-      const parent = (i - 1) >> 1
-      const above = heap[parent] as Event
-      if (!isBefore(event, above)) break
-      heap[i] = above
-      i = parent
-    }
-    heap[i] = event
-  }
-
-  private pop(): void {
-    const { heap } = this
-    const last = heap.pop() as Event
-    if (heap.length === 0) return
-    let i = 0
-    for (;;) {
-      const left = 2 * i + 1
-      if (left >= heap.length) break
-      const right = left + 1
-      const least = right < heap.length && isBefore(heap[right] as Event, heap[left] as Event) ? right : left
-      if (!isBefore(heap[least] as Event, last)) break
-      heap[i] = heap[least] as Event
-      i = least
-    }
-    heap[i] = last
   }
 }
 

@@ -27,6 +27,29 @@ describe("a route is bounded", () => {
     })
   )
 
+  it.scopedLive("in topics that one address begins: others begin theirs, and it may join them", () =>
+    Effect.gen(function* () {
+      const server = yield* makeServer({ limits: { topicsPerAddress: 2 } })
+      const [a, b] = [yield* connect(phoenixUrl(server.url)), yield* connect(phoenixUrl(server.url))]
+      const elsewhere = yield* connect(phoenixUrl(server.url), { localAddress: "127.0.0.2" })
+      const join = (client: typeof a, ref: string, topic: string) => {
+        client.say(ref, ref, topic, "phx_join", {})
+        return client.reply(ref)
+      }
+      yield* join(a, "1", "one")
+      yield* join(b, "1", "two")
+      const refused = { status: "error", response: { reason: "2 topics were begun from one address, no more are" } }
+      expect(yield* join(b, "2", "three")).toEqual(refused)
+      expect(yield* join(elsewhere, "1", "three")).toMatchObject({ status: "ok" })
+      expect(yield* join(b, "3", "three")).toMatchObject({ status: "ok" })
+      // One that nobody is on any more makes room.
+      a.say("1", "2", "one", "phx_leave", {})
+      yield* a.reply("2")
+      expect(yield* join(b, "4", "four")).toMatchObject({ status: "ok" })
+      expect(yield* join(b, "5", "five")).toEqual(refused)
+    })
+  )
+
   it.scopedLive("in sockets, and in sockets from one address", () =>
     Effect.gen(function* () {
       for (const [limits, status] of [

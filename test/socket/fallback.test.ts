@@ -6,7 +6,7 @@ import { fileURLToPath } from "node:url"
 import { afterAll, beforeAll, describe, expect, it } from "@effect/vitest"
 import { Effect, Option, type Scope } from "effect"
 import type { Browser } from "playwright-core"
-import { browserIsOff, launch } from "../support/chromium.js"
+import { becomes, browserIsOff, launch } from "../support/chromium.js"
 import { makeServer, type TestServer } from "./support/server.js"
 
 /** At `/` a page with the client, at `/socket` what stands behind it, but no upgrades. */
@@ -86,6 +86,7 @@ describe.skipIf(browserIsOff())("in a browser where no WebSocket comes through",
         Effect.acquireRelease(
           Effect.promise(async () => {
             const page = await (await browser.newContext()).newPage()
+            page.setDefaultTimeout(300_000)
             await page.goto(proxy.url)
             await page.evaluate(joining(key, options))
             return page
@@ -93,13 +94,13 @@ describe.skipIf(browserIsOff())("in a browser where no WebSocket comes through",
           (page) => Effect.promise(() => page.context().close())
         )
       const alice = yield* open("alice")
-      yield* Effect.promise(() => alice.waitForFunction(`window.here === "alice"`))
+      yield* becomes(alice, "window.here", "alice")
       const bob = yield* open("bob")
-      yield* Effect.promise(() => bob.waitForFunction(`window.here === "alice,bob"`))
-      yield* Effect.promise(() => alice.waitForFunction(`window.here === "alice,bob"`))
+      yield* becomes(bob, "window.here", "alice,bob")
+      yield* becomes(alice, "window.here", "alice,bob")
       expect(proxy.refused() > 0).toBe(falls)
       yield* Effect.promise(() => bob.close())
-      yield* Effect.promise(() => alice.waitForFunction(`window.here === "alice"`))
+      yield* becomes(alice, "window.here", "alice")
       expect(Option.isNone(yield* server.presence.get("room", "bob"))).toBe(true)
     })
   )

@@ -31,6 +31,15 @@ const settled = (client: Effect.Effect.Success<ReturnType<typeof connect>>, ref:
   Effect.sync(() => client.say(null, ref, "phoenix", "heartbeat", {})).pipe(Effect.zipRight(client.reply(ref)))
 
 describe("a grant that expires", () => {
+  it.scoped("at no date that can be read lets nobody in", () =>
+    Effect.gen(function* () {
+      const { url } = yield* makeServer({ authorize: () => Effect.succeed({ key: "x", expires: Number.NaN }) })
+      const client = yield* connect(phoenixUrl(url))
+      client.say("1", "1", "room", "phx_join", {})
+      expect(yield* client.reply("1")).toEqual({ status: "error", response: { reason: "unauthorized" } })
+    })
+  )
+
   it.scoped("ends its channel with phx_error and its lease, and no other channel, and the socket stays", () =>
     Effect.gen(function* () {
       const server = yield* makeServer({ authorize })

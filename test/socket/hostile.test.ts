@@ -224,6 +224,19 @@ it.scopedLive("a defect while handling a message closes that socket with 1011 an
   })
 )
 
+it.scoped("an authorize that dies refuses that join, and the socket goes on with what it has", () =>
+  Effect.gen(function* () {
+    const server = yield* makeServer({
+      authorize: (attempt) => (attempt.topic === "bug" ? Effect.die("a bug") : Authorize.allowAll(attempt))
+    })
+    const client = yield* joined(server, { key: "alice" })
+    client.say("2", "2", "bug", "phx_join", { key: "alice" })
+    expect(yield* client.reply("2")).toEqual({ status: "error", response: { reason: "authorization failed" } })
+    client.say("1", "3", "room", "hello", {})
+    expect(yield* client.reply("3")).toMatchObject({ status: "ok" })
+  })
+)
+
 describe("more messages a second than allowed", () => {
   it.scoped("are slowed by reading them later: none is refused, none is lost, none comes early", () =>
     Effect.gen(function* () {
@@ -263,7 +276,8 @@ describe("more messages a second than allowed", () => {
 
   it.scopedLive("updates coalesce and the latest wins; others are answered meanwhile", () =>
     Effect.gen(function* () {
-      const server = yield* makeServer({ diffInterval: "50 millis" })
+      // So many are told as there are windows while it lasts, which may be long.
+      const server = yield* makeServer({ diffInterval: "1 second" })
       const watcher = yield* joined(server)
       const client = yield* joined(server, { key: "mallory" })
       const [, observed] = yield* observing(
@@ -280,7 +294,7 @@ describe("more messages a second than allowed", () => {
           )
         })
       )
-      expect(watcher.frames.length).toBeLessThan(200)
+      expect(watcher.frames.length).toBeLessThan(1_000)
       expect(observed.answers).toBeGreaterThan(5)
       expect(observed.slowest).toBeLessThan(60_000)
     })

@@ -1,6 +1,4 @@
 /** The published Phoenix clients where no WebSocket comes through, and what hostile ones get who poll. */
-// Before the clients, which look for a browser when they are loaded.
-import "../support/xhr.js"
 import { connect as connectTcp } from "node:net"
 import { HttpLayerRouter, HttpServerResponse } from "@effect/platform"
 import { describe, expect, it } from "@effect/vitest"

@@ -11,7 +11,8 @@ export const program = (name: string): string | undefined => onPath(name) ?? (in
 /** Whether a program is here, or can be installed when it is asked for. */
 export const isWithinReach = (name: string): boolean => onPath(name) !== undefined || mayInstall()
 
-const onPath = (name: string): string | undefined =>
+/** Where a program is, if it is here. */
+export const onPath = (name: string): string | undefined =>
   (process.env.PATH ?? "")
     .split(delimiter)
     .map((folder) => join(folder, name))

@@ -1,4 +1,4 @@
-/** As much of a browser's `XMLHttpRequest` as phoenix.js asks for, over `node:http`. To import it puts it in place. */
+/** As much of a browser's `XMLHttpRequest` as phoenix.js asks for, over `node:http`. It is in place before any test. */
 import { type ClientRequest, request } from "node:http"
 
 class XHR {

@@ -14,9 +14,8 @@ import { build, built, clean, serve } from "../support/bin.js"
 import { ask } from "../support/http.js"
 import { startProxy } from "../support/proxy.js"
 import { type RedisServer, redisIsOff, startRedis } from "../support/redis.js"
-import { PREVIOUS, unpack, whyMissing } from "./releases.js"
+import { PREVIOUS, built as release, whyMissing } from "./releases.js"
 
-// A release is packed, and clients have back-offs of their own.
 const missing = whyMissing()
 if (missing !== undefined) console.warn(`\nSKIPPED: rolling upgrades from ${PREVIOUS.version}: ${missing}\n`)
 
@@ -90,9 +89,8 @@ const supabase = (port: number, key: string) =>
 describe.skipIf(redisIsOff() || missing !== undefined).concurrent("a rolling upgrade", () => {
   let previous: string
   beforeAll(async () => {
-    const unpacking = unpack()
     build()
-    previous = await unpacking
+    previous = await release()
   })
   afterAll(clean)
 

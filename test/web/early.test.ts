@@ -1,21 +1,29 @@
 /** Whoever comes to a server that listens and has nothing to serve yet. */
+import { createConnection } from "node:net"
 import { expect, it } from "@effect/vitest"
 import { Effect, Schedule } from "effect"
 import { DoorServer } from "../../src/web/doors.js"
 import { connect } from "../socket/support/client.js"
 import { ask } from "../support/http.js"
 
+/** A server that nobody serves yet, and its port. */
+const listening = Effect.map(
+  Effect.acquireRelease(
+    Effect.async<DoorServer>((resume) => {
+      const server = new DoorServer()
+      server.listen(0, "127.0.0.1", () => resume(Effect.succeed(server)))
+    }),
+    (server) => Effect.sync(() => server.close().closeAllConnections())
+  ),
+  (server) => {
+    const address = server.address()
+    return { server, port: typeof address === "object" ? (address?.port ?? 0) : 0 }
+  }
+)
+
 it.scopedLive("waits until it is served, by a request as by an upgrade", () =>
   Effect.gen(function* () {
-    const server = yield* Effect.acquireRelease(
-      Effect.async<DoorServer>((resume) => {
-        const server = new DoorServer()
-        server.listen(0, "127.0.0.1", () => resume(Effect.succeed(server)))
-      }),
-      (server) => Effect.sync(() => server.close().closeAllConnections())
-    )
-    const address = server.address()
-    const port = typeof address === "object" ? (address?.port ?? 0) : 0
+    const { server, port } = yield* listening
     const asked = yield* Effect.fork(ask(port, "/early"))
     const upgraded = yield* Effect.fork(Effect.flip(connect(`ws://127.0.0.1:${port}/early`)))
     const connections = Effect.async<number>((resume) => {
@@ -28,5 +36,31 @@ it.scopedLive("waits until it is served, by a request as by an upgrade", () =>
     server.on("upgrade", (_, socket) => socket.end("HTTP/1.1 418 Teapot\r\ncontent-length: 0\r\n\r\n"))
     expect((yield* asked).text).toBe("/early")
     expect(yield* upgraded).toBe(418)
+  })
+)
+
+it.scopedLive("is cut off if it sends hundreds of requests meanwhile, and not if it sends a few", () =>
+  Effect.gen(function* () {
+    const { server, port } = yield* listening
+    const send = (times: number) =>
+      Effect.async<string>((resume) => {
+        const socket = createConnection(port, "127.0.0.1", () => {
+          socket.write("GET /early HTTP/1.1\r\nhost: x\r\n\r\n".repeat(times))
+        })
+        let heard = ""
+        socket.on("data", (data) => {
+          heard += data
+          if (heard.split("HTTP/1.1 200").length > times) socket.destroy()
+        })
+        socket.on("error", () => {})
+        socket.on("close", () => resume(Effect.succeed(heard)))
+        return Effect.sync(() => socket.destroy())
+      })
+    const few = yield* Effect.fork(send(16))
+    expect(yield* send(1_000)).toBe("")
+    // It goes on once it is served.
+    yield* Effect.sleep("100 millis")
+    server.on("request", (request, response) => response.end(request.url))
+    expect((yield* few).split("HTTP/1.1 200")).toHaveLength(17)
   })
 )

@@ -1,8 +1,8 @@
 /** `Authorize.jwt` with keys of somebody else's: one public key, or those that a server lists. */
 import { createServer } from "node:http"
 import type { AddressInfo } from "node:net"
-import { describe, expect, it } from "@effect/vitest"
-import { Duration, Effect, Exit, Logger, Option, TestClock } from "effect"
+import { describe, expect, it, vi } from "@effect/vitest"
+import { Duration, Effect, Exit, Fiber, Logger, Option, TestClock } from "effect"
 import { exportJWK, exportSPKI, generateKeyPair, type JWTPayload, SignJWT } from "jose"
 import { Authorize } from "../../src/http/index.js"
 import { InvalidOption } from "../../src/index.js"
@@ -44,19 +44,20 @@ const signer = (alg: Authorize.Algorithm, kid?: string): Effect.Effect<Signer> =
 
 const alice = { sub: "alice", topics: ["room"] }
 
-/** A server that lists keys until the scope closes; `undefined`: it does not answer properly. */
+/** A server that lists keys until the scope closes; `undefined`: it does not answer properly; "hangs": it does not at all. */
 const jwks = Effect.gen(function* () {
-  const state: { keys: ReadonlyArray<object> | undefined; asked: number } = { keys: [], asked: 0 }
+  const state: { keys: ReadonlyArray<object> | "hangs" | undefined; asked: number } = { keys: [], asked: 0 }
   const server = yield* Effect.acquireRelease(
     Effect.async<ReturnType<typeof createServer>>((resume) => {
       const server = createServer((_, response) => {
         state.asked++
+        if (state.keys === "hangs") return
         response.writeHead(state.keys === undefined ? 500 : 200, { connection: "close" })
         response.end(JSON.stringify({ keys: state.keys ?? [] }))
       })
       server.listen(0, "127.0.0.1", () => resume(Effect.succeed(server)))
     }),
-    (server) => Effect.async<void>((resume) => void server.close(() => resume(Effect.void)))
+    (server) => Effect.async<void>((resume) => void server.close(() => resume(Effect.void)).closeAllConnections())
   )
   const { port } = server.address() as AddressInfo
   return Object.assign(state, { url: `http://127.0.0.1:${port}/jwks.json` })
@@ -187,7 +188,7 @@ describe("keys that a server lists", () => {
       const authorize = Authorize.jwt({ jwksUrl: listed.url })
       yield* Effect.gen(function* () {
         for (let i = 0; i < 3; i++) {
-          expect(yield* reads(authorize, token)).toBe("401 tokens cannot be checked at the moment")
+          expect(yield* reads(authorize, token)).toBe("503 tokens cannot be checked at the moment")
           yield* TestClock.adjust("5 seconds")
         }
         listed.keys = [jwk]
@@ -211,7 +212,33 @@ describe("keys that a server lists", () => {
       const { sign } = yield* signer("EdDSA", "1")
       const gone = yield* Effect.scoped(Effect.map(jwks, ({ url }) => url))
       const token = yield* sign(alice)
-      expect(yield* reads(Authorize.jwt({ jwksUrl: gone }), token)).toBe("401 tokens cannot be checked at the moment")
+      expect(yield* reads(Authorize.jwt({ jwksUrl: gone }), token)).toBe("503 tokens cannot be checked at the moment")
+    })
+  )
+
+  it.scoped("that do not answer, having done so before, are waited for by nobody whose key is known", () =>
+    Effect.gen(function* () {
+      const listed = yield* jwks
+      const { sign, jwk } = yield* signer("EdDSA", "1")
+      const token = yield* sign(alice)
+      listed.keys = [jwk]
+      const authorize = Authorize.jwt({ jwksUrl: listed.url })
+      expect(yield* reads(authorize, token)).toBe("alice")
+      listed.keys = "hangs"
+      yield* TestClock.adjust("10 minutes")
+      const first = yield* Effect.fork(reads(authorize, token))
+      yield* Effect.promise(() => vi.waitFor(() => expect(listed.asked).toBe(2), { timeout: 300_000, interval: 5 }))
+      yield* TestClock.adjust("5 seconds")
+      expect(yield* Fiber.join(first)).toBe("alice")
+      // From now on the question goes on beside.
+      for (let asked = 3; asked < 6; asked++) {
+        yield* TestClock.adjust("5 seconds")
+        expect(yield* reads(authorize, token)).toBe("alice")
+        yield* Effect.promise(() =>
+          vi.waitFor(() => expect(listed.asked).toBe(asked), { timeout: 300_000, interval: 5 })
+        )
+        yield* TestClock.adjust("5 seconds")
+      }
     })
   )
 

@@ -109,6 +109,27 @@ describe("without a list, and without the header", () => {
     })
   )
 
+  it.effect("a page of another site that asks as an image, a frame or a link does is none of this machine's", () =>
+    Effect.gen(function* () {
+      for (const site of ["cross-site", "same-site"]) {
+        const headers = { host: "localhost", "sec-fetch-site": site }
+        for (const allowed of [undefined, ["https://example.com"]]) {
+          expect([site, yield* judge("127.0.0.1", allowed, headers)]).toEqual([site, false])
+          expect([site, yield* judge("0.0.0.0", allowed, headers)]).toEqual([site, false])
+        }
+        // Who says which page it is goes by that.
+        const origin = "http://localhost:3000"
+        expect(yield* judge("127.0.0.1", undefined, { ...headers, origin })).toBe(true)
+        expect(yield* judge("127.0.0.1", [origin], { ...headers, origin })).toBe(true)
+      }
+      // A page of its own, and an address that somebody has typed.
+      for (const site of ["same-origin", "none"]) {
+        expect(yield* judge("127.0.0.1", undefined, { host: "localhost", "sec-fetch-site": site })).toBe(true)
+        expect(yield* judge("0.0.0.0", ["https://example.com"], { host: "x", "sec-fetch-site": site })).toBe(true)
+      }
+    })
+  )
+
   it.scopedLive("a page whose name was made to lead to this machine reads nothing", () =>
     Effect.gen(function* () {
       const { port } = yield* serve()

@@ -12,6 +12,8 @@ import type { TrackOptions } from "../../internal/leases/tracker.js"
 import type { Lease } from "../../Lease.js"
 import type { TrackError } from "../../PresenceError.js"
 import * as AtOnce from "../../web/atOnce.js"
+import { hasEnded } from "../../web/Grant.js"
+import type { Tell } from "../../web/sparingly.js"
 import { decode, encodeReply, encodeText, type Ref, type Version } from "../protocol/codec.js"
 import * as session from "../protocol/session.js"
 import type {
@@ -56,6 +58,8 @@ export interface SocketHost<R> {
   readonly now: () => number
   readonly topics: Topics
   readonly sockets: OpenSockets
+  /** Tells of what ended a socket. */
+  readonly tellDefect: Tell
   readonly hold: () => Holding
   readonly termsOf: (channel: Channel) => TrackOptions
   readonly authorize: (peer: Peer<R>, topic: string, payload: Payload) => AtOnce.AtOnce<Permission, R>
@@ -132,8 +136,8 @@ export class SocketConnection<R> implements Open, Worker, FlowListener {
     return this.flow.unfinished
   }
 
-  tick(): void {
-    this.flow.tick()
+  tick(stoodStill: number): void {
+    this.flow.tick(stoodStill)
     this.expire()
   }
 
@@ -221,12 +225,7 @@ export class SocketConnection<R> implements Open, Worker, FlowListener {
   /** A defect ends this socket only. */
   private fail(cause: Cause.Cause<never>): void {
     if (Cause.isInterruptedOnly(cause)) return
-    this.peer.run(
-      Effect.annotateLogs(Effect.logError("a defect ended a socket", cause), {
-        package: "effect-presence",
-        fiber: "socket"
-      })
-    )
+    this.peer.run(this.host.tellDefect(cause))
     this.flow.close(1011, "internal error")
   }
 
@@ -255,8 +254,8 @@ export class SocketConnection<R> implements Open, Worker, FlowListener {
     }
   }
 
-  private isExpired({ expires }: Channel): boolean {
-    return expires !== undefined && expires <= this.host.date()
+  private isExpired(channel: Channel): boolean {
+    return hasEnded(channel, this.host.date())
   }
 
   /** What is left to do, if it could not be done at once. */
@@ -317,7 +316,7 @@ export class SocketConnection<R> implements Open, Worker, FlowListener {
       const old = place.member
       const member = new ChannelMember(this.flow, this.version, channel, place)
       place.member = member
-      member.join(this.host.topics)
+      member.join(this.host.topics, this.peer.address)
       // Only now, so that the topic is followed all the while.
       old?.leave()
       return
@@ -460,8 +459,8 @@ class ChannelMember implements Member {
     this.flow.order({ wire: this.channel.wire, joinRef: this.channel.joinRef, end })
   }
 
-  join(topics: Topics): void {
-    this.topic = topics.join(this.channel.topic, this.channel.wire, this)
+  join(topics: Topics, address: string): void {
+    this.topic = topics.join(this.channel.topic, this.channel.wire, this, address)
   }
 
   leave(): void {

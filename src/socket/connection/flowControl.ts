@@ -134,8 +134,13 @@ export class FlowControl<Order> {
     this.listener.onEnding()
   }
 
-  /** To be called now and then. */
-  tick(): void {
+  /**
+   * To be called now and then, with the milliseconds for which the process stood still since: nobody could be heard then, nor be
+   * written anything.
+   */
+  tick(stoodStill = 0): void {
+    this.heardAt = Math.min(this.now(), this.heardAt + stoodStill)
+    if (this.fullSince !== undefined) this.fullSince = Math.min(this.now(), this.fullSince + stoodStill)
     this.measure()
     // One that is full has a time of its own.
     if (this.ended || this.fullSince !== undefined) return

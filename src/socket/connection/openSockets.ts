@@ -8,6 +8,9 @@ import type { FlowControl } from "./flowControl.js"
 /** Milliseconds between two groups of sockets that are told to come back. */
 const PULSE = 20
 
+/** Milliseconds that something may be late in a process that is only busy. */
+const LATE = 1_000
+
 /** What there is to do with an open socket. */
 export type Open = Pick<FlowControl<unknown>, "close" | "cut" | "tick" | "unsent" | "unfinished">
 
@@ -15,6 +18,8 @@ export class OpenSockets {
   private readonly open = new Map<Open, string>()
   private readonly byAddress = new Map<string, number>()
   private stopped = false
+  /** When it was last looked at all of them. */
+  private last: { readonly now: number; readonly real: number } | undefined
   private readonly endings = new Turns()
   private readonly empty = Effect.unsafeMakeLatch(true)
 
@@ -60,11 +65,19 @@ export class OpenSockets {
     this.endings.add(end)
   }
 
-  tick(): void {
+  /**
+   * To be called every `pulse` milliseconds, with the time of the program's clock and of the real one: when both have gone
+   * further than that the process stood still, suspended or blocked. A clock that a test sets is late for nobody.
+   */
+  tick(pulse: number, now: number, real: number): void {
+    const { last = { now, real } } = this
+    this.last = { now, real }
+    const late = Math.min(now - last.now, real - last.real) - pulse
+    const stoodStill = late > LATE ? late : 0
     let unsent = 0
     let unfinished = 0
     for (const socket of this.open.keys()) {
-      socket.tick()
+      socket.tick(stoodStill)
       unsent += socket.unsent
       unfinished += socket.unfinished
     }

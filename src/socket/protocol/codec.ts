@@ -84,7 +84,7 @@ const decodeBinary = (bytes: Uint8Array): Decoded => {
       const fields = readFields(bytes, 1, 4, 5)
       if (fields === undefined) return UNKNOWN
       if (fields === "invalid") return malformed("invalid UTF-8")
-      const [joinRef = "", ref = "", topic = "", event = ""] = fields.texts
+      const [joinRef, ref, topic = "", event = ""] = fields.texts
       return {
         _tag: "Message",
         message: { joinRef: joinRef || null, ref: ref || null, topic, event, payload: fields.rest }
@@ -95,7 +95,7 @@ const decodeBinary = (bytes: Uint8Array): Decoded => {
       if (fields === undefined) return UNKNOWN
       if (fields === "invalid") return malformed("invalid UTF-8")
       // The fifth field is metadata about storing the message: nothing is stored here.
-      const [joinRef = "", ref = "", topic = "", inner = ""] = fields.texts
+      const [joinRef, ref, topic = "", inner = ""] = fields.texts
       const head = { joinRef: joinRef || null, ref: ref || null, topic, event: "broadcast" }
       if (bytes[6] === encodings.binary) return { _tag: "Message", message: { ...head, payload: fields.rest, inner } }
       if (bytes[6] !== encodings.json) return UNKNOWN
@@ -120,7 +120,6 @@ const readFields = (
   count: number,
   textsAt: number
 ): { readonly texts: ReadonlyArray<string>; readonly rest: Uint8Array } | "invalid" | undefined => {
-  if (bytes.length < textsAt) return undefined
   const texts: Array<string> = []
   let at = textsAt
   for (let i = 0; i < count; i++) {
@@ -154,13 +153,13 @@ const parseJson = (text: string): { readonly value: unknown } | undefined => {
 
 const isRef = (value: unknown): value is Ref => value === null || typeof value === "string" || typeof value === "number"
 
-/** An object in the sense of JSON: no list, no null, no bytes. */
+/** Of what JSON can be, an object: no list, no null. */
 export const isRecord = (value: unknown): value is { readonly [name: string]: unknown } =>
-  typeof value === "object" && value !== null && !Array.isArray(value) && !(value instanceof Uint8Array)
+  typeof value === "object" && value !== null && !Array.isArray(value)
 
-/** Whether lists and objects nest deeper than `max`. It looks no deeper, so that the deepest value costs little. */
+/** Whether lists and objects in JSON nest deeper than `max`. It looks no deeper, so that the deepest value costs little. */
 export const isDeeper = (value: unknown, max: number): boolean => {
-  if (typeof value !== "object" || value === null || value instanceof Uint8Array) return false
+  if (typeof value !== "object" || value === null) return false
   if (max <= 0) return true
   if (Array.isArray(value)) return value.some((item) => isDeeper(item, max - 1))
   for (const name in value) if (isDeeper((value as Record<string, unknown>)[name], max - 1)) return true

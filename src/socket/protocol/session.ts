@@ -28,31 +28,41 @@ export const initial: SessionState = { channels: new Map() }
 
 /** What a message from the client leads to. */
 export const receive = (rules: Rules, state: SessionState, message: ClientMessage): SessionStep => {
-  const { topic, event } = message
-  const payload = message.payload
+  const { topic, event, payload } = message
   if (payload instanceof Uint8Array) {
     if (isReserved(event) || topic === "phoenix") return stay(state, refuse(message, "payload must be an object"))
-  } else {
-    if (!isRecord(payload)) return stay(state, refuse(message, "payload must be an object"))
-    // The meta stands one level down. What is nested too deep can be read but not written again.
-    if (isDeeper(payload, rules.metaDepth + 1)) {
-      return stay(state, refuse(message, `payload is nested deeper than ${rules.metaDepth}`))
-    }
-    if (topic === "phoenix") {
-      return stay(state, event === "heartbeat" ? accept(message, null) : refuse(message, "unmatched topic", null))
-    }
-    if (event === "phx_join") return join(rules, state, message, payload)
+    return onChannel(state, message, (channel) => push(rules, state, channel, message, payload))
   }
+  if (!isRecord(payload)) return stay(state, refuse(message, "payload must be an object"))
+  // The meta stands one level down. What is nested too deep can be read but not written again.
+  if (isDeeper(payload, rules.metaDepth + 1)) {
+    return stay(state, refuse(message, `payload is nested deeper than ${rules.metaDepth}`))
+  }
+  if (topic === "phoenix") {
+    return stay(state, event === "heartbeat" ? accept(message, null) : refuse(message, "unmatched topic", null))
+  }
+  if (event === "phx_join") return join(rules, state, message, payload)
+  return onChannel(state, message, (channel) => {
+    if (event === "phx_leave") return leave(state, channel, message)
+    if (event === "access_token") return renew(state, channel, payload)
+    if (event === "presence") return presence(rules, state, channel, message, payload)
+    if (isReserved(event)) return stay(state, refuse(message, "reserved event"))
+    return push(rules, state, channel, message, payload)
+  })
+}
+
+/** What is said on a channel that is joined. One that is not is left already, and a stale `join_ref` speaks for a join that is over. */
+const onChannel = (
+  state: SessionState,
+  message: ClientMessage,
+  say: (channel: Channel) => SessionStep
+): SessionStep => {
+  const { topic, event, joinRef } = message
   const channel = state.channels.get(topic)
   if (channel === undefined) {
     return stay(state, event === "phx_leave" ? accept(message) : refuse(message, "unmatched topic", null))
   }
-  if (message.joinRef !== null && message.joinRef !== channel.joinRef) return stay(state)
-  if (event === "phx_leave") return leave(state, channel, message)
-  if (event === "access_token") return renew(state, channel, payload)
-  if (event === "presence" && isRecord(payload)) return presence(rules, state, channel, message, payload)
-  if (isReserved(event)) return stay(state, refuse(message, "reserved event"))
-  return push(rules, state, channel, message, payload as Payload | Uint8Array)
+  return joinRef !== null && joinRef !== channel.joinRef ? stay(state) : say(channel)
 }
 
 /**
@@ -73,7 +83,7 @@ const join = (rules: Rules, state: SessionState, message: ClientMessage, payload
   const wrong = nameError("topic", topic, rules.topicBytes)
   if (wrong !== undefined) return stay(state, refuse(message, wrong))
   const joinRef = message.joinRef ?? message.ref
-  if (typeof joinRef === "string" && checkName(joinRef, 255)?._tag === "TooLong") {
+  if (checkName(joinRef, 255)?._tag === "TooLong") {
     return stay(state, refuse(message, "join_ref has more than 255 bytes"))
   }
   const old = state.channels.get(wire)
@@ -198,7 +208,7 @@ const presence = (
           asked,
           expires: permission.expires
         }
-        return track(state, granted, message, clientMeta && given !== undefined ? given : meta)
+        return track(state, channel, message, clientMeta && given !== undefined ? given : meta, granted)
       }
     })
   }
@@ -207,24 +217,31 @@ const presence = (
   return track(state, channel, message, given === undefined ? {} : given)
 }
 
-const track = (state: SessionState, channel: Channel, message: ClientMessage, meta: unknown): SessionStep => {
-  if (channel.key === undefined) return stay(state, refuse(message, "no key to track"))
+/** `granted` is the channel as it will be, where that is not as it is. */
+const track = (
+  state: SessionState,
+  channel: Channel,
+  message: ClientMessage,
+  meta: unknown,
+  granted: Channel = channel
+): SessionStep => {
+  const { key } = granted
+  if (key === undefined) return stay(state, refuse(message, "no key to track"))
   const next = (outcome: Outcome): SessionStep =>
     outcome._tag === "Failed"
       ? stay(state, refuse(message, outcome.reason))
-      : stay(withChannel(state, { ...channel, tracked: true }), ...answer(message, channel))
-  const same = state.channels.get(channel.wire)
-  return same?.tracked && same.key === channel.key
-    ? ask(state, { _tag: "Update", channel, meta, next })
-    : ask(state, { _tag: "Track", channel, key: channel.key, meta, next })
+      : stay(withChannel(state, { ...granted, tracked: true }), ...answer(message, granted))
+  return channel.tracked && channel.key === key
+    ? ask(state, { _tag: "Update", channel: granted, meta, next })
+    : ask(state, { _tag: "Track", channel: granted, key, meta, next })
 }
 
 /**
  * A newer token. One that is refused, or is somebody else's, is none: the channel goes on with what it has. Whoever holds
  * two may stay as long as the later one lets them.
  */
-const renew = (state: SessionState, channel: Channel, payload: unknown): SessionStep => {
-  if (!isRecord(payload) || typeof payload.access_token !== "string") return stay(state)
+const renew = (state: SessionState, channel: Channel, payload: Payload): SessionStep => {
+  if (typeof payload.access_token !== "string") return stay(state)
   return ask(state, {
     _tag: "Authorize",
     topic: channel.topic,
@@ -274,7 +291,7 @@ const push = (
         channel,
         event,
         payload,
-        ...(inner === undefined ? {} : { inner }),
+        inner,
         self: broadcast && channel.self,
         next: () => stay(state, ...(silent ? [] : [accept(message, channel.joinRef)]))
       })

@@ -124,7 +124,7 @@ export type Question =
       readonly channel: Channel
       readonly event: string
       readonly payload: Payload | Uint8Array
-      readonly inner?: string
+      readonly inner: string | undefined
       readonly self: boolean
       readonly next: () => SessionStep
     }

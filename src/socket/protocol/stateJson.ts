@@ -100,8 +100,9 @@ export class StateJson {
 
   private remove(key: string, ref: string): Present | undefined {
     const metas = this.keys.get(key)
-    const at = metas?.findIndex((present) => present.ref === ref) ?? -1
-    if (metas === undefined || at === -1) return undefined
+    if (metas === undefined) return undefined
+    const at = metas.findIndex((present) => present.ref === ref)
+    if (at === -1) return undefined
     if (metas.length === 1) this.keys.delete(key)
     return metas.splice(at, 1)[0]
   }

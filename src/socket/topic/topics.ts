@@ -33,20 +33,30 @@ export interface TopicsOptions {
 
 export class Topics {
   private readonly topics = new Map<string, Topic>()
+  /** How many were begun from an address. */
+  private readonly byAddress = new Map<string, number>()
   /** Names this route among all that pass messages on. */
   private readonly origin = crypto.randomUUID()
 
   constructor(private readonly settings: TopicsOptions) {}
 
-  /** The topic with one more recipient. */
-  join(name: string, wire: string, member: Member): Topic {
+  /** The topic with one more recipient, and the address that they come from. */
+  join(name: string, wire: string, member: Member, address: string): Topic {
     let topic = this.topics.get(name)
     if (topic === undefined) {
-      topic = new Topic(name, wire, this.origin, this.settings, () => this.topics.delete(name))
+      topic = new Topic(name, wire, this.origin, this.settings, () => this.delete(name, address))
       this.topics.set(name, topic)
+      this.byAddress.set(address, this.from(address) + 1)
     }
     topic.join(member)
     return topic
+  }
+
+  private delete(name: string, address: string): void {
+    this.topics.delete(name)
+    const left = this.from(address) - 1
+    if (left > 0) this.byAddress.set(address, left)
+    else this.byAddress.delete(address)
   }
 
   has(name: string): boolean {
@@ -55,6 +65,11 @@ export class Topics {
 
   get size(): number {
     return this.topics.size
+  }
+
+  /** How many there are that somebody from an address was the first on. */
+  from(address: string): number {
+    return this.byAddress.get(address) ?? 0
   }
 }
 

@@ -325,3 +325,172 @@ describe("the registry against a naive list", () => {
     for (const [what, times] of Object.entries(met)) expect(times, what).toBeGreaterThan(100)
   })
 })
+
+describe("the registry", () => {
+  const make = (options?: { readonly keyIndex?: boolean }) => {
+    const changes: Array<Change<TrackedConnection>> = []
+    const registry = new Registry<TrackedConnection>("replica", limits, (change) => changes.push(change), options)
+    const track = (topic: string, key: string, terms: Partial<Terms> = {}) => {
+      const ttl = Number.POSITIVE_INFINITY
+      const connection = new TrackedConnection(topic, key, {}, { replica: "replica", ttl, leaveDelay: 0, ...terms })
+      return { connection, full: registry.track(connection, 0) }
+    }
+    return { registry, changes, track }
+  }
+
+  it("says which count is at its limit, and how many that are", () => {
+    const { registry, track } = make()
+    for (let i = 0; i < 3; i++) expect(track("room", "alice").full).toBeUndefined()
+    expect(track("room", "alice").full).toEqual({ limit: "connectionsPerKey", max: 3 })
+    for (const key of ["bob", "carol"]) expect(track("room", key).full).toBeUndefined()
+    const { connection, full } = track("room", "dave")
+    expect(full).toEqual({ limit: "keysPerTopic", max: 3 })
+    expect([connection.status, registry.count("room")]).toEqual(["released", { keys: 3, connections: 5 }])
+  })
+
+  it("who lingers makes room for as many", () => {
+    const { registry, changes, track } = make()
+    const [first, second] = [track("room", "alice").connection, track("room", "alice", { leaveDelay: 5 }).connection]
+    track("room", "alice")
+    registry.linger(second, 0)
+    expect(track("room", "alice").full).toBeUndefined()
+    expect(changes.at(-1)).toMatchObject({ type: "leave", reason: "released", connection: second, last: false })
+    expect([first.status, second.status]).toEqual(["present", "released"])
+    expect(track("room", "alice").full).toEqual({ limit: "connectionsPerKey", max: 3 })
+  })
+
+  it("after a shutdown nobody comes or comes back", () => {
+    const { registry, changes, track } = make()
+    const { connection } = track("room", "alice", { ttl: 1 })
+    registry.expire(1, 10)
+    expect([connection.status, registry.isClosed]).toEqual(["expired", false])
+    registry.shutdown()
+    expect(registry.isClosed).toBe(true)
+    const late = track("room", "bob")
+    expect([late.full, late.connection.status]).toEqual([undefined, "released"])
+    expect([registry.refresh(connection, 2), registry.update(connection, 5, 2)]).toEqual(["released", "released"])
+    expect(registry.refresh(late.connection, 2)).toBe("released")
+    expect(connection.status).toBe("released")
+    expect(changes.map(({ type }) => type)).toEqual(["join", "leave"])
+  })
+
+  it("knows whether whoever holds a connection ever refreshed it: joining is none", () => {
+    const { registry, track } = make()
+    const { connection } = track("room", "alice", { ttl: 1 })
+    registry.expire(1, 10)
+    expect(registry.refresh(connection, 1)).toBe("rejoined")
+    expect(connection.refreshed).toBe(false)
+    expect(registry.refresh(connection, 1)).toBe("renewed")
+    expect(connection.refreshed).toBe(true)
+  })
+
+  it("a refresh gives another ttl from then on; what has none never ends by time", () => {
+    const { registry, track } = make()
+    const { connection } = track("room", "alice", { ttl: 10 })
+    const ever = track("room", "bob").connection
+    registry.refresh(connection, 5)
+    registry.refresh(ever, 5)
+    expect(registry.expire(14, 10)).toBe(0)
+    expect(registry.expire(15, 10)).toBe(1)
+    expect(registry.expire(Number.MAX_VALUE, 10)).toBe(0)
+    expect([connection.status, ever.status]).toEqual(["expired", "present"])
+  })
+
+  it("a leave delay counts from the closing of the scope, and ends whatever the ttl", () => {
+    const { registry, changes, track } = make()
+    const { connection } = track("room", "alice", { ttl: 2, leaveDelay: 10 })
+    expect(registry.nextDeparture).toBe(Number.POSITIVE_INFINITY)
+    registry.linger(connection, 1)
+    registry.linger(connection, 5)
+    expect(registry.nextDeparture).toBe(11)
+    expect([registry.expire(100, 10), registry.depart(10, 10)]).toEqual([0, 0])
+    expect(registry.refresh(connection, 10)).toBe("released")
+    expect(registry.depart(11, 10)).toBe(1)
+    expect(registry.nextDeparture).toBe(Number.POSITIVE_INFINITY)
+    expect(changes.at(-1)).toMatchObject({ type: "leave", reason: "released" })
+    registry.linger(connection, 12)
+    expect([connection.status, registry.nextDeparture]).toEqual(["released", Number.POSITIVE_INFINITY])
+  })
+
+  it("a change is told as it was at that moment", () => {
+    const { registry, changes, track } = make()
+    const { connection } = track("room", "alice")
+    const joined = connection.ref
+    registry.update(connection, { n: 1 }, 0)
+    const updated = connection.ref
+    registry.leave(connection, "evicted")
+    expect(joined).not.toBe(updated)
+    const { type, topic, key, ref, meta, version, previousMeta, reason, last } = changes[0] as Change<TrackedConnection>
+    expect({ type, topic, key, ref, meta, version, previousMeta, reason, last }).toEqual({
+      ...{ type: "join", topic: "room", key: "alice", ref: joined, meta: {}, version: 1 },
+      ...{ previousMeta: null, reason: "released", last: false }
+    })
+    expect(changes[1]).toMatchObject({ type: "update", meta: { n: 1 }, version: 2, previousMeta: {}, last: true })
+    expect([changes[1]?.ref, changes[1]?.previousRef]).toEqual([updated, joined])
+    expect(changes[2]).toMatchObject({ type: "leave", meta: { n: 1 }, version: 3, reason: "evicted", last: true })
+    expect(changes[2]?.ref).toBe(updated)
+    expect(joined).toBe("replica.1.1")
+    expect(updated).toBe("replica.1.2")
+  })
+
+  it("a topic that nobody is on has no list of its own, is at version 0, and each of its lives is another epoch", () => {
+    const { registry, track } = make()
+    expect(registry.snapshot("room")).toEqual({ epoch: "replica-0", version: 0, connections: [] })
+    expect(registry.list("room")).toBe(registry.list("elsewhere"))
+    expect(Object.isFrozen(registry.list("room"))).toBe(true)
+    const { connection } = track("room", "alice")
+    expect(registry.snapshot("room")).toMatchObject({ epoch: "replica-1", version: 1 })
+    registry.keep("room")
+    registry.release(connection)
+    expect(registry.list("room")).toBe(registry.list("elsewhere"))
+    expect(registry.snapshot("room")).toMatchObject({ epoch: "replica-1", version: 2 })
+    registry.letGo("room")
+    registry.letGo("room")
+    expect(registry.snapshot("room")).toMatchObject({ epoch: "replica-0", version: 0 })
+    track("room", "alice")
+    expect(registry.snapshot("room")).toMatchObject({ epoch: "replica-2", version: 1 })
+  })
+
+  it("what is gone for good keeps the meta that it had; what has expired comes back with the new one", () => {
+    const { registry, track } = make()
+    const [evicted, released] = [track("room", "alice").connection, track("room", "bob").connection]
+    const expired = track("room", "carol", { ttl: 1 }).connection
+    expect(registry.evict("room", "alice")).toBe(1)
+    expect([registry.evict("room", "dave"), registry.evict("none", "alice")]).toEqual([0, 0])
+    registry.release(released)
+    registry.expire(1, 10)
+    const all = [evicted, released, expired]
+    expect(all.map((connection) => registry.update(connection, 5, 2))).toEqual(["evicted", "released", "rejoined"])
+    expect(all.map(({ meta }) => meta)).toEqual([{}, {}, 5])
+  })
+
+  it("a release is for good, and is told of whoever was there", () => {
+    const { registry, changes, track } = make()
+    const [present, expired] = [track("room", "alice").connection, track("room", "bob", { ttl: 1 }).connection]
+    registry.expire(1, 10)
+    for (const connection of [present, expired, present, expired]) registry.release(connection)
+    expect([present.status, expired.status]).toEqual(["released", "released"])
+    expect(changes.map(({ type, key, reason }) => [type, key, reason])).toEqual([
+      ["join", "alice", "released"],
+      ["join", "bob", "released"],
+      ["leave", "bob", "expired"],
+      ["leave", "alice", "released"]
+    ])
+  })
+
+  it("holds a key index where it is asked for, and else has no memory of it", () => {
+    const isHeld = (options?: { readonly keyIndex?: boolean }) =>
+      (make(options).registry as unknown as { readonly keyIndex: unknown }).keyIndex !== undefined
+    expect([isHeld(), isHeld({}), isHeld({ keyIndex: false })]).toEqual([false, false, false])
+    expect(isHeld({ keyIndex: true })).toBe(true)
+  })
+
+  it("some are as many as are asked for, of all topics, or all there are", () => {
+    const { registry, track } = make()
+    const all = [track("a", "x"), track("a", "x"), track("b", "x")].map(({ connection }) => connection)
+    expect(registry.some(0)).toEqual([])
+    expect(registry.some(2)).toEqual(all.slice(0, 2))
+    expect(registry.some(3)).toEqual(all)
+    expect(registry.some(4)).toEqual(all)
+  })
+})

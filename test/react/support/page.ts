@@ -1,9 +1,9 @@
 /** The page of `app.tsx` in a tab, with one of the versions of React. */
 import { fileURLToPath } from "node:url"
-import { expect, vi } from "@effect/vitest"
 import { Effect, type Scope } from "effect"
 import type { Browser, Page } from "playwright-core"
 import { bundle } from "../../client/support/bundle.js"
+import { becomes } from "../../support/chromium.js"
 import type { AppProps } from "./props.js"
 
 /** What a program imports as `react` and `react-dom`. */
@@ -78,15 +78,7 @@ export const openApp = (
         run,
         show: (next: AppProps) => run<void>(`window.show(${JSON.stringify(next)})`),
         says: (room: string, text: string | null) =>
-          Effect.promise(() =>
-            vi.waitFor(
-              async () => {
-                const found = page.locator(`#${room}`)
-                expect((await found.count()) === 0 ? null : await found.innerText()).toBe(text)
-              },
-              { timeout: 300_000, interval: 50 }
-            )
-          )
+          becomes(page, `document.getElementById(${JSON.stringify(room)})?.innerText ?? null`, text)
       }
     }),
     ({ page }) => Effect.promise(() => page.context().close())

@@ -1,7 +1,7 @@
 /** The page of the ready server in a browser: a tab, how one joins there, and what it shows. */
-import { expect, vi } from "@effect/vitest"
 import { Effect, type Scope } from "effect"
 import type { Browser, Page } from "playwright-core"
+import { becomes } from "../../support/chromium.js"
 
 export interface Tab {
   readonly page: Page
@@ -39,13 +39,8 @@ export const join = (page: Page, name: string) =>
   })
 
 /** Waits until the names in "Here now" are these, each as it is written there. */
-export const hereNow = (page: Page, names: ReadonlyArray<string>, timeout = 120_000) =>
-  Effect.promise(() =>
-    vi.waitFor(async () => expect(await page.locator("#here li").allTextContents()).toEqual(names), {
-      timeout,
-      interval: 20
-    })
-  )
+export const hereNow = (page: Page, names: ReadonlyArray<string>) =>
+  becomes(page, `Array.from(document.querySelectorAll("#here li"), (it) => it.textContent)`, names)
 
 /** The lines of the feed, without their times. */
 export const feed = (page: Page) => Effect.promise(() => page.getByRole("log").locator("p > span").allInnerTexts())

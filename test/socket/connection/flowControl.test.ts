@@ -4,7 +4,7 @@ import { describe, expect, it } from "@effect/vitest"
 import type { WebSocket } from "ws"
 import { FlowControl } from "../../../src/socket/connection/flowControl.js"
 
-const makeFlow = () => {
+const makeFlow = (now = () => 0) => {
   const told: Array<string> = []
   const raw = new EventEmitter()
   const ws = Object.assign(new EventEmitter(), {
@@ -17,7 +17,8 @@ const makeFlow = () => {
     },
     terminate: () => {
       ws.cut = true
-    }
+    },
+    close: () => {}
   })
   const limits = {
     rate: { perSecond: 1_000, burst: 2_000 },
@@ -25,7 +26,7 @@ const makeFlow = () => {
     idleTimeout: 1_000
   }
   // As much of a socket as a flow needs.
-  const flow = new FlowControl<string>(ws as unknown as WebSocket, raw as unknown as Socket, limits, () => 0, {
+  const flow = new FlowControl<string>(ws as unknown as WebSocket, raw as unknown as Socket, limits, now, {
     onInput: () => told.push("input"),
     onDrain: () => told.push("drain"),
     onEnding: () => told.push("ending"),
@@ -90,5 +91,19 @@ describe("one that does not read", () => {
     ws.bufferedAmount = 0
     flow.tick()
     expect(flow.open).toBe(true)
+  })
+})
+
+describe("while the process stood still", () => {
+  it("nobody was silent, nor took nothing; from then on they are", () => {
+    let time = 0
+    const [silent, full] = [makeFlow(() => time), makeFlow(() => time)]
+    full.flow.write({ bytes: new Uint8Array(150), binary: false })
+    time = 120_500
+    for (const { flow } of [silent, full]) flow.tick(120_000)
+    expect([silent.flow.isEnding, full.ws.cut]).toEqual([false, false])
+    time += 500
+    for (const { flow } of [silent, full]) flow.tick()
+    expect([silent.flow.isEnding, full.ws.cut]).toEqual([true, true])
   })
 })

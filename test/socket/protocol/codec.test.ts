@@ -29,8 +29,9 @@ describe("versions", () => {
     expect(parseVersion(null)).toBe(1)
     expect(parseVersion("1.0.0")).toBe(1)
     expect(parseVersion("2.0.0")).toBe(2)
-    expect(parseVersion("2.1.3")).toBe(2)
-    for (const vsn of ["", "3.0.0", "1.1.0", "2", "20.0.0", "2.0.0x"]) expect(parseVersion(vsn)).toBeUndefined()
+    expect(parseVersion("2.10.34")).toBe(2)
+    for (const vsn of ["", "3.0.0", "1.1.0", "2", "20.0.0", "12.0.0", "2.0.0x", "2.x.0", "2.0.x"])
+      expect(parseVersion(vsn)).toBeUndefined()
   })
 })
 
@@ -66,21 +67,23 @@ describe("text", () => {
   })
 
   it.each([
-    ["malformed JSON", 2, "[1,"],
-    ["nothing", 2, ""],
-    ["an object in version 2", 2, `{"topic":"t","event":"e","payload":{}}`],
-    ["a list of four", 2, `["1","1","t","e"]`],
-    ["a list of six", 2, `["1","1","t","e",{},{}]`],
-    ["a list in version 1", 1, `["1","1","t","e",{}]`],
-    ["null in version 1", 1, "null"],
-    ["a topic that is no string", 2, `["1","1",5,"e",{}]`],
-    ["an event that is no string", 2, `["1","1","t",null,{}]`],
-    ["an event that is missing", 1, `{"topic":"t","payload":{}}`],
-    ["a ref that is a list", 2, `["1",[],"t","e",{}]`],
-    ["a join_ref that is an object", 2, `[{},"1","t","e",{}]`],
-    ["a ref that is a boolean", 2, `["1",true,"t","e",{}]`]
-  ] as const)("%s is malformed", (_, version, text) => {
-    expect(decode(version, text)._tag).toBe("Malformed")
+    ["malformed JSON", 2, "[1,", "no JSON"],
+    ["nothing", 2, "", "no JSON"],
+    ["an object in version 2", 2, `{"topic":"t","event":"e","payload":{}}`, "no list of five"],
+    ["an object that has five", 2, `{"length":5}`, "no list of five"],
+    ["a list of four", 2, `["1","1","t","e"]`, "no list of five"],
+    ["a list of six", 2, `["1","1","t","e",{},{}]`, "no list of five"],
+    ["a list in version 1", 1, `["1","1","t","e",{}]`, "no object"],
+    ["null in version 1", 1, "null", "no object"],
+    ["a text in version 1", 1, `"text"`, "no object"],
+    ["a topic that is no string", 2, `["1","1",5,"e",{}]`, "topic is no string"],
+    ["an event that is no string", 2, `["1","1","t",null,{}]`, "event is no string"],
+    ["an event that is missing", 1, `{"topic":"t","payload":{}}`, "event is no string"],
+    ["a ref that is a list", 2, `["1",[],"t","e",{}]`, "a ref is neither string, number nor null"],
+    ["a join_ref that is an object", 2, `[{},"1","t","e",{}]`, "a ref is neither string, number nor null"],
+    ["a ref that is a boolean", 2, `["1",true,"t","e",{}]`, "a ref is neither string, number nor null"]
+  ] as const)("%s is malformed, with the reason", (_, version, text, reason) => {
+    expect(decode(version, text)).toEqual({ _tag: "Malformed", reason })
   })
 
   it("a payload may be any JSON, and a key like __proto__ survives", () => {
@@ -96,6 +99,26 @@ describe("binary", () => {
       _tag: "Message",
       message: { joinRef: "0", ref: "1", topic: "t", event: "e", payload: Uint8Array.of(1) }
     })
+  })
+
+  it("refs that are empty are none", () => {
+    const none = { joinRef: null, ref: null, topic: "t" }
+    expect(decode(2, Uint8Array.of(0, 0, 0, 1, 1, 0x74, 0x65))).toEqual({
+      _tag: "Message",
+      message: { ...none, event: "e", payload: new Uint8Array() }
+    })
+    expect(decode(2, Uint8Array.of(3, 0, 0, 1, 1, 0, 0, 0x74, 0x65))).toEqual({
+      _tag: "Message",
+      message: { ...none, event: "broadcast", inner: "e", payload: new Uint8Array() }
+    })
+    const reply = encodeReply(null, null, "t", "ok", Uint8Array.of(9))
+    expect(reply).toEqual(Uint8Array.of(1, 0, 0, 1, 2, 0x74, 0x6f, 0x6b, 9))
+  })
+
+  it("names are what was sent, to the byte: a mark of byte order at the beginning is part of them", () => {
+    const topic = "\ufefft"
+    const frame = Uint8Array.of(0, 0, 0, 4, 0, ...new TextEncoder().encode(topic))
+    expect(decode(2, frame)).toMatchObject({ message: { topic } })
   })
 
   it("what Phoenix's client writes is read", () => {
@@ -170,7 +193,7 @@ describe("binary", () => {
     expect(encodeBroadcast(long, "e", Uint8Array.of(1))).toBeUndefined()
     expect(encodeUserBroadcast("t", long, Uint8Array.of(1))).toBeUndefined()
     expect(encodeReply(long, "1", "t", "ok", Uint8Array.of(1))).toBeUndefined()
-    expect(encodeBroadcast("ä".repeat(127), "e", Uint8Array.of(1))).toBeDefined()
+    expect(encodeBroadcast(`${"ä".repeat(127)}a`, "e", Uint8Array.of(1))).toBeDefined()
   })
 
   it("a frame that ends early or has an unknown kind is unknown, not malformed", () => {
@@ -200,10 +223,11 @@ describe("binary", () => {
   })
 
   it("names in invalid UTF-8 and a JSON broadcast that is none are malformed", () => {
-    expect(decode(2, Uint8Array.of(0, 0, 0, 1, 0, 0xff))._tag).toBe("Malformed")
-    expect(decode(2, Uint8Array.of(3, 0, 0, 1, 0, 0, 1, 0xff))._tag).toBe("Malformed")
-    expect(decode(2, Uint8Array.of(3, 0, 0, 0, 0, 0, 1, 0xff))._tag).toBe("Malformed")
-    expect(decode(2, Uint8Array.of(3, 0, 0, 0, 0, 0, 1, 0x7b))._tag).toBe("Malformed")
+    const [invalid, none] = ["invalid UTF-8", "no JSON"].map((reason) => ({ _tag: "Malformed", reason }))
+    expect(decode(2, Uint8Array.of(0, 0, 0, 1, 0, 0xff))).toEqual(invalid)
+    expect(decode(2, Uint8Array.of(3, 0, 0, 1, 0, 0, 1, 0xff))).toEqual(invalid)
+    expect(decode(2, Uint8Array.of(3, 0, 0, 0, 0, 0, 1, 0xff))).toEqual(invalid)
+    expect(decode(2, Uint8Array.of(3, 0, 0, 0, 0, 0, 1, 0x7b))).toEqual(none)
   })
 })
 
@@ -244,6 +268,7 @@ describe("totality", () => {
 
   it("depth counts lists and objects", () => {
     expect(isDeeper("text", 0)).toBe(false)
+    expect(isDeeper(null, 0)).toBe(false)
     expect(isDeeper({}, 0)).toBe(true)
     expect(isDeeper({ a: [{}] }, 3)).toBe(false)
     expect(isDeeper({ a: [{}] }, 2)).toBe(true)

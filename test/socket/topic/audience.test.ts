@@ -4,7 +4,6 @@ import { Presence } from "phoenix"
 import type { Connection, Diff, Snapshot } from "../../../src/PresenceChange.js"
 import type { Version } from "../../../src/socket/protocol/codec.js"
 import { isReserved } from "../../../src/socket/protocol/session.js"
-import { StateJson } from "../../../src/socket/protocol/stateJson.js"
 import { Audience, type Frame, pack, type Recipient, unpack } from "../../../src/socket/topic/audience.js"
 import { NetDiff } from "../../../src/web/netDiff.js"
 
@@ -241,25 +240,6 @@ describe("an audience", () => {
     audience.pass({ event: "file", payload: Uint8Array.of(9) }, sender)
     expect(heard).toEqual([{ bytes: Uint8Array.of(2, 1, 4, 0x74, 0x66, 0x69, 0x6c, 0x65, 9), binary: true }])
     expect(one.frames).toHaveLength(1)
-  })
-})
-
-describe("the roll", () => {
-  it("writes metas as objects with the connection's own ref, and keys as names", () => {
-    const model = new Model()
-    const roll = new StateJson({
-      ...model.snapshot,
-      connections: [
-        { key: "__proto__", ref: "r1", meta: { phx_ref: "forged", phx_ref_prev: "forged", a: 1 } },
-        { key: "b", ref: "r2", meta: [1] },
-        { key: "b", ref: "r3", meta: null },
-        { key: "c", ref: "r4", meta: {} }
-      ]
-    })
-    expect(roll.state).toBe(
-      `{"__proto__":{"metas":[{"a":1,"phx_ref":"r1"}]},"b":{"metas":[{"value":[1],"phx_ref":"r2"},{"value":null,"phx_ref":"r3"}]},"c":{"metas":[{"phx_ref":"r4"}]}}`
-    )
-    expect(roll.state).toBe(roll.state)
   })
 })
 

@@ -32,6 +32,49 @@ describe("what hostile clients get", () => {
     }
   })
 
+  it("a key that is empty or too long, at a join and in a push", () => {
+    const client = makeClient({ keyBytes: 10 })
+    client.say("1", "1", "t", "phx_join", {})
+    for (const [key, reason] of [
+      ["", "key is empty"],
+      ["k".repeat(11), "key has more than 10 bytes"],
+      ["a\udc00", "key holds a lone surrogate"]
+    ] as const) {
+      expect(client.say("1", "2", "u", "phx_join", { key })).toEqual([error("1", "2", "u", reason)])
+      expect(client.say("1", "2", "t", "presence", { key })).toEqual([error("1", "2", "t", reason)])
+    }
+    expect(client.questions).toHaveLength(1)
+  })
+
+  it("bytes on a topic not joined, and bytes that speak for the server", () => {
+    const client = makeClient()
+    const bytes = Uint8Array.of(1)
+    expect(client.say("1", "2", "t", "file", bytes)).toEqual([error(null, "2", "t", "unmatched topic")])
+    client.say("1", "1", "t", "phx_join", {})
+    for (const event of ["phx_leave", "presence", "access_token", "system"]) {
+      expect(client.say("1", "2", "t", event, bytes)).toEqual([error("1", "2", "t", "payload must be an object")])
+    }
+    expect(client.say("1", "2", "phoenix", "file", bytes)).toEqual([
+      error("1", "2", "phoenix", "payload must be an object")
+    ])
+    expect(client.channels).toHaveLength(1)
+  })
+
+  it("a Supabase config whose parts are none is one without them", () => {
+    const nothing = { self: false, ack: false, watches: true, madeUp: true, key: "made" }
+    for (const payload of [
+      {},
+      { config: null },
+      { config: { broadcast: null, presence: null } },
+      { config: { broadcast: "yes", presence: 5 } },
+      { config: { broadcast: { self: "yes", ack: 1 }, presence: { enabled: "no" } } }
+    ]) {
+      const client = makeClient({ protocol: "supabase" })
+      client.say("1", "1", "realtime:t", "phx_join", payload)
+      expect(client.channels).toMatchObject([nothing])
+    }
+  })
+
   it("a topic that is empty, too long, or holds a lone surrogate", () => {
     const client = makeClient()
     const long = "t".repeat(256)

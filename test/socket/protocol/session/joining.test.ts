@@ -13,6 +13,8 @@ describe("joining and leaving", () => {
       { _tag: "Track", channel: "room:1", key: "alice", meta: { color: "blue" } }
     ])
     expect(client.channels).toMatchObject([{ wire: "room:1", topic: "room:1", key: "alice", tracked: true }])
+    // Of what Supabase's config says nothing holds here, and everybody watches.
+    expect(client.channels).toMatchObject([{ watches: true, madeUp: false, self: false, ack: false }])
   })
 
   it("who is granted another key than was asked for hears it, and nobody else", () => {
@@ -21,6 +23,33 @@ describe("joining and leaving", () => {
     expect(client.say("4", "4", "room:1", "phx_join", { key: "me" })).toEqual(hears("4", { key: "alice" }))
     expect(client.say("4", "4", "room:1", "phx_join", {})).toEqual(hears("4", { key: "alice" }))
     expect(client.say("4", "4", "room:1", "phx_join", { key: "alice" })).toEqual(hears("4", {}))
+  })
+
+  it("who is granted no key watches, whatever they asked for, and is told no other", () => {
+    const client = makeClient({}, { authorize: () => ({ _tag: "Granted" }) })
+    const [answer] = client.say("4", "4", "room:1", "phx_join", { key: "alice" })
+    expect(answer).toStrictEqual(ok("4", "4", "room:1"))
+    client.say("5", "5", "room:2", "phx_join", { other: 1 })
+    expect(client.questions.map(({ payload }) => payload)).toStrictEqual([{ key: "alice" }, { other: 1 }])
+    expect(client.channels[0]).toMatchObject({ key: undefined, tracked: false })
+  })
+
+  it("with the grant comes its end", () => {
+    const client = makeClient({}, { authorize: () => ({ _tag: "Granted", key: "alice", expires: 5 }) })
+    client.say("4", "4", "room:1", "phx_join", { key: "alice" })
+    expect(client.channels).toMatchObject([{ expires: 5 }])
+  })
+
+  it("what authorize answers is the meta, null too, and with clientMeta false it is kept for later", () => {
+    const joined = (permission: object) => {
+      const client = makeClient({}, { authorize: () => ({ _tag: "Granted", key: "alice", ...permission }) })
+      client.say("4", "4", "room:1", "phx_join", { key: "alice", meta: "mine" })
+      return [client.questions.at(-1)?.meta, client.channels[0]?.meta, client.channels[0]?.clientMeta]
+    }
+    expect(joined({ meta: "theirs" })).toEqual(["theirs", {}, true])
+    expect(joined({ meta: "theirs", clientMeta: true })).toEqual(["theirs", {}, true])
+    expect(joined({ meta: null, clientMeta: false })).toEqual([null, null, false])
+    expect(joined({ clientMeta: false })).toEqual([{}, {}, false])
   })
 
   it("a missing meta is {}", () => {
@@ -51,6 +80,7 @@ describe("joining and leaving", () => {
     expect(client.say("4", "4", "room:1", "phx_join", { key: "alice" })).toEqual([
       error("4", "4", "room:1", "forbidden topic")
     ])
+    expect(client.questions.map((question) => question._tag)).toEqual(["Authorize"])
     expect(client.channels).toEqual([])
   })
 
@@ -84,6 +114,14 @@ describe("joining and leaving", () => {
     expect(client.say(null, "8", "b", "phx_leave", {})).toEqual([ok("7", "8", "b"), ["7", "7", "b", "phx_close", {}]])
   })
 
+  it("each channel takes what is said on its own topic", () => {
+    const client = makeClient()
+    client.say("4", "4", "a", "phx_join", {})
+    client.say("5", "5", "b", "phx_join", {})
+    expect(client.say("4", "6", "b", "hello", {})).toEqual([])
+    expect(client.say("5", "7", "b", "hello", {}).at(-1)).toEqual(ok("5", "7", "b"))
+  })
+
   it("a heartbeat is answered, anything else on its topic is unmatched", () => {
     const client = makeClient()
     expect(client.say(null, "7", "phoenix", "heartbeat", {})).toEqual([ok(null, "7", "phoenix")])
@@ -111,6 +149,25 @@ describe("joining twice", () => {
       "follow room:1 9"
     ])
     expect(client.channels).toMatchObject([{ joinRef: "9", tracked: true }])
+  })
+
+  it("a watcher has no connection to end", () => {
+    const client = makeClient()
+    client.say("4", "4", "room:1", "phx_join", {})
+    client.say("9", "9", "room:1", "phx_join", {})
+    expect(client.questions.map((question) => question._tag)).toEqual(["Authorize", "Authorize"])
+  })
+
+  it("the channels beside it stay as they are", () => {
+    const client = rejoin()
+    client.say("5", "5", "room:2", "phx_join", { key: "alice" })
+    client.say("9", "9", "room:1", "phx_join", { key: "alice" })
+    expect(client.channels).toMatchObject([
+      { topic: "room:1", joinRef: "9" },
+      { topic: "room:2", joinRef: "5" }
+    ])
+    client.say("9", "10", "room:1", "phx_leave", {})
+    expect(client.channels).toMatchObject([{ topic: "room:2", joinRef: "5" }])
   })
 
   it("as a watcher the old connection ends first", () => {

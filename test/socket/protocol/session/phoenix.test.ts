@@ -24,6 +24,53 @@ describe("presence pushes of a Phoenix client", () => {
     expect(client.questions.at(-1)).toMatchObject({ _tag: "Update", meta: { a: 2 } })
   })
 
+  it("an untrack ends the connection once, and the channel stays", () => {
+    const client = makeClient()
+    client.say("4", "4", "room:1", "phx_join", { key: "alice" })
+    client.questions.length = 0
+    expect(client.say("4", "5", "room:1", "presence", { event: "untrack" })).toEqual([ok("4", "5", "room:1")])
+    expect(client.say("4", "6", "room:1", "presence", { event: "untrack" })).toEqual([ok("4", "6", "room:1")])
+    expect(client.questions).toEqual([{ _tag: "Untrack", wire: "room:1" }])
+    expect(client.channels).toMatchObject([{ key: "alice", tracked: false }])
+  })
+
+  it("without a ref none of them is answered", () => {
+    const client = makeClient()
+    client.say("4", "4", "room:1", "phx_join", { key: "alice" })
+    for (const event of ["track", "untrack", "untrack"]) {
+      expect(client.say("4", null, "room:1", "presence", { event, payload: {} })).toEqual([])
+    }
+  })
+
+  it("one who names a key and no meta has the one that authorize answers; else their own", () => {
+    const client = makeClient(
+      {},
+      { authorize: ({ key }) => ({ _tag: "Granted", key: key as string | undefined, meta: { from: "authorize" } }) }
+    )
+    client.say("4", "4", "room:1", "phx_join", {})
+    client.say("4", "5", "room:1", "presence", { key: "alice" })
+    expect(client.questions.at(-1)).toMatchObject({ _tag: "Track", meta: { from: "authorize" } })
+    client.say("4", "6", "room:1", "presence", { key: "alice", payload: { from: "client" } })
+    expect(client.questions.at(-1)).toMatchObject({ _tag: "Update", meta: { from: "client" } })
+    expect(client.channels).toMatchObject([{ meta: {}, clientMeta: true, tracked: true }])
+  })
+
+  it("where authorize answers no meta it is {}", () => {
+    const client = makeClient({}, { authorize: () => ({ _tag: "Granted", key: "alice", clientMeta: false }) })
+    client.say("4", "4", "room:1", "phx_join", {})
+    client.say("4", "5", "room:1", "presence", { key: "alice", payload: { from: "client" } })
+    expect(client.questions.at(-1)).toEqual({ _tag: "Update", channel: "room:1", meta: {} })
+    expect(client.channels.map(({ meta, clientMeta }) => [meta, clientMeta])).toEqual([[{}, false]])
+  })
+
+  it("after an untrack the same key is tracked anew", () => {
+    const client = makeClient()
+    client.say("4", "4", "room:1", "phx_join", { key: "alice" })
+    client.say("4", "5", "room:1", "presence", { event: "untrack" })
+    client.say("4", "6", "room:1", "presence", { key: "alice" })
+    expect(client.questions.at(-1)).toMatchObject({ _tag: "Track", key: "alice" })
+  })
+
   it("without a key there is nobody to track", () => {
     const client = makeClient()
     client.say("4", "4", "room:1", "phx_join", {})

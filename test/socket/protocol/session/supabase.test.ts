@@ -41,6 +41,32 @@ describe("Supabase", () => {
     )
   })
 
+  it("a made up key is one that nobody comes back under, until somebody has another", () => {
+    const madeUp = (permission: object, key?: string) => {
+      const client = makeSupabase({ authorize: () => ({ _tag: "Granted", ...permission }) })
+      client.say("1", "1", "realtime:room", "phx_join", config(key === undefined ? {} : { key }))
+      return client.channels[0]?.madeUp
+    }
+    expect(madeUp({ key: "made" })).toBe(true)
+    expect(madeUp({ key: "alice" })).toBe(false)
+    expect(madeUp({ key: "made" }, "made")).toBe(false)
+    const client = makeSupabase()
+    client.say("1", "1", "realtime:room", "phx_join", config({}))
+    client.say("1", "2", "realtime:room", "presence", { event: "track", key: "made", payload: {} })
+    expect(client.channels).toMatchObject([{ key: "made", madeUp: true }])
+    client.say("1", "3", "realtime:room", "presence", { event: "track", key: "alice", payload: {} })
+    expect(client.channels).toMatchObject([{ key: "alice", madeUp: false }])
+    client.say("1", "4", "realtime:room", "presence", { event: "track", key: "made", payload: {} })
+    expect(client.channels).toMatchObject([{ key: "made", madeUp: false }])
+  })
+
+  it("whoever says that presence is not enabled does not watch", () => {
+    const client = makeSupabase()
+    client.say("1", "1", "realtime:a", "phx_join", config({ key: "alice", enabled: false }))
+    client.say("2", "2", "realtime:b", "phx_join", config({ key: "alice" }))
+    expect(client.channels).toMatchObject([{ watches: false }, { watches: true }])
+  })
+
   it("track, track again, untrack: tracked, updated, ended, each answered ok", () => {
     const client = makeSupabase()
     client.say("1", "1", "realtime:room", "phx_join", config())
@@ -91,6 +117,7 @@ describe("Supabase", () => {
       { _tag: "Relay", channel: "realtime:room", event: "broadcast", payload, self: true },
       ok("1", "2", "realtime:room")
     ])
+    expect(client.say("1", null, "realtime:room", "broadcast", payload)).toHaveLength(1)
   })
 
   it("bytes in a broadcast keep the event inside it", () => {

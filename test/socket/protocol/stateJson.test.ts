@@ -1,0 +1,120 @@
+import { describe, expect, it } from "@effect/vitest"
+import * as fc from "fast-check"
+import type { Connection, Diff, Snapshot } from "../../../src/PresenceChange.js"
+import { StateJson } from "../../../src/socket/protocol/stateJson.js"
+
+const snapshot = (...connections: ReadonlyArray<Connection>): Snapshot => ({
+  _tag: "Snapshot",
+  topic: "t",
+  epoch: "e",
+  version: 0,
+  connections
+})
+
+const diff = (parts: Partial<Pick<Diff, "joins" | "leaves" | "updates">>): Diff => ({
+  _tag: "Diff",
+  topic: "t",
+  epoch: "e",
+  from: 0,
+  version: 1,
+  joins: [],
+  leaves: [],
+  updates: [],
+  ...parts
+})
+
+const at = (key: string, ref: string, meta: Connection["meta"] = {}): Connection => ({ key, ref, meta })
+const left = (connection: Connection) => ({ ...connection, reason: "released" as const })
+
+describe("the state as JSON", () => {
+  it("writes metas as objects with the connection's own ref, and keys as names, in their order", () => {
+    const state = new StateJson(
+      snapshot(
+        at("__proto__", "r1", { phx_ref: "forged", phx_ref_prev: "forged", a: 1 }),
+        at("b", "r2", [1]),
+        at("b", "r3", null),
+        at("c", "r4"),
+        at("1", "r5")
+      )
+    )
+    expect(state.state).toBe(
+      `{"__proto__":{"metas":[{"a":1,"phx_ref":"r1"}]},"b":{"metas":[{"value":[1],"phx_ref":"r2"},{"value":null,"phx_ref":"r3"}]},"c":{"metas":[{"phx_ref":"r4"}]},"1":{"metas":[{"phx_ref":"r5"}]}}`
+    )
+    expect(new StateJson(snapshot()).state).toBe("{}")
+  })
+
+  it("a diff names who joined and who left, key by key, and the state is the one after it", () => {
+    const state = new StateJson(snapshot(at("a", "r1"), at("a", "r2"), at("b", "r3", { n: 1 })))
+    expect(state.state).toContain("r3")
+    const change = diff({
+      joins: [at("a", "r4", { n: 2 }), at("c", "r5"), at("c", "r6")],
+      leaves: [left(at("a", "r1")), left(at("a", "r2")), left(at("b", "r3", { n: 1 }))]
+    })
+    expect(state.apply(change)).toBe(
+      `{"joins":{"a":{"metas":[{"n":2,"phx_ref":"r4"}]},"c":{"metas":[{"phx_ref":"r5"},{"phx_ref":"r6"}]}},"leaves":{"a":{"metas":[{"phx_ref":"r1"},{"phx_ref":"r2"}]},"b":{"metas":[{"n":1,"phx_ref":"r3"}]}}}`
+    )
+    expect(state.state).toBe(
+      `{"a":{"metas":[{"n":2,"phx_ref":"r4"}]},"c":{"metas":[{"phx_ref":"r5"},{"phx_ref":"r6"}]}}`
+    )
+  })
+
+  it("an update is a join that names the ref before, and a leave of that; it keeps its place among the key's metas", () => {
+    const state = new StateJson(snapshot(at("a", "r1"), at("a", "r2"), at("a", "r3")))
+    const updates = [{ key: "a", ref: "r4", previousRef: "r2", meta: { n: 1 } }]
+    expect(state.apply(diff({ updates }))).toBe(
+      `{"joins":{"a":{"metas":[{"n":1,"phx_ref":"r4","phx_ref_prev":"r2"}]}},"leaves":{"a":{"metas":[{"phx_ref":"r2"}]}}}`
+    )
+    expect(state.state).toBe(`{"a":{"metas":[{"phx_ref":"r1"},{"n":1,"phx_ref":"r4"},{"phx_ref":"r3"}]}}`)
+  })
+
+  it("whom it has not heard of may leave, and may be updated: the clients are told what it was told", () => {
+    const state = new StateJson(snapshot(at("a", "r1")))
+    const leaves = [left(at("a", "r2", { n: 2 })), left(at("b", "r3"))]
+    expect(state.apply(diff({ leaves }))).toBe(
+      `{"joins":{},"leaves":{"a":{"metas":[{"n":2,"phx_ref":"r2"}]},"b":{"metas":[{"phx_ref":"r3"}]}}}`
+    )
+    const updates = [
+      { key: "a", ref: "r5", previousRef: "r4", meta: {} },
+      { key: "b", ref: "r7", previousRef: "r6", meta: {} }
+    ]
+    expect(state.apply(diff({ updates }))).toBe(
+      `{"joins":{"a":{"metas":[{"phx_ref":"r5","phx_ref_prev":"r4"}]},"b":{"metas":[{"phx_ref":"r7","phx_ref_prev":"r6"}]}},"leaves":{}}`
+    )
+    expect(state.state).toBe(`{"a":{"metas":[{"phx_ref":"r1"},{"phx_ref":"r5"}]},"b":{"metas":[{"phx_ref":"r7"}]}}`)
+  })
+
+  it("a state without the steps to it is told as what differs, and not at all where nothing does", () => {
+    const state = new StateJson(snapshot(at("a", "r1"), at("a", "r2"), at("b", "r3")))
+    expect(state.become(snapshot(at("a", "r1"), at("a", "r2"), at("b", "r3")))).toBeUndefined()
+    expect(state.become(snapshot(at("a", "r2"), at("c", "r4"), at("c", "r5")))).toBe(
+      `{"joins":{"c":{"metas":[{"phx_ref":"r4"},{"phx_ref":"r5"}]}},"leaves":{"a":{"metas":[{"phx_ref":"r1"}]},"b":{"metas":[{"phx_ref":"r3"}]}}}`
+    )
+    expect(state.become(snapshot(at("a", "r2"), at("c", "r4")))).toBe(
+      `{"joins":{},"leaves":{"c":{"metas":[{"phx_ref":"r5"}]}}}`
+    )
+    expect(state.become(snapshot(at("a", "r2"), at("a", "r6"), at("c", "r4")))).toBe(
+      `{"joins":{"a":{"metas":[{"phx_ref":"r6"}]}},"leaves":{}}`
+    )
+    expect(state.state).toBe(`{"a":{"metas":[{"phx_ref":"r2"},{"phx_ref":"r6"}]},"c":{"metas":[{"phx_ref":"r4"}]}}`)
+  })
+
+  it("whatever changes, the state is as if it had been written anew", () => {
+    const connection = fc.record({ key: fc.constantFrom("a", "b", "__proto__"), ref: fc.nat(20).map(String) })
+    const states = fc.array(fc.uniqueArray(connection, { selector: ({ ref }) => ref, maxLength: 6 }), { minLength: 2 })
+    fc.assert(
+      fc.property(states, ([first = [], ...others]) => {
+        // A ref is of one key and has one meta, for ever.
+        const named = (all: typeof first) => all.map(({ key, ref }) => at(key, `${key}${ref}`, { n: ref }))
+        const sorted = (text: string) =>
+          JSON.parse(text, (name, value) =>
+            name === "metas" ? value.map((meta: object) => JSON.stringify(meta)).sort() : value
+          )
+        const state = new StateJson(snapshot(...named(first)))
+        for (const other of others) {
+          state.become(snapshot(...named(other)))
+          expect(sorted(state.state)).toEqual(sorted(new StateJson(snapshot(...named(other))).state))
+        }
+      })
+    )
+  })
+})
