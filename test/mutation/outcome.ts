@@ -16,8 +16,9 @@ export class Outcome {
   survived = 0
 
   add(mutant: Mutant, isNoticed: boolean): void {
+    if (!isNoticed && isEquivalent(mutant)) return
     if (isNoticed) this.killed++
-    else if (!isEquivalent(mutant)) {
+    else {
       this.survived++
       const { file, at, line, becomes } = mutant
       console.log(`${file}:${at}\n  ${line}\n  ${becomes}\n`)

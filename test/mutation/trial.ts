@@ -12,14 +12,16 @@ export interface Trial {
 }
 
 // As they are before a test replaces them.
-const { setTimeout, clearTimeout } = globalThis
+const { setTimeout, clearTimeout, setImmediate } = globalThis
+
+const UNCAUGHT = ["unhandledRejection", "uncaughtException"] as const
 
 export const isNoticed = async ({ evaluate, tests, atMost, onTest }: Trial): Promise<boolean> => {
   let failed = false
   const onFailure = (): void => {
     failed = true
   }
-  process.on("unhandledRejection", onFailure)
+  for (const what of UNCAUGHT) process.on(what, onFailure)
   let harness: Harness | undefined
   let running: number | undefined
   try {
@@ -41,7 +43,9 @@ export const isNoticed = async ({ evaluate, tests, atMost, onTest }: Trial): Pro
   } finally {
     // What was not begun has nothing to end.
     await harness?.end().catch(() => {})
-    process.off("unhandledRejection", onFailure)
+    // What is still to be called in this turn may throw.
+    await new Promise((resolve) => setImmediate(resolve))
+    for (const what of UNCAUGHT) process.off(what, onFailure)
   }
 }
 

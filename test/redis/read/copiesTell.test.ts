@@ -246,14 +246,55 @@ describe("the followed topics", () => {
     expect(port.names).toEqual([])
   })
 
-  it("that nothing is known of are compared with what the subscriber missed under the name of what was asked", async () => {
+  it("say why the subscriber that came back makes them read again", async () => {
+    const room = await followed()
+    for (const [version, reason] of [
+      [6, undefined],
+      [7, "new master"]
+    ] as const) {
+      copies.onSubscriberDown()
+      expect(room.isSubscribed).toBe(false)
+      const ready = copies.onSubscriberReady(reason)
+      expect((await answered("subscribe")).args).toEqual(["p:{0}:t:room"])
+      await answered("HMGET", ["e 0", `${version} t${version}`])
+      await answered("heard")
+      await ready
+      expect(told.splice(0)).toEqual([["resync", reason ?? "reconnect"]])
+      await answered("read", standing(version))
+      told = []
+    }
+  })
+
+  it("are subscribed to once, and compared 500 with a command, none with none", async () => {
+    expect([await copies.digest(), port.names]).toEqual([0, []])
+    for (let i = 0; i < 500; i++) await followed(`room ${i}`)
+    now += 10_000
+    const patrol = copies.patrol()
+    expect((await answered("subscribe")).args).toEqual([])
+    await answered("HMGET", ["e 0", ...Array.from({ length: 500 }, () => "5 t5")])
+    await patrol
+    expect(port.names).toEqual([])
+  })
+
+  it("say why the subscriber is made anew, and why a topic is looked at before those leave whom Redis lost", async () => {
     await followed()
-    const ready = copies.onSubscriberReady("new master")
-    await answered("subscribe")
-    await answered("HMGET", ["e 0", "6 t6"])
-    await answered("heard")
-    await ready
-    expect(told).toEqual([["resync", "new master"]])
+    Object.assign(port, { renewSubscriber: tell("renew") })
+    for (const version of [6, 7]) {
+      now += 10_000
+      const patrol = copies.patrol()
+      await answered("subscribe")
+      await answered("HMGET", ["e 0", `${version} t${version}`])
+      await answered("heard")
+      await answered("read", standing(version))
+      await patrol
+    }
+    expect(told).toContainEqual(["renew", "it does not hear what is published"])
+    hear(message(9))
+    await answered("read", ["f 0", null, "h", ["r"], 0, []])
+    told = []
+    now += 20_000
+    void copies.patrol()
+    expect(told).toEqual([["resync", "retention"]])
   })
 
   it("wait in a cluster also for what is on its way from node to node", async () => {
@@ -323,7 +364,42 @@ describe("the followed topics", () => {
     })
   })
 
-  it("that large topics are read by pages ends with the last follower", async () => {
+  it("are read by one reading at a time, which begins once more when there was news meanwhile", async () => {
+    await followed()
+    hear(message(9))
+    const digest = copies.digest()
+    await answered("HMGET", ["e 0", "10 t10"])
+    await answered("heard")
+    expect([await digest, port.names]).toEqual([1, ["read"]])
+    await answered("read", standing(9))
+    await pass(20)
+    expect(port.names).toEqual(["read"])
+    await answered("read", standing(10))
+    await pass(10_000)
+    expect(port.names).toEqual([])
+  })
+
+  it("are asked for, at the start and at the end of all pages, with the history that Redis is in", async () => {
+    copies.acquire("room")
+    await answered("subscribe")
+    expect((await answered("read", standing(5, null, 2_000))).args).toEqual(["room", 1_000, "follow"])
+    await answered("HSCAN", ["7", []])
+    await answered("HSCAN", ["0", ["r.1", "1 1 {}\nr.1", "r.2", "1 2 {}\nr.2"]])
+    expect((await answered("read", standing(5, null, 2_000))).args).toEqual(["room", 0, "follow"])
+    expect([copies.live("room")?.copy.roster.connections, told]).toEqual([2, []])
+  })
+
+  it("are read no more once their last follower has gone", async () => {
+    const room = copies.acquire("room")
+    await answered("subscribe")
+    copies.release(room)
+    await failed("read")
+    await answered("unsubscribe")
+    await pass(10_000)
+    expect(port.names).toEqual([])
+  })
+
+  it("that are large are read no further once their last follower has gone", async () => {
     const room = copies.acquire("room")
     await answered("subscribe")
     await answered("read", standing(5, null, 2_000))

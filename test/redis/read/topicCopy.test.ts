@@ -312,7 +312,7 @@ describe("the model of a followed topic", () => {
       for (const message of messages) model.receive(message)
       return model.finish(end(at(7)), 0).type
     }
-    expect(reading(message(6, []), message(7, [], { epoch: "d" }), message(7, []))).toBe("done")
+    expect(reading(message(6, []), message(7, [], { epoch: "d", fromTag: "d6" }), message(7, []))).toBe("done")
     expect(reading(message(7, [], { fromTag: "other" }))).toBe("again")
     expect(reading(message(7, [], { from: 5 }))).toBe("again")
     expect(reading(message(6, []))).toBe("wait")

@@ -127,6 +127,7 @@ describe("what a partition tells", () => {
       ["health", false],
       ["failure", "the heartbeat", "Connection is closed."]
     ])
+    expect(port.names).not.toContain("TYPE")
   })
 
   it("is how often all beat", async () => {
@@ -203,11 +204,26 @@ describe("what a partition tells", () => {
     expect(partition.refusedWith).toBe(full)
   })
 
-  it("is not taken for a refusal when the connection was lost", async () => {
-    await join(1)
+  it("is no refusal when the connection was lost, and leaves go with the rest then", async () => {
+    const cell = await join(1)
+    await answered("apply", carried(1))
+    await join(2)
+    partition.leave(cell, "released")
     await failed("apply")
     expect(partition.refusedWith).toBeUndefined()
-    expect(port.names).toEqual([])
+    expect(port.asked.map(({ args }) => args.slice(7))).toEqual([["-", 1, 1, "r", "+", 1, 2, 2, "alice", "{}"]])
+  })
+
+  it("is no refusal any more once a join is taken, also with leaves in one call", async () => {
+    const cell = await join(1)
+    await answered("apply", carried(1))
+    await join(2)
+    await failed("apply", replyError("NOPERM"))
+    expect(partition.refusedWith).toBeInstanceOf(Error)
+    partition.leave(cell, "released")
+    await turn()
+    await answered("apply", carried(2))
+    expect(partition.refusedWith).toBeUndefined()
   })
 
   it("is which key has another type, when Redis says of a beat that one has", async () => {
@@ -274,6 +290,17 @@ describe("what a partition tells", () => {
     // It has gone through all, and says so at once.
     const said = port.take("beat")
     expect(said.args[6]).toBe("another")
+    // The next time it looks again.
+    await beat(beaten({ history: "a third" }))
+    expect(port.names).toEqual(["HSCAN"])
+  })
+
+  it("is no more than the call on its way where it was stopped while it ended another replica's connections", async () => {
+    await beat(beaten({ late: ["s"] }))
+    await answered("HSCAN", ["7", Array.from({ length: 130 }, (_, i) => [`${i + 1}:room`, ""]).flat()])
+    partition.stop()
+    await answered("apply", ["OK", "e", 128, 0, [4], [], [], []])
+    expect(port.names).toEqual([])
   })
 
   it("is of evictions by itself what changed, also where one owner's call is refused", async () => {
@@ -286,7 +313,16 @@ describe("what a partition tells", () => {
     expect(await evicting).toBe(1)
     expect(told).toEqual([["written", "e", ["room", 4]]])
     // That an owner could not be told is no matter: it finds out by its next beat.
+    expect(port.asked.map(({ args }) => args)).toEqual([
+      ["p:{0}:n:s", ""],
+      ["p:{0}:n:t", ""]
+    ])
     await failed("publish")
+    await answered("publish")
+    const late = partition.evict("room", "alice")
+    await answered("HGET", " s.1 ")
+    await answered("apply", ["OK", "e", 0, 0, [4], [], [], []])
+    expect([await late, told.length]).toEqual([0, 1])
     await answered("publish")
     const none = partition.evict("room", "nobody")
     await answered("HGET", null)
@@ -302,12 +338,39 @@ describe("what a partition tells", () => {
     await unused.giveBack()
     unused.beat()
     unused.onDown()
+    port.ready = false
+    unused.onDown()
+    port.ready = true
     expect([port.names, unused.isHealthy]).toEqual([[], undefined])
     // Who evicts here begins to live here.
     void unused.evict("room", "alice")
     expect(port.names).toEqual(["beat", "HGET"])
     expect(unused.keys.leases).toBe("p:{0}:l")
     unused.stop()
+  })
+
+  it("is nothing of who is not late any more", async () => {
+    await beat(beaten({ late: ["s"] }))
+    await answered("HSCAN", ["7", ["1:room", ""]])
+    told = []
+    await answered("apply", ["ALIVE"])
+    expect([told, port.names]).toEqual([[], []])
+  })
+
+  it("ends others' connections also where the memory is full", async () => {
+    const texts: Array<string> = []
+    const { run } = port
+    Object.assign(port, {
+      run: (...args: Parameters<typeof run>) => {
+        if (args[0].name === "apply") texts.push(args[0].text.split("\n")[0] ?? "")
+        return run(...args)
+      }
+    })
+    await beat(beaten({ late: ["s"] }))
+    await answered("HSCAN", ["0", ["1:room", ""]])
+    void partition.evict("room", "alice")
+    await answered("HGET", " t.1 ")
+    expect(texts).toEqual(["#!lua flags=allow-oom", "#!lua flags=allow-oom"])
   })
 
   it("is nothing any more once it was stopped, whatever was on its way", async () => {
