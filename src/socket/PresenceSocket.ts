@@ -39,29 +39,14 @@ import { IncomingMessage } from "node:http"
 import * as HttpLayerRouter from "@effect/platform/HttpLayerRouter"
 import type * as HttpServerRequest from "@effect/platform/HttpServerRequest"
 import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
-import {
-  Context,
-  Duration,
-  Effect,
-  Exit,
-  FiberRef,
-  FiberRefs,
-  FiberRefsPatch,
-  FiberSet,
-  Layer,
-  Option,
-  Runtime,
-  Scope
-} from "effect"
+import { Duration, Effect, FiberSet, Layer, Option, Runtime } from "effect"
 import { Channels } from "../Channels.js"
 import { readDuration, TIMER_OR_NONE } from "../internal/input/options.js"
 import { holdOf } from "../internal/leases/holding.js"
 import { heard } from "../internal/tracing.js"
 import type { Json } from "../Json.js"
 import { Presence } from "../Presence.js"
-import type { Unauthorized } from "../PresenceError.js"
 import type { Authorize } from "../web/Authorize.js"
-import { networkOf } from "../web/addresses.js"
 import * as AtOnce from "../web/atOnce.js"
 import { openDoor } from "../web/doors.js"
 import { hasEnded } from "../web/Grant.js"
@@ -69,6 +54,7 @@ import * as origins from "../web/origins.js"
 import { patient } from "../web/patience.js"
 import { sparingly } from "../web/sparingly.js"
 import { guardRouter, keep, wantsUpgrade } from "../web/upgrades.js"
+import { Admission, type Caller, query } from "./admission.js"
 import { type Peer, SocketConnection, type SocketHost } from "./connection/connection.js"
 import { FairTurns } from "./connection/fairTurns.js"
 import type { Draining, Transport } from "./connection/flowControl.js"
@@ -76,7 +62,7 @@ import { OpenSockets } from "./connection/openSockets.js"
 import { makeUpgrade } from "./connection/upgrade.js"
 import { decode, type Limits } from "./Limits.js"
 import * as LongPoll from "./longpoll/longPoll.js"
-import { parseVersion, type Version } from "./protocol/codec.js"
+import { makeOutlasting } from "./outlasting.js"
 import type { Channel } from "./protocol/sessionStep.js"
 import { Flushes } from "./topic/flushes.js"
 import { followerOf, hearerOf } from "./topic/following.js"
@@ -211,7 +197,7 @@ export const layerRouter = <R = never, R2 = never>(
       const base = (options.path ?? (protocol === "phoenix" ? "/socket" : "/realtime/v1")).replace(/\/+$/, "")
       const limits = decode(options.limits ?? {})
       const upgrade = makeUpgrade(limits.frameBytes)
-      const refused = { upgrade: makeUpgrade(Math.min(limits.frameBytes, REFUSED_BYTES)), open: 0 }
+      const upgradeRefused = makeUpgrade(Math.min(limits.frameBytes, REFUSED_BYTES))
       const longPoll = new LongPoll.LongPoll(limits)
       const leaveDelay = readDuration("leaveDelay", options.leaveDelay ?? 0, TIMER_OR_NONE)
       const drain = readDuration("drain", options.drain ?? "3 seconds", TIMER_OR_NONE)
@@ -308,34 +294,24 @@ export const layerRouter = <R = never, R2 = never>(
             ))
       }
 
-      let lasting = FiberRefs.empty()
-      const over = yield* Scope.make()
-      yield* Scope.close(over, Exit.void)
-      /**
-       * What stays of a request's runtime: its services, in a scope that is over. The rest is alike as a rule, and
-       * sockets share it.
-       */
-      const settle = <R3>({ context, fiberRefs, runtimeFlags }: Runtime.Runtime<R3>): Runtime.Runtime<R3> => {
-        const own = FiberRefs.delete(fiberRefs, FiberRef.currentContext)
-        if (FiberRefsPatch.diff(lasting, own)._tag !== "Empty") lasting = own
-        return Runtime.make({ context: Context.add(context, Scope.Scope, over), fiberRefs: lasting, runtimeFlags })
-      }
+      const outlasting = yield* makeOutlasting
+      const admission = new Admission({ isAllowed, authorize, sockets, limits })
 
       type Run = Peer<R | R2>["run"]
 
       /** A socket from its first byte on, over whatever carries it. With a refusal it is there to say why. */
-      const converse = (run: Run, transport: Transport, raw: Draining, { request, version, refusal }: Caller): void => {
+      const converse = (run: Run, transport: Transport, raw: Draining, caller: Caller): void => {
+        const { request, address, version, refusal } = caller
         const own = refusal === undefined ? limits : { ...limits, rate: REFUSED_RATE }
-        const address = addressOf(request)
         const peer = { request, address, refusal: refusal?.reason, run }
         const socket = new SocketConnection(transport, raw, own, version, host, peer)
         if (refusal === undefined) return
-        refused.open++
+        admission.refused++
         runHere(
           Effect.sleep(REFUSED_FOR).pipe(
             Effect.zipRight(
               Effect.sync(() => {
-                refused.open--
+                admission.refused--
                 socket.close(4_000 + refusal.status, refusal.reason)
               })
             )
@@ -344,13 +320,13 @@ export const layerRouter = <R = never, R2 = never>(
       }
 
       /** What runs a socket's effects beyond the end of the request that it began with. */
-      const outlasting: Effect.Effect<Run, never, R | R2> = Effect.map(Effect.runtime<R | R2>(), (runtime) =>
-        Runtime.runFork(settle(runtime))
+      const runBeyond: Effect.Effect<Run, never, R | R2> = Effect.map(Effect.runtime<R | R2>(), (runtime) =>
+        Runtime.runFork(outlasting(runtime))
       )
 
       /** From here on the request is a socket. A text says why not. */
       const upgraded = (run: Run, incoming: IncomingMessage, head: Buffer, caller: Caller): string | undefined => {
-        const ws = (caller.refusal === undefined ? upgrade : refused.upgrade)(incoming, head)
+        const ws = (caller.refusal === undefined ? upgrade : upgradeRefused)(incoming, head)
         if (typeof ws === "string") return ws
         converse(run, ws, incoming.socket, caller)
         return undefined
@@ -358,7 +334,7 @@ export const layerRouter = <R = never, R2 = never>(
 
       /** The first of many requests: what carries the socket lives on behind it. */
       const polled = (caller: Caller) =>
-        Effect.map(outlasting, (run) => {
+        Effect.map(runBeyond, (run) => {
           const begun = longPoll.begin()
           if (begun === undefined) {
             return LongPoll.refuse(503, `${limits.longPolls} clients are here by long polling, no more are let in`)
@@ -366,31 +342,6 @@ export const layerRouter = <R = never, R2 = never>(
           converse(run, begun.polls, begun.polls, caller)
           return begun.response
         })
-
-      /** Asks who it is that asks for a socket, and lets them begin one or denies it. */
-      const answer = <A, R3 = never>(
-        request: Request,
-        deny: (status: number, error: string) => A,
-        begin: (caller: Caller) => AtOnce.AtOnce<A, R3>
-      ): AtOnce.AtOnce<A, R | R3> => {
-        const payload = query(request.url)
-        const version = parseVersion(payload.vsn)
-        if (sockets.stopping) return deny(503, "the server is stopping")
-        if (!isAllowed(request)) return deny(403, origins.whyNot(request))
-        if (version === undefined) return deny(403, "vsn must be 1.0.0 or 2.x")
-        const go = (refusal: Unauthorized | undefined): AtOnce.AtOnce<A, R3> => {
-          // Asked again: authorize may have taken its time.
-          if (sockets.stopping) return deny(503, "the server is stopping")
-          if (sockets.size >= limits.sockets) return deny(503, `${limits.sockets} sockets are here, no more are let in`)
-          if (sockets.from(addressOf(request)) >= limits.socketsPerAddress) {
-            return deny(429, `${limits.socketsPerAddress} sockets are here from one address`)
-          }
-          if (refusal !== undefined && refused.open >= REFUSED_MOST) return deny(refusal.status, refusal.reason)
-          return begin({ request, version, refusal })
-        }
-        const asked = authorize({ route: "socket", on: "connect", request, topic: undefined, payload })
-        return AtOnce.match(asked, () => go(undefined), go)
-      }
 
       yield* router.add("*", `${base}/websocket` as HttpLayerRouter.PathInput, (request) => {
         const incoming = request.source
@@ -401,8 +352,8 @@ export const layerRouter = <R = never, R2 = never>(
           return Effect.succeed(refuse(426, "here is a WebSocket", { connection: "upgrade", upgrade: "websocket" }))
         }
         return AtOnce.suspend(() =>
-          answer(request, refuse, (caller) =>
-            Effect.map(outlasting, (run) => {
+          admission.answer(request, refuse, (caller) =>
+            Effect.map(runBeyond, (run) => {
               // What came right behind the request does not reach a route. No client sends anything before it is answered.
               const why = upgraded(run, incoming, Buffer.alloc(0), caller)
               if (why !== undefined) return refuse(400, why)
@@ -426,7 +377,7 @@ export const layerRouter = <R = never, R2 = never>(
                 request,
                 incoming,
                 query(request.url).token,
-                AtOnce.suspend(() => answer(request, LongPoll.refuse, polled))
+                AtOnce.suspend(() => admission.answer(request, LongPoll.refuse, polled))
               )
         return Effect.map(
           served,
@@ -439,11 +390,11 @@ export const layerRouter = <R = never, R2 = never>(
 
       // Where there are doors, what is asked needs nothing that a request would bring.
       const free = (answer: AtOnce.AtOnce<void, R | R2>) => answer as AtOnce.AtOnce<void>
-      const fork = Runtime.runFork(settle(yield* Effect.runtime<never>()))
+      const fork = Runtime.runFork(outlasting(yield* Effect.runtime<never>()))
       const run: Run = (effect) => fork(effect as Effect.Effect<void>)
       yield* openDoor(`${base}/websocket`, runHere, (request, head, deny) =>
         free(
-          answer(request, deny, (caller) => {
+          admission.answer(request, deny, (caller) => {
             const why = upgraded(run, request.source, head, caller)
             if (why !== undefined) deny(400, why)
           })
@@ -458,18 +409,9 @@ const FIRST_BYTES = 131_072
 /** How long a socket stays that was refused: joins that come meanwhile are told why. */
 const REFUSED_FOR = Duration.seconds(2)
 
-/** How many a route has of them at once, and what each may send. */
-const REFUSED_MOST = 1_000
+/** What it may send meanwhile. */
 const REFUSED_BYTES = 65_536
 const REFUSED_RATE = { perSecond: 100, burst: 100 }
-
-type Request = HttpServerRequest.HttpServerRequest
-/** Who asks for a socket; with a refusal they are only to learn why they have none. */
-interface Caller {
-  readonly request: Request
-  readonly version: Version
-  readonly refusal: Unauthorized | undefined
-}
 
 /** What a join waits for, and whether it was let in. */
 const joinSpan =
@@ -484,14 +426,5 @@ type JsonObject = { readonly [name: string]: Json }
 
 const refusedFor = (reason: string) => ({ _tag: "Refused" as const, reason })
 
-/** One of a client whose address is not known is that of all such. */
-const addressOf = ({ remoteAddress }: Request): string => networkOf(Option.getOrElse(remoteAddress, () => ""))
-
 const refuse = (status: number, error: string, headers: Record<string, string> = {}) =>
   HttpServerResponse.unsafeJson({ error }, { status, headers: { "x-content-type-options": "nosniff", ...headers } })
-
-/** The parameters of the URL. Of two with one name the last counts. */
-const query = (url: string): { readonly [name: string]: string } => {
-  const start = url.indexOf("?")
-  return start === -1 ? {} : Object.fromEntries(new URLSearchParams(url.slice(start + 1)))
-}
