@@ -13,7 +13,8 @@ const settings: Settings = {
   port: 0,
   ttl: Duration.seconds(30),
   diffInterval: Duration.millis(50),
-  idleTimeout: Duration.seconds(60),
+  // Crowds give no sign of life, however long a busy machine takes.
+  idleTimeout: Duration.hours(1),
   leaveDelay: Duration.zero,
   allowedOrigins: undefined,
   redis: Option.none(),
