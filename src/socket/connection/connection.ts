@@ -3,7 +3,7 @@
  *
  * It drives the machine of `session.ts`: does what it says, and answers what it asks. A slow answer (a join that waits
  * for a database) holds up this socket's messages and nobody else's; only then there is a fiber. A defect ends this socket
- * only. When the socket ends, what is waited for is interrupted, its topics are left, and its scope ends its leases.
+ * only. When the socket ends, what is waited for is interrupted, its topics are left, and its leases end together.
  */
 import type { HttpServerRequest } from "@effect/platform/HttpServerRequest"
 import { Cause, Effect, Exit, Fiber, Option } from "effect"
