@@ -32,6 +32,10 @@ export interface OnTheirWay {
   bytes: number
 }
 
+function cut(this: Socket): void {
+  this.destroy()
+}
+
 export class EventStream {
   /** Whether it was ended only for its client to come back. */
   renewing = false
@@ -57,8 +61,8 @@ export class EventStream {
     private readonly options: StreamOptions
   ) {
     this.socket = socketOf(request)
-    // Node would, if the program listened to no time-outs of its own.
-    this.socket?.once("timeout", () => this.socket?.destroy())
+    // Node would, if the program listened to no time-outs of its own. Others may wait for their turn on the same socket.
+    if (this.socket?.listeners("timeout").includes(cut) === false) this.socket.on("timeout", cut)
     this.head = options.retry === undefined ? [] : [Buffer.from(`retry: ${options.retry}\n\n`)]
   }
 

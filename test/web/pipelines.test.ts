@@ -1,7 +1,8 @@
 /** Requests of one connection, sent without waiting for answers. */
-import { connect } from "node:net"
+import { subscribe, unsubscribe } from "node:diagnostics_channel"
+import { connect, type Server } from "node:net"
 import { expect, it } from "@effect/vitest"
-import { Effect } from "effect"
+import { Effect, Schedule } from "effect"
 import { serve } from "../server/support/server.js"
 import { ask } from "../support/http.js"
 
@@ -40,5 +41,55 @@ it.scopedLive("a few are served, and who sends hundreds in one go is cut off", (
     const behind = yield* answered(port, request("/presence/room/count") + upgrade, (heard) => heard.includes(" 101 "))
     expect(behind.isCut).toBe(true)
     expect((yield* ask(port, "/presence/room/count")).status).toBe(200)
+  })
+)
+
+/** The requests that Node makes for a port. */
+const requestsOf = (port: number) =>
+  Effect.acquireRelease(
+    Effect.sync(() => {
+      const made = { requests: 0 }
+      const count = (message: unknown): void => {
+        const address = (message as { readonly server: Server }).server.address()
+        if (typeof address === "object" && address?.port === port) made.requests++
+      }
+      subscribe("http.server.request.start", count)
+      return { made, count }
+    }),
+    ({ count }) => Effect.sync(() => unsubscribe("http.server.request.start", count))
+  )
+
+it.scopedLive("of what a connection sends once it is cut nothing is made", () =>
+  Effect.gen(function* () {
+    const port = yield* serve()
+    const { made } = yield* requestsOf(port)
+    yield* answered(port, request("/presence/room/count").repeat(1_000), () => false)
+    expect(made.requests).toBeGreaterThan(15)
+    expect(made.requests).toBeLessThan(40)
+  })
+)
+
+it.scopedLive("event streams that wait for each other on one connection are warned of by nobody", () =>
+  Effect.gen(function* () {
+    const port = yield* serve()
+    const warnings: Array<string> = []
+    const warn = ({ name, message }: Error): void => void warnings.push(`${name} ${message}`)
+    yield* Effect.acquireRelease(
+      Effect.sync(() => process.on("warning", warn)),
+      () => Effect.sync(() => process.off("warning", warn))
+    )
+    const streams = Array.from({ length: 16 }, (_, i) => request(`/presence/room/events?key=k${i}`)).join("")
+    yield* Effect.forkScoped(answered(port, streams, () => false))
+    yield* Effect.retry(
+      Effect.filterOrFail(
+        ask(port, "/presence/room/count"),
+        ({ text }) => text.includes('"keys":16'),
+        () => "not yet" as const
+      ),
+      Schedule.spaced("10 millis")
+    )
+    // Node warns in a turn of its own.
+    yield* Effect.promise(() => new Promise((resolve) => setImmediate(resolve)))
+    expect(warnings).toEqual([])
   })
 )
