@@ -4,20 +4,17 @@
  * They are the ones of `effect-presence/http` and `effect-presence/socket`, over a server of their own that never listens:
  * what comes for their paths is handed to it. Whoever serves none does not load this, nor the platform under it.
  */
-import type { IncomingMessage, Server, ServerResponse } from "node:http"
-import type { Socket } from "node:net"
+import type { Server } from "node:http"
 import * as HttpLayerRouter from "@effect/platform/HttpLayerRouter"
 import * as HttpServer from "@effect/platform/HttpServer"
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import { Context, Effect, Layer, type Scope } from "effect"
 import type { Channels } from "../Channels.js"
-import { comesBack, comingBack, EVENT_STREAM } from "../http/comingBack.js"
 import * as PresenceHttp from "../http/PresenceHttp.js"
 import type { Presence } from "../Presence.js"
 import { InvalidOption } from "../PresenceError.js"
 import * as PresenceSocket from "../socket/PresenceSocket.js"
 import { DoorServer, Doors } from "../web/doors.js"
-import { turnAway } from "../web/upgrades.js"
 import { intercept } from "./intercept.js"
 import type { readAttach, readFetch } from "./routeOptions.js"
 
@@ -47,8 +44,8 @@ export const attach = (
       Effect.sync(() =>
         intercept(server, {
           owns: (path) => owned.some((base) => path === base || path.startsWith(`${base}/`)),
-          request: inbox.request,
-          upgrade: inbox.upgrade
+          request: (request, response) => inbox.emit("request", request, response),
+          upgrade: (request, socket, head) => inbox.emit("upgrade", request, socket, head)
         })
       ),
       (restore) => Effect.sync(restore)
@@ -102,22 +99,6 @@ class Inbox extends DoorServer {
 
   override address(): string {
     return ""
-  }
-
-  readonly request = (request: IncomingMessage, response: ServerResponse): void => {
-    if (this.emit("request", request, response)) return
-    const why = "the server is stopping"
-    if (comesBack(request.headers.accept)) {
-      response.writeHead(200, EVENT_STREAM)
-      response.end(comingBack(why))
-      return
-    }
-    response.writeHead(503, { "content-type": "application/json", connection: "close" })
-    response.end(JSON.stringify({ error: why }))
-  }
-
-  readonly upgrade = (request: IncomingMessage, socket: Socket, head: Buffer): void => {
-    if (!this.emit("upgrade", request, socket, head)) turnAway(socket, 503, "the server is stopping")
   }
 }
 

@@ -13,9 +13,11 @@ import * as HttpIncomingMessage from "@effect/platform/HttpIncomingMessage"
 import * as HttpServerRequest from "@effect/platform/HttpServerRequest"
 import { Cause, Context, Effect, Exit, type Fiber, FiberId, Inspectable, Option, type Scope, Stream } from "effect"
 import type { AtOnce } from "./atOnce.js"
+import { comesBack, comingBack, EVENT_STREAM } from "./comingBack.js"
 import { pathOf } from "./paths.js"
 import { admits, mayChange } from "./pipelines.js"
 import { sparingly } from "./sparingly.js"
+import { Turns } from "./turns.js"
 import { turnAway } from "./upgrades.js"
 
 /** Takes an upgrade by GET. The socket is guarded. */
@@ -27,13 +29,15 @@ export class Doors extends Context.Tag("effect-presence/web/Doors")<Doors, Map<s
 const listening = (): void => {}
 
 /**
- * A server with doors, which few requests of one connection enter at once. It listens before what it serves is built, which
+ * A server with doors, which few requests of one connection enter at once, and a crowd in turns. It listens before what it serves is built, which
  * waits for Redis: whoever comes meanwhile, as all do after a restart, waits, where Node would never answer.
  */
 export class DoorServer extends Server {
   readonly doors = new Map<string, Door>()
   /** What came before anybody could serve it, until somebody can. */
   private early: Array<ReadonlyArray<unknown>> | undefined = []
+  /** Whoever is connected has their turn while a crowd comes. */
+  private readonly arrivals = new Turns()
 
   constructor(options: ServerOptions = {}) {
     super(options)
@@ -57,25 +61,39 @@ export class DoorServer extends Server {
   }
 
   override emit(...event: ReadonlyArray<unknown>): boolean {
-    const [name, incoming, socket, head] = event
+    const [name, incoming, socket] = event
     if (name === "request" && !admits(incoming as IncomingMessage, socket as ServerResponse)) return true
     if (name === "upgrade" && !mayChange(socket as Socket)) {
       ;(socket as Socket).destroy()
       return true
     }
-    if (this.early !== undefined && (name === "request" || name === "upgrade")) {
-      this.early.push(event)
-      return true
-    }
-    if (name === "upgrade") {
-      const { method, url = "" } = incoming as IncomingMessage
-      const door = method === "GET" ? this.doors.get(pathOf(url)) : undefined
-      if (door !== undefined) {
-        door(incoming as IncomingMessage, socket as Socket, head as Buffer)
-        return true
-      }
-    }
-    return Reflect.apply(super.emit, this, event)
+    if (name !== "request" && name !== "upgrade") return Reflect.apply(super.emit, this, event)
+    if (this.early !== undefined) this.early.push(event)
+    else this.arrivals.do(() => this.admit(event))
+    return true
+  }
+
+  private admit(event: ReadonlyArray<unknown>): void {
+    const [name, incoming, socket, head] = event
+    const { method, url = "", socket: line } = incoming as IncomingMessage
+    // Nobody would tell who waits for its end that it is over.
+    if (line.destroyed) return
+    const door = name === "upgrade" && method === "GET" ? this.doors.get(pathOf(url)) : undefined
+    if (door !== undefined) door(incoming as IncomingMessage, socket as Socket, head as Buffer)
+    else if (Reflect.apply(super.emit, this, event)) return
+    else if (name === "upgrade") turnAway(socket as Socket, 503, STOPPING)
+    else refuse(incoming as IncomingMessage, socket as ServerResponse)
+  }
+}
+
+/** Nobody serves any more: Node would not answer. */
+const STOPPING = "the server is stopping"
+
+const refuse = ({ headers }: IncomingMessage, response: ServerResponse): void => {
+  if (comesBack(headers.accept)) response.writeHead(200, EVENT_STREAM).end(comingBack(STOPPING))
+  else {
+    response.writeHead(503, { "content-type": "application/json", connection: "close" })
+    response.end(JSON.stringify({ error: STOPPING }))
   }
 }
 
@@ -108,7 +126,7 @@ export const openDoor = (
     asked.addObserver((exit) => {
       socket.off("close", onClose)
       if (Exit.isSuccess(exit)) return
-      if (Cause.isInterruptedOnly(exit.cause)) return deny(503, "the server is stopping")
+      if (Cause.isInterruptedOnly(exit.cause)) return deny(503, STOPPING)
       onDefect(exit.cause)
     })
   }

@@ -8,6 +8,8 @@ const TURN = 4
 
 export class Turns {
   private waiting: Array<() => void> = []
+  /** Until when this turn of the event loop has time for what comes, in ms; `undefined` before anything has come. */
+  private until: number | undefined
 
   /** `most` is for how many something is done in a turn, however little time it takes. */
   constructor(private readonly most = Number.POSITIVE_INFINITY) {}
@@ -15,6 +17,23 @@ export class Turns {
   add(work: () => void): void {
     this.waiting.push(work)
     if (this.waiting.length === 1) setImmediate(this.next)
+  }
+
+  /** At once, as long as this turn has time for it and nobody waits. */
+  do(work: () => void): void {
+    if (this.waiting.length > 0 || !this.hasTime()) this.add(work)
+    else work()
+  }
+
+  private hasTime(): boolean {
+    if (this.until !== undefined) return performance.now() < this.until
+    this.until = performance.now() + TURN
+    setImmediate(this.begin)
+    return true
+  }
+
+  private readonly begin = (): void => {
+    this.until = undefined
   }
 
   private readonly next = (): void => {

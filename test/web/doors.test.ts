@@ -1,5 +1,5 @@
 /** The short way of upgrades, on a server where all that is served is this package's own. */
-import { createServer, type IncomingMessage } from "node:http"
+import { createServer, IncomingMessage, ServerResponse } from "node:http"
 import type { AddressInfo } from "node:net"
 import * as Net from "node:net"
 import { HttpLayerRouter, HttpServerResponse } from "@effect/platform"
@@ -58,7 +58,7 @@ const heard = (port: number, says: string) =>
   })
 
 describe("a server with doors", () => {
-  it("hands an upgrade by GET to the door of its path, and tells its listeners of all others", () => {
+  it("hands an upgrade by GET to the door of its path, and tells its listeners of all others", async () => {
     const server = new DoorServer()
     const [taken, others]: [Array<string>, Array<string>] = [[], []]
     server.doors.set("/door", ({ url }) => void taken.push(String(url)))
@@ -70,10 +70,35 @@ describe("a server with doors", () => {
       ["GET", "/door/"],
       ["GET", "/other?/door"]
     ]) {
-      server.emit("upgrade", { method, url } as IncomingMessage, new Net.Socket(), Buffer.alloc(0))
+      const socket = new Net.Socket()
+      server.emit("upgrade", { method, url, socket } as IncomingMessage, socket, Buffer.alloc(0))
     }
+    await vi.waitFor(() => expect(taken.length + others.length).toBe(5))
     expect(taken).toEqual(["/door?a=?", "http://example.com:4000/door?b"])
     expect(others).toEqual(["POST /door", "GET /door/", "GET /other?/door"])
+  })
+
+  it("serves a crowd in turns, in which others have theirs, and nobody of it who has gone by then", async () => {
+    const server = new DoorServer()
+    const served: Array<number> = []
+    // Each takes a millisecond and more, so that a turn ends after a few.
+    server.on("request", ({ url }) => {
+      served.push(Number(url))
+      for (const until = performance.now() + 1; performance.now() < until; );
+    })
+    const sockets = Array.from({ length: 100 }, () => new Net.Socket())
+    for (const [i, socket] of sockets.entries()) {
+      const request = Object.assign(new IncomingMessage(socket), { method: "GET", url: String(i) })
+      server.emit("request", request, new ServerResponse(request))
+    }
+    expect(served.length).toBeLessThan(10)
+    const others = await new Promise<number>((resolve) => setImmediate(() => resolve(served.length)))
+    expect(others).toBeLessThan(20)
+    sockets[99]?.destroy()
+    await vi.waitFor(() => expect(served).toEqual(Array.from({ length: 99 }, (_, i) => i)))
+    // The last would have come with the one before it, or in the next turn.
+    await new Promise((resolve) => setImmediate(resolve))
+    expect(served.at(-1)).toBe(98)
   })
 })
 

@@ -1,4 +1,5 @@
 /** Whoever comes to a server that listens and has nothing to serve yet. */
+import type { ServerResponse } from "node:http"
 import { createConnection } from "node:net"
 import { expect, it } from "@effect/vitest"
 import { Effect, Schedule } from "effect"
@@ -62,5 +63,23 @@ it.scopedLive("is cut off if it sends hundreds of requests meanwhile, and not if
     yield* Effect.sleep("100 millis")
     server.on("request", (request, response) => response.end(request.url))
     expect((yield* few).split("HTTP/1.1 200")).toHaveLength(17)
+  })
+)
+
+it.scopedLive("hears so when nobody serves any more, and an event stream when to come back", () =>
+  Effect.gen(function* () {
+    const { server, port } = yield* listening
+    const serve = (_: unknown, response: ServerResponse) => response.end("served")
+    server.on("request", serve)
+    expect((yield* ask(port, "/late")).text).toBe("served")
+    server.off("request", serve)
+    const late = yield* ask(port, "/late")
+    expect([late.status, late.json]).toEqual([503, { error: "the server is stopping" }])
+    const stream = yield* ask(port, "/late", { headers: { accept: "text/event-stream" } })
+    expect([stream.status, stream.text]).toEqual([
+      200,
+      'retry: 5000\nevent: refused\ndata: {"error":"the server is stopping"}\n\n'
+    ])
+    expect(yield* Effect.flip(connect(`ws://127.0.0.1:${port}/late`))).toBe(503)
   })
 )
