@@ -456,6 +456,12 @@ export const EQUIVALENT: ReadonlyArray<Equivalent> = [
   },
   {
     file: "src/redis/read/copies.ts",
+    line: "if (followed.references === 0) return true",
+    becomes: ["false"],
+    because: "nobody reads again what nobody follows"
+  },
+  {
+    file: "src/redis/read/copies.ts",
     line: "if (rest >= 1) {",
     becomes: ["rest > 1"],
     because: "a millisecond is no rest"

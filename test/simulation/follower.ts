@@ -28,7 +28,7 @@ export class Follower {
   private here = new Map<string, string>()
   private readonly left = new Set<string>()
   private at: Position | undefined
-  /** Where it began, and when the topic went on from there. */
+  /** Where it began, and when the topic last went on from there. */
   began: Position | undefined
   movedAt: number | undefined
 
@@ -46,6 +46,9 @@ export class Follower {
       this.began ??= { epoch: change.epoch, version: change.version }
     } else {
       if (change.from !== this.at?.version) problem(`goes on from ${change.from}, not ${this.at?.version}`)
+      const { began } = this
+      // A Redis that lost data may lead there again.
+      if (change.epoch === began?.epoch && change.from === began.version) this.movedAt = this.events.now()
       this.movedAt ??= this.events.now()
       this.fold(change)
     }

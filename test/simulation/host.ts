@@ -219,7 +219,9 @@ export class SimulatedHost {
     const [kind, rest] = partsOf(name)
     const fields =
       kind === "i"
-        ? [...(this.data.indexes.get(rest) ?? [])].map((place) => [place, ""] as const)
+        ? [...(this.data.numbers.has(rest) ? [""] : []), ...(this.data.indexes.get(rest) ?? [])].map(
+            (place) => [place, ""] as const
+          )
         : kind === "m"
           ? this.membersOf(rest).map((member) => [member.connection, memberText(member)] as const)
           : [...this.data.topics.keys()].map((topic) => [topic, this.version(topic) ?? ""] as const)

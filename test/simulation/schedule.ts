@@ -30,6 +30,8 @@ export type Move = { readonly after: number } & (
   | { readonly do: "fill"; readonly ms: number }
   | { readonly do: "stepRedis"; readonly ms: number }
   | { readonly do: "flush" }
+  /** Somebody deletes a key. */
+  | { readonly do: "delete"; readonly key: Deleted }
   /** From nothing, or from what it had some time ago. */
   | { readonly do: "restart"; readonly age: number | undefined }
   /** To a host that lacks the last writes and whose clock is off; the old one is gone, follows it, or does not know yet. */
@@ -40,6 +42,9 @@ export type Move = { readonly after: number } & (
       readonly old: "gone" | "follows" | "goesOn"
     }
 )
+
+/** A key by its letter: of all, the first replica's index, or a topic's members. */
+export type Deleted = "l" | "v" | "r" | "c" | "i" | `m:${string}`
 
 export type Line = "commands" | "subscriber" | "both"
 
@@ -77,6 +82,8 @@ const HARMLESS = [
 
 /** Those for which somebody may. Where all of them happen, everything is excused, so each schedule has few kinds. */
 const HARMFUL = ["pause", "cut", "fill", "evict"] as const
+
+const DELETED: ReadonlyArray<Deleted> = ["l", "v", "r", "c", "i", ...TOPICS.map((topic) => `m:${topic}` as const)]
 
 /** How often something happens, in ms, at the most. */
 const PACE = 1_200
@@ -156,7 +163,20 @@ export const scheduleOf = (seed: number, length = 30): Schedule => {
     if (what < 0.8) return { after, do: "release", replica, which: below(10) }
     return { after, do: random() < 0.6 ? "follow" : "unfollow", replica, topic: one(TOPICS) }
   })
-  return { seed, lives: Array.from({ length: random() < 0.4 ? 2 : REPLICAS }, life), moves }
+  return { seed, lives: Array.from({ length: random() < 0.4 ? 2 : REPLICAS }, life), moves: withDeletion(seed, moves) }
+}
+
+/**
+ * In every third schedule somebody deletes a key besides, and only one: who has died is not found any more when both keys are
+ * gone that know of it.
+ */
+const withDeletion = (seed: number, moves: ReadonlyArray<Move>): ReadonlyArray<Move> => {
+  // By chance of its own, so that seeds keep their meaning.
+  const random = randomFrom(~seed)
+  if (random() > 1 / 3) return moves
+  const at = Math.floor(random() * moves.length)
+  const key = DELETED[Math.floor(random() * DELETED.length)] as Deleted
+  return moves.toSpliced(at, 0, { after: 1 + Math.floor(random() * PACE), do: "delete", key })
 }
 
 /** The same with fewer moves, as long as it fails: halves, quarters, single ones. */

@@ -8,7 +8,7 @@ import type { FakePartition } from "../support/partition.js"
 import { SimulatedHost } from "./host.js"
 import { type Kind, Network } from "./network.js"
 import { type Held, type Life, SimulatedReplica, TIMEOUT, type Told } from "./replica.js"
-import { type Line, type Move, type Schedule, TOPICS } from "./schedule.js"
+import { type Deleted, type Line, type Move, type Schedule, TOPICS } from "./schedule.js"
 import { Process, VirtualTime } from "./time.js"
 import { Heartbeats } from "./truth.js"
 
@@ -201,6 +201,9 @@ class World {
         this.master.heartbeats = new Heartbeats()
         this.reached.clear()
         break
+      case "delete":
+        this.delete(move.key)
+        break
       case "restart": {
         this.loses = true
         const data = move.age === undefined ? undefined : this.oldest(move.age)
@@ -212,6 +215,19 @@ class World {
         this.failOver(move)
         break
     }
+  }
+
+  private delete(key: Deleted): void {
+    const { data, heartbeats } = this.master
+    const [replica = ""] = data.numbers.keys()
+    data.delete(key === "i" ? `i:${replica}` : key)
+    if (key === "l") heartbeats.renew()
+    // Whoever reads them before they are written again tells that they left.
+    if (key.startsWith("m")) this.allExcused = this.time.now
+    if (key !== "v") return
+    // It is another epoch.
+    this.loses = true
+    this.reached.clear()
   }
 
   private failOver({ age, skew, old }: Extract<Move, { readonly do: "failOver" }>): void {
@@ -394,6 +410,7 @@ class World {
     for (const other of silent.keys()) this.excused.set(other, now)
     for (const other of late) {
       if (!silent.has(other)) this.problem(`${other} was found late, and has not been silent for its lease`)
+      heartbeats.foundLate(other)
     }
     for (const other of heartbeats.silent(-FOUND).keys()) {
       if ((data.leases.get(other) ?? Number.NEGATIVE_INFINITY) === Number.NEGATIVE_INFINITY) continue
@@ -447,8 +464,9 @@ class World {
     const { running, replicas } = this
     for (const { process, state, failure } of replicas) {
       if (process.isDead || state === "running" || state === "stopped") continue
-      // One that starts while Redis is away gives up.
-      if (state === "failed" && !/version|live by|partitions/.test(failure)) continue
+      // One that starts while Redis is away gives up; until they beat again those whose numbers somebody deleted look old.
+      const looksOld = this.schedule.moves.some((move) => move.do === "delete" && move.key === "r")
+      if (state === "failed" && (looksOld || !/version|live by|partitions/.test(failure))) continue
       this.problem(`${process.name} is ${state} ${failure}`)
     }
     for (const topic of TOPICS) {

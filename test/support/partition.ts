@@ -64,7 +64,8 @@ export class FakePartition {
     if (mode === "own") {
       if (!isIn) return { status: "LEASE" }
       if (call.number <= (this.numbers.get(replica) ?? 0)) return { status: "STALE" }
-      this.numbers.set(replica, call.number)
+      // Of an index that somebody deleted it stays away.
+      if (this.numbers.has(replica)) this.numbers.set(replica, call.number)
     } else if (mode === "reap" && isIn) return { status: "ALIVE" }
 
     const epoch = this.epoch ?? tag
@@ -72,7 +73,7 @@ export class FakePartition {
     const evicted = setOf(this.evicted, replica)
     const opened = new Map<
       string,
-      { topic: Topic; from: number; fromTag: string; born: boolean; told: Array<MessageOperation> }
+      { topic: Topic; from: number; fromTag: string; isUnversioned: boolean; told: Array<MessageOperation> }
     >()
     const forbidden: Array<number> = []
     const lost: Array<Lost> = []
@@ -82,15 +83,15 @@ export class FakePartition {
       if (open === undefined) {
         const topic = this.topics.get(operation.topic)
         open =
-          topic === undefined
+          topic === undefined || topic.tag === ""
             ? {
-                topic: { version: 0, tag: "", members: new Map() },
+                topic: topic ?? { version: 0, tag: "", members: new Map() },
                 from: this.floor,
                 fromTag: "",
-                born: true,
+                isUnversioned: false,
                 told: []
               }
-            : { topic, from: topic.version, fromTag: topic.tag, born: false, told: [] }
+            : { topic, from: topic.version, fromTag: topic.tag, isUnversioned: false, told: [] }
         opened.set(operation.topic, open)
       }
       const { members } = open.topic
@@ -100,34 +101,36 @@ export class FakePartition {
       const member = members.get(connection)
       if (operation.type === "put") {
         const { revision, key } = operation
-        if (member !== undefined && revision <= member.revision) continue
+        if (member !== undefined && revision <= member.revision) {
+          index.add(field)
+          if (open.fromTag === "") open.isUnversioned = true
+          continue
+        }
         if (member === undefined && evicted.has(field)) {
           forbidden.push(at)
           continue
         }
-        index.add(field)
+        if (member === undefined) index.add(field)
         const meta = JSON.parse(operation.meta)
         members.set(connection, { connection, joined: member?.joined ?? version, revision, key, meta })
         open.told.push({ type: "put", connection, revision, key, meta })
         changed++
       } else {
-        const indexed = index.delete(field)
-        if (member === undefined) {
-          if (indexed) changed++
-          continue
-        }
+        const isIndexed = index.delete(field)
+        if (member === undefined && !isIndexed) continue
         members.delete(connection)
         if (mode === "evict") evicted.add(field)
-        else if (mode === "reap") lost.push({ topic: operation.topic, member })
+        else if (mode === "reap" && member !== undefined) lost.push({ topic: operation.topic, member })
         open.told.push({ type: "remove", connection, reason: operation.reason })
         changed++
       }
     }
     const versions = new Map<string, number>()
     this.epoch = epoch
-    for (const [name, { topic, from, fromTag, born, told }] of opened) {
-      versions.set(name, told.length === 0 ? from : from + 1)
-      if (told.length === 0) continue
+    for (const [name, { topic, from, fromTag, isUnversioned, told }] of opened) {
+      const isMoved = told.length > 0 || isUnversioned
+      versions.set(name, isMoved ? from + 1 : from)
+      if (!isMoved) continue
       topic.version = from + 1
       topic.tag = tag
       if (topic.members.size > 0) this.topics.set(name, topic)
@@ -135,6 +138,8 @@ export class FakePartition {
         this.topics.delete(name)
         this.floor = Math.max(this.floor, topic.version)
       }
+      if (told.length === 0) continue
+      const born = fromTag === ""
       this.publish(name, { epoch, from, fromTag, to: topic.version, tag, born, operations: told })
     }
     let emptied = false
@@ -149,12 +154,16 @@ export class FakePartition {
     const { mode, replica } = call
     const { now } = this.clock
     if (call.number <= (this.numbers.get(replica) ?? 0)) return { status: "STALE" }
+    if (this.leases.size === 0) {
+      for (const [other, { lease }] of this.settings) this.leases.set(other, now + lease)
+    }
     const elder = /^lease (\d+) ms, heartbeat (\d+) ms, partitions (\d+)$/.exec(this.shared ?? "")
     const elders = elder === null ? undefined : { lease: Number(elder[1]), heartbeat: Number(elder[2]) }
     const inTime = [...this.leases].filter(([, deadline]) => deadline > LATE)
+    const isStranger = (other: string): boolean => other !== replica && !this.settings.has(other)
     const lives = inTime.flatMap(([other, deadline]) => {
-      const isElder = !this.settings.has(other)
-      const lived = this.settings.get(other) ?? elders
+      const isElder = isStranger(other)
+      const lived = this.settings.get(other) ?? (isElder ? elders : { lease, heartbeat })
       return lived === undefined ? [] : [{ isElder, beaten: deadline - lived.lease, ...lived }]
     })
     const own = lives.filter(({ isElder }) => !isElder)
@@ -163,14 +172,13 @@ export class FakePartition {
     const first = `lease ${lease} ms, heartbeat ${heartbeat} ms, partitions ${partitions}`
     const format = `format 2, partitions ${partitions}`
     if (Number(/^format (\d+)/.exec(this.shared ?? "")?.[1] ?? 0) > 2) {
-      const strangers = [...this.leases.keys()].some((other) => !this.settings.has(other))
-      if (strangers) return { status: "SHARED", theirs: String(this.shared) }
+      if ([...this.leases.keys()].some(isStranger)) return { status: "SHARED", theirs: String(this.shared) }
       this.shared = format
     }
     if (mode === "claim" && this.shared !== first && this.shared !== format) {
       const isRefused =
         elder !== null && Number(elder[3]) === partitions
-          ? inTime.some(([other, deadline]) => deadline > now && !this.settings.has(other))
+          ? inTime.some(([other, deadline]) => deadline > now && isStranger(other))
           : this.leases.size > 0
       if (this.shared !== undefined && isRefused) return { status: "SHARED", theirs: this.shared }
       this.shared = this.shared === undefined ? first : format
@@ -183,6 +191,7 @@ export class FakePartition {
       }
     }
     if (mode === "beat" && (this.leases.get(replica) ?? LATE) === LATE) return { status: "LEASE" }
+    if (mode === "beat" && this.shared === undefined && ![...this.leases.keys()].some(isStranger)) this.shared = format
     const evicted = setOf(this.evicted, replica)
     for (const place of call.seen) evicted.delete(place)
     const connections = setOf(this.indexes, replica).size
@@ -197,7 +206,7 @@ export class FakePartition {
       lease: longest
     } as const
     if (mode === "leave") {
-      if (connections === 0) {
+      if (connections === 0 && this.numbers.has(replica)) {
         this.forget(replica)
         this.settings.delete(replica)
         this.evicted.delete(replica)
@@ -255,7 +264,7 @@ export class FakePartition {
   standing(name: string): Standing | undefined {
     if (this.epoch === undefined) return undefined
     const topic = this.topics.get(name)
-    return topic === undefined
+    return topic === undefined || topic.tag === ""
       ? { epoch: this.epoch, version: this.floor, tag: "" }
       : { epoch: this.epoch, version: topic.version, tag: topic.tag }
   }
@@ -269,35 +278,27 @@ export class FakePartition {
     for (const map of [this.leases, this.topics, this.indexes, this.numbers, this.evicted]) map.clear()
   }
 
-  /** A copy, as a Redis replica or a file has it, which can be put into any partition. */
+  /** Somebody deletes a key, by its letter, of a replica or a topic. */
+  delete(key: string): void {
+    const name = key.slice(2)
+    if (key === "l") this.leases.clear()
+    else if (key === "r") this.leaveNobody()
+    else if (key === "c") this.shared = undefined
+    else if (key === "v") {
+      this.epoch = undefined
+      this.floor = 0
+      for (const topic of this.topics.values()) Object.assign(topic, { version: 0, tag: "" })
+    } else if (key.startsWith("i")) {
+      this.indexes.delete(name)
+      this.numbers.delete(name)
+    } else this.topics.get(name)?.members.clear()
+  }
+
+  /** A copy, as a Redis replica or a file has it, which can be put into any partition, and more than once. */
   save(): (into: FakePartition, history: string) => void {
-    const { epoch, floor, shared, doubts } = this
-    const settings = new Map(this.settings)
-    const leases = new Map(this.leases)
-    const numbers = new Map(this.numbers)
-    const topics = new Map(
-      [...this.topics].map(([name, topic]) => [name, { ...topic, members: new Map(topic.members) }])
-    )
-    const indexes = new Map([...this.indexes].map(([replica, index]) => [replica, new Set(index)]))
-    const evicted = new Map([...this.evicted].map(([replica, places]) => [replica, new Set(places)]))
-    return (into, history) => {
-      into.flush()
-      into.history = history
-      into.epoch = epoch
-      into.floor = floor
-      into.shared = shared
-      into.doubts = doubts
-      for (const [from, to] of [
-        [leases, into.leases],
-        [settings, into.settings],
-        [numbers, into.numbers],
-        [topics, into.topics],
-        [indexes, into.indexes],
-        [evicted, into.evicted]
-      ] as ReadonlyArray<[Map<string, unknown>, Map<string, unknown>]>) {
-        for (const [name, value] of from) to.set(name, value)
-      }
-    }
+    const { epoch, floor, shared, doubts, settings, leases, numbers, topics, indexes, evicted } = this
+    const saved = structuredClone({ epoch, floor, shared, doubts, settings, leases, numbers, topics, indexes, evicted })
+    return (into, history) => Object.assign(into, structuredClone(saved), { history })
   }
 
   private forget(replica: string): void {

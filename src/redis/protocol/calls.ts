@@ -8,7 +8,7 @@ import type { LeaveReason } from "../../PresenceChange.js"
 import type { Port, RedisReply } from "../client/port.js"
 
 import { understood } from "./format.js"
-import { connectionOf, type Keys, ownerOf } from "./keys.js"
+import { connectionOf, fieldOf, type Keys, ownerOf } from "./keys.js"
 
 import * as scripts from "./scripts.js"
 
@@ -323,6 +323,27 @@ const topicPage = async (
 /** All topics by pages. */
 export async function* topics(port: Port, keys: Keys): AsyncGenerator<ReadonlyArray<string>, void> {
   for await (const page of pages(port, keys.versions)) yield fieldsOf(page).filter((topic) => topic !== "")
+}
+
+/**
+ * The places of a replica's connections by pages: from its index, or from all topics where somebody has deleted that.
+ */
+export async function* placesOf(port: Port, keys: Keys, replica: string): AsyncGenerator<ReadonlyArray<string>, void> {
+  let hasIndex = false
+  for await (const page of pages(port, keys.index(replica))) {
+    const fields = fieldsOf(page)
+    hasIndex ||= fields.includes("")
+    yield fields
+  }
+  if (hasIndex) return
+  for await (const some of topics(port, keys)) {
+    for (const topic of some) {
+      for await (const page of pages(port, keys.members(topic))) {
+        const owners = fieldsOf(page).map(ownerOf)
+        yield owners.filter((owner) => owner.replica === replica).map(({ seq }) => fieldOf(seq, topic))
+      }
+    }
+  }
 }
 
 /** A hash by pages of its fields and values by turns. A page may be empty, and what changes meanwhile on two or none. */

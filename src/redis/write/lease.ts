@@ -4,7 +4,8 @@
  * Being in `l`, and not found late, is the right to write. Whoever is told `LEASE` (after a pause, a reap, a flush, an empty
  * restart, a fail-over that lost it) claims, writes everything it holds, and removes what Redis has of it and it has
  * not. The same when Redis may have forgotten something: it counts other connections than are held, or it restarted or
- * failed over, which each may lose the last writes. Told `SHARED`, it stands aside until others' format is gone.
+ * failed over, which each may lose the last writes. Told `SHARED`, it stands aside until others' format is gone. Of what
+ * nobody counts, single keys that somebody deleted, a part is written again with each heartbeat.
  *
  * Decisions only: calls come out, answers (or their loss) go in, and what is to be done comes back. A beat that gets
  * no answer holds nothing up.
@@ -95,8 +96,10 @@ export class ReplicaLease<O = unknown> {
     this.outbox.evictedAt(answer.evicted)
 
     const epochChanged = this.sees(answer.epoch)
-    let recover = this.history !== answer.history
+    let recover = epochChanged || this.history !== answer.history
     this.history = answer.history
+    // Where it has nothing there is nobody to remove.
+    if (answer.connections === 0) this.settled = answer.history
     if (call.mode === "claim") {
       // The first claim finds nothing to recover.
       recover = this.wasIn
@@ -107,10 +110,8 @@ export class ReplicaLease<O = unknown> {
       // Nothing was said since, so what Redis counts must be what is held.
       recover ||= answer.connections !== this.outbox.present
     }
-    if (recover) {
-      this.looked = false
-      this.outbox.rewrite()
-    }
+    if (recover) this.rewrite()
+    else if (this.outbox.idle) this.outbox.repeat()
     const late = answer.late.filter((replica) => replica !== this.id)
     return { beat: answer.evicted.length >= 1_000, recover, late, epochChanged, refused: undefined }
   }
@@ -125,13 +126,21 @@ export class ReplicaLease<O = unknown> {
       if (operation !== undefined) this.seen.add(fieldOf(operation.seq, operation.topic))
     }
     this.outbox.succeeded(call.number, answer)
-    return { ...this.settle(), epochChanged: this.sees(answer.epoch) }
+    const epochChanged = this.sees(answer.epoch)
+    if (epochChanged) this.rewrite()
+    return { ...this.settle(), recover: epochChanged, epochChanged }
   }
 
   /** All that Redis has of this replica was looked through, and what it does not hold was disowned. */
   recovered(): Todo {
     this.looked = true
     return this.settle()
+  }
+
+  /** All of it, as Redis may have lost any, and from now on it is not known what Redis has besides. */
+  private rewrite(): void {
+    this.looked = false
+    this.outbox.rewrite()
   }
 
   /** When nobody is left who should not be there, the others are to believe again what Redis shows of this replica. */

@@ -80,24 +80,27 @@ export class Others {
   /** A call after the other, as long as it is we who end them: two would do everything twice. */
   private async endAll(late: string, onEnded: (connections: number) => void): Promise<void> {
     const { port, keys, about, onLost } = this.options
+    let isForgotten = false
     /** Whether there may be more for us to do. */
     const end = async (operations: ReadonlyArray<calls.Operation>): Promise<boolean> => {
       const answer = await calls.apply(port, keys, about("reap", late, operations))
       if (answer.status !== "OK") return false
       for (const { topic, member } of answer.lost) onLost(topic, member)
       onEnded(answer.changed)
-      return answer.changed > 0 && !answer.emptied && !this.stopped
+      isForgotten = answer.emptied
+      return answer.changed > 0 && !this.stopped
     }
-    for await (const page of calls.pages(port, keys.index(late))) {
-      const places = calls.fieldsOf(page).map(placeOf)
-      const operations = places.flatMap(
-        (place): ReadonlyArray<calls.Operation> =>
-          place === undefined ? [] : [{ type: "remove", ...place, reason: "replicaLost" }]
-      )
+    for await (const page of calls.placesOf(port, keys, late)) {
+      const operations = page
+        .map(placeOf)
+        .flatMap(
+          (place): ReadonlyArray<calls.Operation> =>
+            place === undefined ? [] : [{ type: "remove", ...place, reason: "replicaLost" }]
+        )
       for (const some of batches(operations)) if (!(await end(some))) return
     }
     // A call without operations forgets a replica that has nothing.
-    await end([])
+    if (!isForgotten) await end([])
   }
 }
 

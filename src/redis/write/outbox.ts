@@ -68,6 +68,8 @@ export class Outbox<O = unknown> {
   private head = 0
   private waitingToBeSaid = 0
   private readonly inFlight = new Map<number, ReadonlyArray<Sent<O>>>()
+  /** Who is next to be said once more; it goes on with who comes meanwhile. */
+  private repeating: Iterator<Cell<O>> | undefined
   /** Dirty cells that Redis does not take as it is, and not in the queue. */
   private prevented: Array<Cell<O>> = []
   private leaving = 0
@@ -217,6 +219,19 @@ export class Outbox<O = unknown> {
     for (const cell of this.cells.values()) {
       if (cell.leaving !== undefined) this.haunt(cell)
       this.enqueue(cell)
+    }
+  }
+
+  /** Says some of what Redis has once more, the next ones at each call: somebody may have deleted a key of theirs. */
+  repeat(): void {
+    this.repeating ??= this.cells.values()
+    for (let n = 0; n < BATCH; n++) {
+      const { done, value } = this.repeating.next()
+      if (done === true) {
+        this.repeating = undefined
+        return
+      }
+      if (value.leaving === undefined && this.isWritten(value)) this.enqueue(value)
     }
   }
 

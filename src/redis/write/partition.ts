@@ -336,8 +336,8 @@ export class Partition<O> {
       while (this.recoverAgain && !this.stopped) {
         this.recoverAgain = false
         try {
-          for await (const page of calls.pages(port, keys.index(replica))) {
-            this.outbox.disown(calls.fieldsOf(page))
+          for await (const page of calls.placesOf(port, keys, replica)) {
+            this.outbox.disown(page)
             this.flush()
           }
         } catch (cause) {

@@ -721,10 +721,11 @@ describe.skipIf(redisIsOff())("the scripts, on a real server", () => {
     expect(await doubted()).toEqual(["s"])
     // Also one whose lease is lost, by then.
     await redis.command("DEBUG", "CHANGE-REPL-ID")
-    await redis.command("DEL", keys.leases)
+    await redis.command("ZREM", keys.leases, "r", "empty")
     await beat("claim", "s")
     expect(await doubted()).toEqual(["s"])
     // Who has been reaped since has left nobody.
+    await redis.command("ZADD", keys.leases, "+inf", "elder")
     await late("s")
     expect(await apply("reap", "s", remove("t", 2))).toMatchObject({ emptied: true })
     await redis.command("DEBUG", "CHANGE-REPL-ID")
@@ -922,6 +923,13 @@ describe.skipIf(redisIsOff())("the scripts, on a real server", () => {
           ms: fc.oneof(fc.integer({ min: 1, max: 20_000 }), fc.integer({ min: -4_000_000, max: 4_000_000 }))
         })
       },
+      {
+        weight: 1,
+        arbitrary: fc.record({
+          do: fc.constant("delete" as const),
+          key: fc.constantFrom("l", "v", "r", "c", "i:r", "i:s", "m:a", "m:b", "m:__proto__")
+        })
+      },
       { weight: 1, arbitrary: fc.record({ do: fc.constant("loaded" as const) }) },
       { weight: 1, arbitrary: fc.record({ do: fc.constant("flush" as const) }) }
     )
@@ -959,6 +967,11 @@ describe.skipIf(redisIsOff())("the scripts, on a real server", () => {
           } else if (command.do === "late") {
             await late(command.replica)
             if (fake.leases.has(command.replica)) fake.leases.set(command.replica, Number.NEGATIVE_INFINITY)
+          } else if (command.do === "delete") {
+            const { key } = command
+            const base = keys.leases.slice(0, -1)
+            await port.command("DEL", [base + key, base + key.replace(/^m/, "k")])
+            fake.delete(key)
           } else if (command.do === "flush") {
             await port.command("FLUSHALL", [])
             fake.flush()
@@ -986,7 +999,8 @@ describe.skipIf(redisIsOff())("the scripts, on a real server", () => {
         // Nobody here is of version 0.1, so the key index has what is true, or is not to be believed.
         for (const key of ["k", "é🙂\n}", "}"]) {
           const reply = await port.run(where, [keys.leases, keys.keyIndex], [key, "", 500])
-          if (reply === null) continue
+          // Of what somebody has deleted it may say too little, until it is written again, or too much.
+          if (reply === null || commands.some((command) => command.do === "delete")) continue
           believed++
           const on = [...fake.topics].filter(([, { members }]) =>
             [...members.values()].some((member) => member.key === key)

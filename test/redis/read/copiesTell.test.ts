@@ -389,6 +389,16 @@ describe("the followed topics", () => {
     expect([copies.live("room")?.copy.roster.connections, told]).toEqual([2, []])
   })
 
+  it("are read again, which is no failure, when Redis has nothing any more at the end of all pages", async () => {
+    copies.acquire("room")
+    await answered("subscribe")
+    await answered("read", standing(5, null, 2_000))
+    await answered("HSCAN", ["0", ["r.1", "1 1 {}\nr.1"]])
+    await answered("read", [null, null, "h", [], 0, []])
+    await pass(20)
+    expect([port.names, told]).toEqual([["read"], []])
+  })
+
   it("are read no more once their last follower has gone", async () => {
     const room = copies.acquire("room")
     await answered("subscribe")

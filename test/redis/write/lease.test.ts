@@ -122,6 +122,8 @@ describe("a replica", () => {
   it("recovers when Redis counts other connections than it holds, but not while it writes", () => {
     const replica = settled()
     expect(replica.beatAnswered(replica.beat(), beaten({ connections: 1 })).recover).toBe(false)
+    const repeated = write(replica)
+    replica.written(repeated, written(repeated))
     expect(replica.beatAnswered(replica.beat(), beaten({ connections: 0 })).recover).toBe(true)
     const call = write(replica)
     expect(replica.beatAnswered(replica.beat(), beaten({ connections: 0 })).recover).toBe(false)
@@ -131,6 +133,54 @@ describe("a replica", () => {
     const meanwhile = write(replica)
     replica.written(meanwhile, written(meanwhile))
     expect(replica.beatAnswered(before, beaten({ connections: 1 })).recover).toBe(false)
+  })
+
+  it("writes what Redis has again, a part with each heartbeat, when nothing else is to be said", () => {
+    const replica = settled()
+    const seqs = Array.from({ length: 200 }, (_, i) => i + 2)
+    for (const seq of seqs) replica.outbox.join("t", `user ${seq}`, seq, {})
+    for (let n = 0; n < 2; n++) {
+      const call = write(replica)
+      replica.written(call, written(call))
+    }
+    const leaving = replica.outbox.get(5)
+    const repeated = (): ReadonlyArray<number> => {
+      replica.beatAnswered(replica.beat(), beaten({ connections: replica.outbox.present }))
+      const call = replica.write()
+      if (call === undefined) return []
+      // Each is the same as before.
+      expect(call.operations.every(({ type }) => type === "put")).toBe(true)
+      replica.written(call, written(call))
+      return call.operations.map(({ seq }) => seq)
+    }
+    const first = repeated()
+    expect(first).toEqual(Array.from({ length: 128 }, (_, i) => i + 1))
+    // Who comes meanwhile is among the next, who leaves is not.
+    replica.outbox.join("t", "late", 202, {})
+    const joined = write(replica)
+    replica.written(joined, written(joined))
+    if (leaving !== undefined) replica.outbox.leave(leaving, "released")
+    const left = write(replica)
+    replica.written(left, written(left))
+    expect(repeated()).toEqual(Array.from({ length: 74 }, (_, i) => i + 129))
+    // Then from the first on.
+    expect(repeated().slice(0, 5)).toEqual([1, 2, 3, 4, 6])
+    // What waits is said first.
+    replica.outbox.join("t", "another", 203, {})
+    replica.beatAnswered(replica.beat(), beaten({ connections: 1 }))
+    expect(write(replica).operations.map(({ seq }) => seq)).toEqual([203])
+  })
+
+  it("writes everything again when somebody deleted the versions, and so the epoch is another", () => {
+    const replica = settled()
+    expect(replica.beatAnswered(replica.beat(), beaten({ connections: 1, epoch: "new" })).recover).toBe(true)
+    const call = write(replica)
+    expect(call.operations).toHaveLength(1)
+    expect(replica.written(call, { ...written(call), epoch: "newer" })).toMatchObject({
+      recover: true,
+      epochChanged: true
+    })
+    expect(write(replica).operations).toHaveLength(1)
   })
 
   it("recovers when Redis restarted or failed over, as the last writes may be lost", () => {
@@ -193,7 +243,7 @@ describe("a replica", () => {
 
   it("gives its lease back by a call of its own", () => {
     const replica = settled()
-    expect(replica.leave()).toMatchObject({ mode: "leave", replica: "r", settled: "", seen: [] })
+    expect(replica.leave()).toMatchObject({ mode: "leave", replica: "r", settled: "h", seen: [] })
   })
 
   it("is let in by the last claim, whatever was said of a beat before it", () => {
@@ -216,7 +266,8 @@ describe("a replica", () => {
 
   it("is to be believed in a new history when it has removed who left before, and says so at once", () => {
     const replica = settled()
-    expect(replica.beat().settled).toBe("")
+    // When it came it had nothing there.
+    expect(replica.beat().settled).toBe("h")
     replica.outbox.join("t", "bob", 2, {})
     const bob = replica.outbox.get(2)
     const joined = write(replica)
@@ -230,7 +281,7 @@ describe("a replica", () => {
     // Redis has one that is not held any more.
     replica.outbox.disown(["9:t"])
     expect(replica.recovered().beat).toBe(false)
-    expect(replica.beat().settled).toBe("")
+    expect(replica.beat().settled).toBe("h")
     const again = write(replica)
     expect(again.operations.map(({ type, seq }) => [type, seq]).sort()).toEqual([
       ["put", 1],

@@ -248,7 +248,7 @@ describe("what a partition tells", () => {
 
   it("is who was lost with another replica, and how many it ended", async () => {
     await beat(beaten({ late: ["s"] }))
-    await answered("HSCAN", ["0", ["1:room", "", "2:room", ""]])
+    await answered("HSCAN", ["0", ["", "9", "1:room", "", "2:room", ""]])
     const [lost] = [["1", "3 1 {}\nbob"]]
     told = []
     const reap = await answered("apply", ["OK", "e", 2, 1, [4], [], lost as Array<RedisReply>, []])
@@ -277,7 +277,7 @@ describe("what a partition tells", () => {
   })
 
   it("is what failed of looking for what it does not hold, which it tries again after a second", async () => {
-    await beat(beaten({ history: "another" }))
+    await beat(beaten({ history: "another", connections: 1 }))
     told = []
     await failed("HSCAN")
     expect(told).toEqual([["failure", "recovering", "Connection is closed."]])
@@ -286,7 +286,7 @@ describe("what a partition tells", () => {
     expect(port.names).toEqual([])
     vi.advanceTimersByTime(1)
     await turn()
-    await answered("HSCAN", ["0", []])
+    await answered("HSCAN", ["0", ["", "9"]])
     // It has gone through all, and says so at once.
     const said = port.take("beat")
     expect(said.args[6]).toBe("another")

@@ -18,7 +18,8 @@
 -- ARGV[5]  what a topic's channel begins with
 -- ARGV[6]  how many topics; their names follow
 -- then the operations, each of them
---   "+" topic number, seq, revision, key, meta: joins when absent, updates when the revision is higher
+--   "+" topic number, seq, revision, key, meta: joins when absent, updates when the revision is higher, and else puts
+--       back what belongs to it and somebody has deleted
 --   "-" topic number, seq, reason (r, e, v, l): leaves when present
 --
 -- Answers {"OK", epoch, changed, emptied, versions of the topics, the operations that x forbade, lost, the operations
@@ -45,8 +46,10 @@ local indexing, versioning = {}, {}
 
 if mode == 'own' then
   if not isIn then return { 'LEASE' } end
-  if tonumber(ARGV[3]) <= (tonumber(call('HGET', index, '') or 0) or 0) then return { 'STALE' } end
-  indexing = { '', ARGV[3] }
+  local last = call('HGET', index, '')
+  if tonumber(ARGV[3]) <= (tonumber(last or 0) or 0) then return { 'STALE' } end
+  -- Of an index that somebody deleted it stays away until a heartbeat counts what is missing: whoever reaps looks for it.
+  if last then indexing = { '', ARGV[3] } end
 elseif mode == 'reap' and isIn then
   return { 'ALIVE' }
 end
@@ -58,7 +61,7 @@ local isFirst = not epoch
 if isFirst then epoch, floor = tag, '0' end
 
 -- Of each topic, by its number: where this call finds it, where it leads, and what there is to tell of it.
-local from, fromTag, to, told, shrank = {}, {}, {}, {}, {}
+local from, fromTag, to, told, shrank, unversioned = {}, {}, {}, {}, {}, {}
 for number = 1, count do
   local version = heads[1 + number]
   if version then from[number], fromTag[number] = string.match(version, '^(%d+) (%S+)$') end
@@ -84,6 +87,19 @@ local function tell(topic, text)
   local texts = told[topic]
   if texts then texts[#texts + 1] = text else told[topic] = { text } end
   changed = changed + 1
+end
+
+-- The version is told to nobody: nothing has changed, and who follows the topic compares it soon.
+local function restore(topic, connection, key, place)
+  local keys = KEYS[4 + 2 * topic]
+  indexing[#indexing + 1] = place
+  indexing[#indexing + 1] = ''
+  local others = pcall('HGET', keys, key) or ' '
+  if not isError(others) and not string.find(others, ' ' .. connection .. ' ', 1, true) then
+    call('HSET', keys, key, others .. connection .. ' ')
+  end
+  if keepsKeyIndex then arrived[whereabouts(topic, key)] = true end
+  unversioned[topic] = fromTag[topic] == ''
 end
 
 -- Adds the operation to a list when it does not carry it out.
@@ -114,7 +130,7 @@ local function put(operation, topic, seq, revision, key, meta)
     end
   else
     local joined, known = string.match(call('HGET', members, connection), '^(%d+) (%d+) ')
-    if known and tonumber(revision) <= tonumber(known) then return end
+    if known and tonumber(revision) <= tonumber(known) then return restore(topic, connection, key, place) end
     call('HSET', members, connection, (joined or to[topic]) .. said)
   end
   tell(topic, '"+","' .. connection .. '",' .. revision .. ',' .. cjson.encode(key) .. ',' .. meta)
@@ -124,30 +140,30 @@ local function remove(topic, seq, reason, operation)
   local connection = replica .. '.' .. seq
   local place = seq .. ':' .. ARGV[6 + topic]
   local members, keys = KEYS[3 + 2 * topic], KEYS[4 + 2 * topic]
-  -- Also without a member: an entry of the index that leads nowhere would keep a reaped replica for ever.
-  local indexed = call('HDEL', index, place)
+  local isIndexed = call('HDEL', index, place) == 1
   local member = pcall('HGET', members, connection)
-  if not member or isError(member) then
-    changed = changed + indexed
-    return
-  end
-  call('HDEL', members, connection)
-  local key = string.sub(member, (string.find(member, '\n') or #member) + 1)
-  local others = pcall('HGET', keys, key) or ' '
-  if not isError(others) then
-    local first, last = string.find(others, ' ' .. connection .. ' ', 1, true)
-    if first then others = string.sub(others, 1, first) .. string.sub(others, last + 1) end
-    if others == ' ' then
-      call('HDEL', keys, key)
-      if hasKeyIndex then pcall('ZREM', keyIndex, whereabouts(topic, key)) end
-    else
-      call('HSET', keys, key, others)
+  if isError(member) then member = false end
+  -- Of a member that somebody deleted too: who follows the topic shows it still.
+  if not member and not isIndexed then return end
+  if member then
+    call('HDEL', members, connection)
+    local key = string.sub(member, (string.find(member, '\n') or #member) + 1)
+    local others = pcall('HGET', keys, key) or ' '
+    if not isError(others) then
+      local first, last = string.find(others, ' ' .. connection .. ' ', 1, true)
+      if first then others = string.sub(others, 1, first) .. string.sub(others, last + 1) end
+      if others == ' ' then
+        call('HDEL', keys, key)
+        if hasKeyIndex then pcall('ZREM', keyIndex, whereabouts(topic, key)) end
+      else
+        call('HSET', keys, key, others)
+      end
     end
   end
   if mode == 'evict' then
     call('HSET', evicted, place, '')
     call('EXPIRE', evicted, 3600)
-  elseif mode == 'reap' then
+  elseif mode == 'reap' and member then
     lost[#lost + 1] = operation
     lost[#lost + 1] = member
   end
@@ -174,21 +190,25 @@ local answer = {}
 local top = floor
 for number = 1, count do
   local name, version = ARGV[6 + number], to[number]
-  if not told[number] then
+  if not told[number] and not unversioned[number] then
     answer[number] = from[number]
   else
     answer[number] = version
     if shrank[number] and call('EXISTS', KEYS[3 + 2 * number]) == 0 then
       call('HDEL', versions, name)
+      -- It names who was deleted from the members.
+      pcall('DEL', KEYS[4 + 2 * number])
       if tonumber(version) > tonumber(top) then top = version end
     else
       versioning[#versioning + 1] = name
       versioning[#versioning + 1] = version .. ' ' .. tag
     end
-    local born = fromTag[number] == '' and '1' or '0'
-    call('PUBLISH', channel .. name,
-      '["' .. epoch .. '",' .. from[number] .. ',"' .. fromTag[number] .. '",' .. version .. ',"' .. tag .. '",' .. born
-      .. ',' .. table.concat(told[number], ',') .. ']')
+    if told[number] then
+      local born = fromTag[number] == '' and '1' or '0'
+      call('PUBLISH', channel .. name,
+        '["' .. epoch .. '",' .. from[number] .. ',"' .. fromTag[number] .. '",' .. version .. ',"' .. tag .. '",' .. born
+        .. ',' .. table.concat(told[number], ',') .. ']')
+    end
   end
 end
 if isFirst or top ~= floor then

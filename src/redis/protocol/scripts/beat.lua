@@ -36,7 +36,8 @@ local LATE = -math.huge
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 
-if tonumber(ARGV[3]) <= (tonumber(call('HGET', index, '') or 0) or 0) then return { 'STALE' } end
+local last = call('HGET', index, '')
+if tonumber(ARGV[3]) <= (tonumber(last or 0) or 0) then return { 'STALE' } end
 
 local own = {}
 local fields = call('HGETALL', replicas)
@@ -55,6 +56,16 @@ local beaten, elderBeaten, shortest, longest, elders, longer = LATE, LATE, heart
 local strangers = false
 local names, deadlines = {}, {}
 local entries = call('ZRANGE', leases, 0, -1, 'WITHSCORES')
+-- Somebody has deleted it: whoever has numbers of its own has a whole lease to beat again.
+if #entries == 0 then
+  for name, numbers in pairs(own) do
+    local itsLease = string.match(numbers, '^(%d+) %d+ %w*$')
+    if name ~= '' and itsLease then call('ZADD', leases, now + itsLease, name) end
+  end
+  entries = call('ZRANGE', leases, 0, -1, 'WITHSCORES')
+end
+-- Nobody else need know how this one lives for it to say when it last beat.
+own[replica] = own[replica] or ARGV[5] .. ' ' .. ARGV[6] .. ' '
 for i = 1, #entries, 2 do
   local name, deadline = entries[i], math.min(tonumber(entries[i + 1]), 2 ^ 53)
   names[#names + 1] = name
@@ -108,6 +119,9 @@ end
 
 if mode == 'beat' and (deadlines[replica] or LATE) == LATE then return { 'LEASE' } end
 
+-- Somebody has deleted it.
+if mode == 'beat' and not theirs and not strangers then call('SET', common, format) end
+
 for i = 10, #ARGV do call('HDEL', evicted, ARGV[i]) end
 
 local connections = call('HLEN', index) - call('HEXISTS', index, '')
@@ -119,7 +133,8 @@ if not epoch then
 end
 
 if mode == 'leave' then
-  if connections == 0 then
+  -- If somebody deleted its index, nobody knows whether it has nothing.
+  if connections == 0 and last then
     call('DEL', index, evicted)
     call('ZREM', leases, replica)
     call('HDEL', replicas, replica)
