@@ -41,6 +41,8 @@ class World {
   private readonly pausedAt = new Map<Process, number>()
   private allExcused = Number.NEGATIVE_INFINITY
   private redisStepped = Number.NEGATIVE_INFINITY
+  /** When somebody deleted how replicas live. */
+  private numbersLost = Number.NEGATIVE_INFINITY
   private readonly evicted = new Map<string, number>()
   /** Whose connection it is, of those that were ever tracked. */
   private readonly owners = new Map<string, SimulatedReplica>()
@@ -222,6 +224,8 @@ class World {
     const [replica = ""] = data.numbers.keys()
     data.delete(key === "i" ? `i:${replica}` : key)
     if (key === "l") heartbeats.renew()
+    // Until all have beaten again nobody knows how long they may be silent.
+    if (key === "r") this.numbersLost = this.time.now
     // Whoever reads them before they are written again tells that they left.
     if (key.startsWith("m")) this.allExcused = this.time.now
     if (key !== "v") return
@@ -407,12 +411,13 @@ class World {
     else heartbeats.beat(id, lease, heartbeat, now)
     const hasStepped = now - this.redisStepped < EXCUSED
     const silent = heartbeats.silent(hasStepped ? 2 : 0)
-    for (const other of silent.keys()) this.excused.set(other, now)
+    const isKnown = now - this.numbersLost > EXCUSED
+    for (const other of [...silent.keys(), ...late]) this.excused.set(other, now)
     for (const other of late) {
-      if (!silent.has(other)) this.problem(`${other} was found late, and has not been silent for its lease`)
+      if (isKnown && !silent.has(other)) this.problem(`${other} was found late, and has not been silent for its lease`)
       heartbeats.foundLate(other)
     }
-    for (const other of heartbeats.silent(-FOUND).keys()) {
+    for (const other of isKnown ? heartbeats.silent(-FOUND).keys() : []) {
       if ((data.leases.get(other) ?? Number.NEGATIVE_INFINITY) === Number.NEGATIVE_INFINITY) continue
       this.problem(`${other} was silent for its lease and ${FOUND} heartbeats, and is not found late`)
     }
@@ -434,6 +439,8 @@ class World {
     if (owner === undefined) return
     const held = owner.held.get(told.connection)
     if (held !== undefined && !owner.process.isDead) return
+    // That they are back may come after they have left.
+    if (this.schedule.moves.some((move) => move.do === "delete" && move.key.startsWith("m"))) return
     this.problem(
       `${told.by.process.name} was told again of ${told.key} (${told.connection}), who has left ${told.topic}`
     )

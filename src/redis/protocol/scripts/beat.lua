@@ -65,7 +65,8 @@ if #entries == 0 then
   entries = call('ZRANGE', leases, 0, -1, 'WITHSCORES')
 end
 -- Nobody else need know how this one lives for it to say when it last beat.
-own[replica] = own[replica] or ARGV[5] .. ' ' .. ARGV[6] .. ' '
+local numbers = ARGV[5] .. ' ' .. ARGV[6] .. ' '
+own[replica] = own[replica] or numbers
 for i = 1, #entries, 2 do
   local name, deadline = entries[i], math.min(tonumber(entries[i + 1]), 2 ^ 53)
   names[#names + 1] = name
@@ -148,7 +149,7 @@ end
 -- has gone through what there is of it.
 local function settledIn(name) return string.match(own[name], '^%d+ %d+ (%w*)$') end
 local isSettled = connections == 0 or ARGV[7] == history or own[replica] and settledIn(replica) == history
-own[replica] = ARGV[5] .. ' ' .. ARGV[6] .. ' ' .. (isSettled and history or '')
+own[replica] = numbers .. (isSettled and history or '')
 if not deadlines[replica] then names[#names + 1] = replica end
 deadlines[replica] = now + lease
 
