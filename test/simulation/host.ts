@@ -111,6 +111,10 @@ export class SimulatedHost {
         const found = this.membersOf(topic).filter(({ key }) => key === args[1])
         return found.length === 0 ? null : ` ${found.map(({ connection }) => connection).join(" ")} `
       }
+      case "ZSCORE": {
+        const deadline = this.data.leases.get(args[1] ?? "")
+        return deadline === undefined ? null : String(deadline)
+      }
       case "HLEN": {
         const [kind, topic] = partsOf(args[0])
         const members = this.membersOf(topic)

@@ -335,7 +335,8 @@ export async function* placesOf(port: Port, keys: Keys, replica: string): AsyncG
     hasIndex ||= fields.includes("")
     yield fields
   }
-  if (hasIndex) return
+  // Whose index goes with its lease was ended by somebody else.
+  if (hasIndex || (await port.command("ZSCORE", [keys.leases, replica])) === null) return
   for await (const some of topics(port, keys)) {
     for (const topic of some) {
       for await (const page of pages(port, keys.members(topic))) {

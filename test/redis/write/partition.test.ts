@@ -234,9 +234,20 @@ describe("a replica at work in a partition", () => {
     expect(port.names).toEqual(["HSCAN"])
   })
 
+  it("looks nowhere else when somebody else has ended it with its index meanwhile", async () => {
+    await late()
+    port.take("HSCAN").answer(page("0"))
+    await turn()
+    port.take("ZSCORE").answer(null)
+    await turn()
+    expect(port.names).toEqual(["apply"])
+  })
+
   it("looks on all topics for the connections of who is late when somebody has deleted its index", async () => {
     await late()
     port.take("HSCAN").answer(page("0"))
+    await turn()
+    port.take("ZSCORE").answer("-inf")
     await turn()
     const topics = port.take("HSCAN")
     expect(topics.args[0]).toBe("presence:{0}:v")
