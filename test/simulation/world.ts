@@ -2,7 +2,7 @@
  * Replicas, a network and hosts with a Redis, in virtual time: plays a schedule, watches what followers are told, and
  * looks in the end whether everything is as it should be.
  */
-import { Effect, Metric } from "effect"
+import { Effect, Exit, Fiber, FiberId, Metric } from "effect"
 import * as metrics from "../../src/redis/metrics.js"
 import type { FakePartition } from "../support/partition.js"
 import { SimulatedHost } from "./host.js"
@@ -64,6 +64,7 @@ class World {
   async play(): Promise<ReadonlyArray<string>> {
     const uninstall = this.time.install()
     const lateReads = lateMessages()
+    const before = new Set(roots())
     try {
       for (const life of this.schedule.lives) this.start(life)
       this.watch()
@@ -88,6 +89,7 @@ class World {
     } finally {
       for (const { process } of this.replicas) process.isDead = true
       uninstall()
+      forget(before)
     }
     return this.problems
   }
@@ -525,6 +527,20 @@ const kindsOf = (line: Line): ReadonlyArray<Kind> => (line === "both" ? ["comman
 const heldBy = (replica: SimulatedReplica, which: number): readonly [connection: string, held: Held | undefined] => {
   const all = [...replica.held]
   return all[which % all.length] ?? ["", undefined]
+}
+
+const roots = (): ReadonlyArray<Fiber.RuntimeFiber<unknown, unknown>> => Effect.runSync(Fiber.roots)
+
+/** Fibers of processes that are dead never end: Effect would keep them for ever, with all that they hold. */
+const forget = (others: ReadonlySet<unknown>): void => {
+  for (const fiber of roots()) {
+    if (!others.has(fiber)) (fiber as unknown as Ending).setExitValue(Exit.interrupt(FiberId.none))
+  }
+}
+
+/** What a fiber does of itself when it has run to its end. */
+interface Ending {
+  readonly setExitValue: (exit: Exit.Exit<never>) => void
 }
 
 /** How often a topic was read anew because a message did not come, in this process. */
