@@ -194,6 +194,94 @@ describe.skipIf(redisIsOff())("the scripts, on a real server", () => {
     expect(await port.command("KEYS", ["test:{0}:i:r"])).toEqual([])
   })
 
+  it("reap says whom it ended, by the operation that did", async () => {
+    await redis.command("FLUSHALL")
+    for (const replica of ["r", "other"]) await beat("claim", replica)
+    await apply("own", "r", put("t", 1), put("u", 2, 5, "bob", '{"n":1}'), put("t", 3))
+    await late("r")
+    const reaped = await apply("reap", "r", remove("t", 9), remove("u", 2), remove("t", 1))
+    expect(reaped).toMatchObject({
+      status: "OK",
+      lost: [
+        { topic: "u", member: { connection: "r.2", revision: 5, key: "bob", meta: { n: 1 } } },
+        { topic: "t", member: { connection: "r.1", revision: 1, key: "alice", meta: {} } }
+      ]
+    })
+    expect(await calls.get(port, keys, "t", "alice")).toMatchObject([{ connection: "r.3" }])
+    expect(await apply("reap", "r", remove("t", 3))).toMatchObject({ changed: 1, emptied: true })
+    expect(await port.command("EXISTS", [keys.keys("t"), keys.keys("u")])).toBe(0)
+  })
+
+  it("put gives back what belongs to a member and somebody has deleted, and tells nobody", async () => {
+    await redis.command("FLUSHALL")
+    for (const replica of ["r", "other"]) await beat("claim", replica)
+    const all = [put("a", 1), put("b", 2, 2, "bob"), put("b", 3), put("b", 4, 4, "b.b")]
+    await apply("own", "r", ...all)
+    await apply("own", "other", put("b", 1, 1, "bob"))
+    const state = async () => ({
+      index: await port.command("HKEYS", [keys.index("r")]),
+      versions: await port.command("HKEYS", [keys.versions]),
+      a: await connectionsByKey("a"),
+      b: await connectionsByKey("b")
+    })
+    const before = await state()
+    messages = []
+    await port.subscribe([keys.topicChannel("a"), keys.topicChannel("b")])
+    const lose = (...names: ReadonlyArray<string>) => port.command("DEL", names)
+    await lose(keys.index("r"), keys.keys("a"), keys.keys("b"))
+    expect(await apply("own", "r", ...all)).toMatchObject({ changed: 0, prevented: [] })
+    expect(await apply("own", "other", put("b", 1, 1, "bob"))).toMatchObject({ changed: 0 })
+    // The number comes back with a heartbeat, so that a reaper knows that the index was not whole.
+    expect(await port.command("HEXISTS", [keys.index("r"), ""])).toBe(0)
+    expect(await beat("beat", "r")).toMatchObject({ connections: 4 })
+    expect(await state()).toMatchObject({ a: before.a, b: before.b })
+    expect([...((await state()).index as Array<string>)].sort()).toEqual([...(before.index as Array<string>)].sort())
+    // Again it changes nothing.
+    const values = () => port.command("HGETALL", [keys.keys("b")])
+    const given = await values()
+    await apply("own", "r", ...all)
+    expect(await values()).toEqual(given)
+    // A key of another type stays what it is, and does no harm.
+    await redis.command("SET", keys.keys("a"), "x")
+    expect(await apply("own", "r", put("a", 1))).toMatchObject({ changed: 0, prevented: [] })
+    await lose(keys.keys("a"))
+    // The versions begin anew, each topic's with the first put.
+    await lose(keys.versions)
+    const restored = await apply("own", "r", put("a", 1), put("b", 3))
+    expect(restored).toMatchObject({ status: "OK", changed: 0 })
+    expect(restored.status === "OK" && [...restored.versions]).toEqual([
+      ["a", 1],
+      ["b", 1]
+    ])
+    expect((await calls.read(port, keys, "b", 0)).standing).toMatchObject({ version: 1 })
+    expect([...((await state()).versions as Array<string>)].sort()).toEqual(["", "a", "b"])
+    await marker()
+    expect(messages).toEqual([])
+    await port.unsubscribe([keys.topicChannel("a"), keys.topicChannel("b")])
+  })
+
+  it("a member that somebody has deleted leaves for its followers all the same, and its key with the topic", async () => {
+    await redis.command("FLUSHALL")
+    for (const replica of ["r", "other"]) await beat("claim", replica)
+    messages = []
+    await port.subscribe([keys.topicChannel("t")])
+    await apply("own", "r", put("t", 1), put("t", 2))
+    await port.command("DEL", [keys.members("t")])
+    expect(await apply("own", "r", remove("t", 9))).toMatchObject({ changed: 0 })
+    expect(await apply("evict", "r", remove("t", 1))).toMatchObject({ changed: 1 })
+    expect(await apply("own", "r", put("t", 1, 3))).toMatchObject({ forbidden: [0] })
+    expect(await apply("own", "r", remove("t", 2))).toMatchObject({ changed: 1 })
+    await marker()
+    expect(messages.map(({ operations }) => operations)).toMatchObject([
+      [{ type: "put" }, { type: "put" }],
+      [{ type: "remove", connection: "r.1", reason: "released" }],
+      [{ type: "remove", connection: "r.2", reason: "released" }]
+    ])
+    expect(await port.command("EXISTS", [keys.members("t"), keys.keys("t")])).toBe(0)
+    expect(await port.command("HKEYS", [keys.versions])).toEqual([""])
+    await port.unsubscribe([keys.topicChannel("t")])
+  })
+
   it("when everybody was silent, deadlines move on instead of everybody being late", async () => {
     await redis.command("FLUSHALL")
     await beat("claim", "r")
