@@ -35,12 +35,20 @@ class World {
   private master: SimulatedHost
   private history = 0
   /** What Redis had now and then. */
-  private readonly saved: Array<{ at: number; restore: ReturnType<FakePartition["save"]>; heartbeats: Heartbeats }> = []
+  private readonly saved: Array<{
+    readonly at: number
+    readonly isWhole: boolean
+    readonly restore: ReturnType<FakePartition["save"]>
+    readonly heartbeats: Heartbeats
+  }> = []
   /** When something last happened to a replica that excuses its leave, by its id. */
   private readonly excused = new Map<string, number>()
   private readonly pausedAt = new Map<Process, number>()
   private allExcused = Number.NEGATIVE_INFINITY
   private redisStepped = Number.NEGATIVE_INFINITY
+  /** Connections that ended with their replica, as others saw it, and those of them that came back. */
+  private readonly lost = new Set<string>()
+  private readonly returned = new Set<string>()
   /** When somebody deleted how replicas live. */
   private numbersLost = Number.NEGATIVE_INFINITY
   private readonly evicted = new Map<string, number>()
@@ -257,7 +265,9 @@ class World {
   /** What was saved at that age, or before. */
   private oldest(age: number): World["saved"][number] | undefined {
     this.save()
-    return [...this.saved].reverse().find(({ at }) => at <= this.time.now - age) ?? this.saved[0]
+    // Whose index was lost before it beat, and then its other writes too, is not found any more.
+    const whole = this.saved.filter(({ isWhole }) => isWhole)
+    return [...whole].reverse().find(({ at }) => at <= this.time.now - age) ?? whole[0]
   }
 
   private load(host: SimulatedHost, data: World["saved"][number] | undefined): void {
@@ -269,7 +279,9 @@ class World {
 
   private save(): void {
     const { now } = this.time
-    this.saved.push({ at: now, restore: this.master.data.save(), heartbeats: this.master.heartbeats.copy() })
+    const { data, heartbeats } = this.master
+    const isWhole = [...data.leases.keys()].every((replica) => data.numbers.has(replica))
+    this.saved.push({ at: now, isWhole, restore: data.save(), heartbeats: heartbeats.copy() })
     if (this.saved.length > 1 && (this.saved[1]?.at ?? now) < now - 30_000) this.saved.shift()
   }
 
@@ -384,11 +396,22 @@ class World {
   private onPublished(channel: string, text: string): void {
     const topic = TOPICS.find((topic) => channel.endsWith(`:${topic}`))
     if (topic === undefined || text === "") return
-    const version: number = JSON.parse(text)[3]
+    const message: ReadonlyArray<unknown> = JSON.parse(text)
+    const version = Number(message[3])
+    this.watchReturns(message.slice(6))
     const reached = this.reached.get(topic) ?? { at: new Map<number, number>(), emptied: 0 }
     this.reached.set(topic, reached)
     reached.at.set(version, this.time.now)
     if (!this.master.data.topics.has(topic)) reached.emptied = version
+  }
+
+  /** Of operations by turns: who was ended with their replica, and came back with it. */
+  private watchReturns(operations: ReadonlyArray<unknown>): void {
+    for (let i = 0; i < operations.length; i += operations[i] === "+" ? 5 : 3) {
+      const connection = String(operations[i + 1])
+      if (operations[i] === "+" && this.lost.has(connection)) this.returned.add(connection)
+      if (operations[i] === "-" && operations[i + 2] === "l") this.lost.add(connection)
+    }
   }
 
   private newHistory(): string {
@@ -409,8 +432,8 @@ class World {
     late: ReadonlyArray<string>
   ): void {
     const { now } = this.time
-    if (mode === "leave") heartbeats.forget(id)
-    else heartbeats.beat(id, lease, heartbeat, now)
+    if (mode !== "leave") heartbeats.beat(id, lease, heartbeat, now)
+    else if (!data.leases.has(id)) heartbeats.forget(id)
     const hasStepped = now - this.redisStepped < EXCUSED
     const silent = heartbeats.silent(hasStepped ? 2 : 0)
     const isKnown = now - this.numbersLost > EXCUSED
@@ -441,8 +464,11 @@ class World {
     if (owner === undefined) return
     const held = owner.held.get(told.connection)
     if (held !== undefined && !owner.process.isDead) return
-    // That they are back may come after they have left.
+    // That they were back may be heard after they have left.
+    if (this.returned.has(told.connection)) return
     if (this.schedule.moves.some((move) => move.do === "delete" && move.key.startsWith("m"))) return
+    // Whose old data are doubted is deleted with it.
+    if (this.time.now - this.numbersLost < EXCUSED) return
     this.problem(
       `${told.by.process.name} was told again of ${told.key} (${told.connection}), who has left ${told.topic}`
     )
