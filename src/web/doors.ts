@@ -93,7 +93,8 @@ const refuse = ({ headers }: IncomingMessage, response: ServerResponse): void =>
   if (comesBack(headers.accept)) response.writeHead(200, EVENT_STREAM).end(comingBack(STOPPING))
   else {
     response.writeHead(503, { "content-type": "application/json", connection: "close" })
-    response.end(JSON.stringify({ error: STOPPING }))
+    // A poll of phoenix.js looks at the status in the text, and stops for good at one that it does not know.
+    response.end(JSON.stringify({ status: 500, error: STOPPING }))
   }
 }
 

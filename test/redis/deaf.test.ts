@@ -59,6 +59,8 @@ describe("why something failed", () => {
     expect(reasonOf(new Error("Connection is closed."), "connect ECONNREFUSED 127.0.0.1:1")).toBe(
       "connect ECONNREFUSED 127.0.0.1:1"
     )
+    const lua = "ERR The user executing the script can't run this command or subcommand script: 1f, on @user_script:1."
+    expect(reasonOf(new Error(lua))).toBe(`the user of Redis may not do that: ${lua}`)
     expect(reasonOf(new Error("HGET got no answer within 5000 ms"))).toBe("HGET got no answer within 5000 ms")
   })
 })

@@ -3,6 +3,7 @@ import type { ServerResponse } from "node:http"
 import { createConnection } from "node:net"
 import { expect, it } from "@effect/vitest"
 import { Effect, Schedule } from "effect"
+import { LongPoll, Socket } from "phoenix"
 import { DoorServer } from "../../src/web/doors.js"
 import { connect } from "../socket/support/client.js"
 import { ask } from "../support/http.js"
@@ -74,12 +75,29 @@ it.scopedLive("hears so when nobody serves any more, and an event stream when to
     expect((yield* ask(port, "/late")).text).toBe("served")
     server.off("request", serve)
     const late = yield* ask(port, "/late")
-    expect([late.status, late.json]).toEqual([503, { error: "the server is stopping" }])
+    expect([late.status, late.json]).toEqual([503, { status: 500, error: "the server is stopping" }])
     const stream = yield* ask(port, "/late", { headers: { accept: "text/event-stream" } })
     expect([stream.status, stream.text]).toEqual([
       200,
       'retry: 5000\nevent: refused\ndata: {"error":"the server is stopping"}\n\n'
     ])
     expect(yield* Effect.flip(connect(`ws://127.0.0.1:${port}/late`))).toBe(503)
+  })
+)
+
+it.scopedLive("a poll of Phoenix's client as nobody serves any more is for it to begin anew", () =>
+  Effect.gen(function* () {
+    const { server, port } = yield* listening
+    const serve = () => {}
+    server.on("request", serve).off("request", serve)
+    const socket = yield* Effect.acquireRelease(
+      Effect.sync(() => new Socket(`ws://127.0.0.1:${port}/socket`, { transport: LongPoll })),
+      (socket) => Effect.sync(() => socket.disconnect())
+    )
+    const closed = Effect.async<number>((resume) => {
+      socket.onClose(({ code }) => resume(Effect.succeed(code)))
+      socket.connect()
+    })
+    expect(yield* closed).toBe(1011)
   })
 )

@@ -19,7 +19,8 @@ export const reasonOf = (cause: unknown, down?: string | undefined): string => {
   const message = cause instanceof Error ? cause.message : String(cause)
   if (isDown(message)) return down === undefined || isDown(down) ? "there is no connection to Redis" : reasonOf(down)
   if (/max number of clients/.test(message)) return "Redis takes no more connections (maxclients)"
-  if (message.startsWith("NOPERM")) return `the user of Redis may not do that: ${message}`
+  if (/^NOPERM|The user executing the script can't/.test(message))
+    return `the user of Redis may not do that: ${message}`
   if (message.startsWith("OOM")) return "the memory of Redis is full"
   return message
 }

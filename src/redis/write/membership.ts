@@ -48,6 +48,9 @@ const QUIET = 60_000
 /** How many keys are remembered of which somebody was warned. */
 const COMPLAINTS = 1_000
 
+/** How many reasons are told of one time that Redis does not answer. */
+const REASONS = 10
+
 /** How long the subscriber may be away before it is more than a reconnect. */
 const RECONNECT = "1 second"
 
@@ -101,7 +104,10 @@ export const makeMembership = (
     let wake: () => void = () => {}
 
     const onFailure = (what: string, cause: unknown): void => {
-      if (what === HEARTBEAT) beatFailure = cause
+      if (what === HEARTBEAT) {
+        beatFailure = cause
+        tellAway()
+      }
       if (what === WRITING && isAnswer(cause) && now() >= complainAgain) {
         complainAgain = now() + QUIET
         log(Effect.logWarning(`Redis takes no joins and updates${because(cause)}`))
@@ -119,6 +125,16 @@ export const makeMembership = (
 
     const because = (cause: unknown): string => (cause === undefined ? "" : `: ${reasonOf(cause, down)}`)
 
+    const reasons = new Set<string>()
+    /** Warns while Redis is away: what ended the connection is seldom why there is no other, so of each reason, once. */
+    const tellAway = (): void => {
+      if (status !== "unavailable" || joining || refused() !== undefined || reasons.size >= REASONS) return
+      const reason = because(down ?? beatFailure)
+      if (reasons.has(reason)) return
+      reasons.add(reason)
+      log(Effect.logWarning(`Redis does not answer${reason}`))
+    }
+
     const unavailable = (what: string, cause: unknown = down ?? beatFailure): PresenceUnavailable =>
       new PresenceUnavailable({
         reason: `${isAnswer(cause) ? `Redis refuses ${what}` : `${what} got no answer from Redis`}${because(cause)}`,
@@ -134,8 +150,9 @@ export const makeMembership = (
       status = next
       since = clock.unsafeCurrentTimeMillis()
       if (joining) return
+      reasons.clear()
       if (next === "unavailable") {
-        if (refused() === undefined) log(Effect.logWarning(`Redis does not answer${because(down ?? beatFailure)}`))
+        tellAway()
       } else if (next === "degraded") {
         log(
           Effect.logWarning("nothing can be subscribed to in Redis: what others do is heard of up to 10 seconds late")
@@ -145,18 +162,20 @@ export const makeMembership = (
       }
     }
 
-    let isSubscribed = false
+    /** How often there was a subscriber again. */
+    let returns = 0
     const onSubscriber = (ready: boolean): void => {
-      isSubscribed = ready
       if (ready) {
+        returns++
         deaf = false
         onHealthChanged()
         return
       }
+      const before = returns
       run(
         Effect.delay(
           Effect.sync(() => {
-            if (isSubscribed || deaf) return
+            if (returns !== before || deaf) return
             deaf = true
             onHealthChanged()
           }),
@@ -217,6 +236,7 @@ export const makeMembership = (
       onDown: (reason) => {
         down = reason
         for (const partition of partitions) partition.onDown()
+        tellAway()
       },
       onSubscriberReady: () => {
         subscribe()

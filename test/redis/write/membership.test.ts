@@ -1,5 +1,6 @@
 import { describe, expect, it } from "@effect/vitest"
-import { type Clock, Effect, Fiber, Logger, Metric, TestClock } from "effect"
+import { type Clock, Deferred, Effect, Fiber, Logger, Metric, TestClock } from "effect"
+import type { PortListener } from "../../../src/redis/client/scoped.js"
 import { leaseAge } from "../../../src/redis/metrics.js"
 import { decodeRedis } from "../../../src/redis/options.js"
 import { makeMembership } from "../../../src/redis/write/membership.js"
@@ -16,6 +17,19 @@ const joins = (port: FakePort, claimed = beaten) =>
       port.take(name).answer()
     }
   })
+
+/** One that has joined, and what its connections tell it. */
+const joined = Effect.gen(function* () {
+  const port = new FakePort()
+  const settings = yield* decodeRedis({ url: "redis://127.0.0.1" })
+  const listening = yield* Deferred.make<PortListener>()
+  const listen = (to: PortListener): void => Deferred.unsafeDone(listening, Effect.succeed(to))
+  const joining = yield* Effect.fork(makeMembership({ port, listen }, settings, "me"))
+  const listener = yield* Deferred.await(listening)
+  yield* Effect.promise(turn)
+  yield* joins(port)
+  return { port, listener, membership: yield* Fiber.join(joining) }
+})
 
 describe("a replica among others", () => {
   it.scoped("is not unavailable because a partition of a cluster is used for the first time", () =>
@@ -60,6 +74,77 @@ describe("a replica among others", () => {
       expect(lines).toEqual([expect.stringContaining("Redis does not answer: there is no connection to Redis")])
     }).pipe(Effect.provide(Logger.replace(Logger.defaultLogger, logger)))
   })
+
+  it.scoped("says each reason of it once, as what ended a connection is seldom why there is no other", () => {
+    const said: Array<string> = []
+    const logger = Logger.make<unknown, void>(({ message }) => void said.push(String(message)))
+    return Effect.gen(function* () {
+      const { port, listener } = yield* joined
+      const lose = (reason: string) =>
+        Effect.promise(() => {
+          port.ready = false
+          listener.onDown(reason)
+          return turn()
+        })
+      const back = Effect.promise(async () => {
+        port.ready = true
+        listener.onReady()
+        port.take("beat").answer(beaten)
+        await turn()
+      })
+      for (let outage = 0; outage < 2; outage++) {
+        yield* lose("the server closed the connection")
+        for (let times = 0; times < 3; times++) yield* lose("NOAUTH Authentication required.")
+        yield* back
+        expect(said.splice(0)).toEqual([
+          "Redis does not answer: the server closed the connection",
+          "Redis does not answer: NOAUTH Authentication required.",
+          "Redis answers again"
+        ])
+      }
+      yield* lose("the server closed the connection")
+      port.ready = true
+      listener.onReady()
+      port.take("beat").fail(new Error("NOPERM this user has no permissions"))
+      yield* Effect.promise(turn)
+      for (let i = 0; i < 100; i++) yield* lose(`reason ${i}`)
+      expect(said.slice(0, 3)).toEqual([
+        "Redis does not answer: the server closed the connection",
+        "Redis does not answer: the user of Redis may not do that: NOPERM this user has no permissions",
+        "Redis does not answer: reason 0"
+      ])
+      expect(said).toHaveLength(10)
+    }).pipe(Effect.provide(Logger.replace(Logger.defaultLogger, logger)))
+  })
+
+  it.scoped(
+    "is degraded once nothing can be subscribed to for a second, not for losing the subscriber twice in one",
+    () =>
+      Effect.gen(function* () {
+        const { port, listener, membership } = yield* joined
+        const pass = (millis: number) => Effect.zipRight(TestClock.adjust(millis), Effect.promise(turn))
+        const back = Effect.promise(() => {
+          listener.onSubscriberReady()
+          port.take("subscribe").answer()
+          return turn()
+        })
+        yield* back
+        listener.onSubscriberDown()
+        yield* pass(300)
+        yield* back
+        yield* pass(600)
+        listener.onSubscriberDown()
+        yield* pass(500)
+        // Attempts that fail are no return.
+        listener.onSubscriberDown()
+        yield* pass(499)
+        expect(membership.health().status).toBe("ok")
+        yield* pass(1)
+        expect(membership.health().status).toBe("degraded")
+        yield* back
+        expect(membership.health().status).toBe("ok")
+      })
+  )
 
   it.scoped("beats as often as the replica with the shortest heartbeat, from when it hears of one", () =>
     Effect.gen(function* () {
