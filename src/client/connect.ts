@@ -6,8 +6,8 @@
  * and rooms join again with the newest key, meta and token.
  */
 import { type Frame, Serializer, type Socket } from "phoenix"
-import { checkName } from "../internal/input/names.js"
-import { ClientError, show } from "./errors.js"
+import { checkName, show } from "../internal/input/names.js"
+import { ClientError, checkOptions } from "./errors.js"
 import { makeRoom, readObject } from "./makeRoom.js"
 import type { Room } from "./room.js"
 import { type TokenSource, Tokens } from "./tokens.js"
@@ -28,11 +28,11 @@ export interface ConnectOptions {
    * connection), when the server refuses that, and for another key. `undefined` is no token. Where one throws, gives something else or takes more than 10 seconds, rooms are
    * `refused` with that as the reason, and it is asked again.
    */
-  readonly token?: TokenSource
+  readonly token?: TokenSource | undefined
   /** Milliseconds that a presence stays after its room was left, so that who joins again at once never left. Default 200. */
-  readonly leaveDelay?: number
+  readonly leaveDelay?: number | undefined
   /** Default the `WebSocket` of the browser, or of Node 22. Node 20 has none: `ws`. */
-  readonly transport?: TransportConstructor
+  readonly transport?: TransportConstructor | undefined
 }
 
 /**
@@ -62,7 +62,7 @@ export interface Client {
    * Joins a topic. A client has one presence on each: joining a topic that is joined gives a room that shares it, and a
    * key or meta that is given replaces what it had. Another key is another join, with a token that is asked for anew; a
    * key goes a moment after the last room that gave it. Throws {@link ClientError}: `InvalidTopic`, `InvalidKey`,
-   * `InvalidMeta`, `InvalidOption` where there is no WebSocket, `Closed`.
+   * `InvalidMeta`, `InvalidOption`, also where there is no WebSocket, `Closed`.
    */
   readonly join: <Meta extends object = Readonly<Record<string, unknown>>>(
     topic: string,
@@ -92,6 +92,7 @@ export interface Client {
  */
 export const connect = (url: string, options: ConnectOptions = {}): Client => {
   const endPoint = readUrl(url)
+  checkOptions("connect", options, ["token", "leaveDelay", "transport"])
   const { token, leaveDelay = 200, transport = (globalThis as { readonly WebSocket?: unknown }).WebSocket } = options
   if (!["string", "function", "undefined"].includes(typeof token)) {
     throw invalid("token", token, "a string, or a function that gives one, is allowed")
@@ -184,6 +185,7 @@ export const connect = (url: string, options: ConnectOptions = {}): Client => {
   const join = (name: string, options: JoinOptions<object> = {}): Room => {
     if (closed) throw new ClientError("Closed", `join of topic ${show(name)} after ${CLOSED}`)
     check("InvalidTopic", "the topic", name)
+    checkOptions("join", options, ["key", "meta"])
     const room = { key: options.key ?? undefined }
     if (room.key !== undefined) check("InvalidKey", `the key on topic ${show(name)}`, room.key)
     const meta = options.meta === undefined ? undefined : readObject("InvalidMeta", name, options.meta)
@@ -259,7 +261,4 @@ const check = (tag: "InvalidTopic" | "InvalidKey", what: string, name: unknown):
 }
 
 const invalid = (option: string, value: unknown, allowed: string): ClientError =>
-  new ClientError(
-    "InvalidOption",
-    `${option} is ${typeof value === "string" ? show(value) : String(value)}: ${allowed}`
-  )
+  new ClientError("InvalidOption", `${option} is ${show(value)}: ${allowed}`)

@@ -4,7 +4,7 @@
  *
  * @since 0.2.0
  */
-import { cut } from "../internal/input/names.js"
+import { cut, show } from "../internal/input/names.js"
 
 /**
  * A call that makes no sense. `_tag` says which part of it, the message what is allowed. `Closed` is a call to a room
@@ -25,6 +25,7 @@ export class ClientError extends Error {
       | "InvalidMeta"
       | "InvalidEvent"
       | "InvalidPayload"
+      | "InvalidListener"
       | "Closed",
     message: string
   ) {
@@ -32,11 +33,26 @@ export class ClientError extends Error {
   }
 }
 
-/** A value that may be anything, as an error names it. */
-export const show = (value: unknown): string => (typeof value === "string" ? JSON.stringify(cut(value)) : cut(value))
+/** Options as somebody gives them who has no types: what is not understood would be wanted in vain. */
+export const checkOptions = (call: string, given: unknown, known: ReadonlyArray<string>): void => {
+  if (typeof given !== "object" || given === null || Array.isArray(given)) {
+    throw new ClientError("InvalidOption", `the options of ${call} are ${show(given)}: an object is allowed`)
+  }
+  for (const [name, value] of Object.entries(given)) {
+    if (value === undefined || known.includes(name)) continue
+    throw new ClientError("InvalidOption", `${call} has no option ${show(name)}: there are ${known.join(", ")}`)
+  }
+}
+
+/** One that is none would fail with every change, far from where it was given. */
+export const checkListener = (call: string, listener: unknown): void => {
+  if (typeof listener === "function") return
+  throw new ClientError("InvalidListener", `the listener of ${call} is ${show(listener)}: a function is allowed`)
+}
 
 /** For what was thrown by code that is not ours. */
-export const causeOf = (error: unknown): string => cut(error instanceof Error ? error.message : String(error))
+export const causeOf = (error: unknown): string =>
+  cut(error instanceof Error ? error.message : typeof error === "string" ? error : show(error))
 
 /** Calls a listener. Its own failure is its program's to hear of, and stops nobody else. */
 export const call = <A>(listener: (value: A) => void, value: A): void => {

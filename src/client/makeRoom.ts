@@ -3,7 +3,8 @@
  */
 import { isReserved } from "../internal/input/events.js"
 import { copy, type Value } from "../internal/input/json.js"
-import { ClientError, call, show } from "./errors.js"
+import { show } from "../internal/input/names.js"
+import { ClientError, call, checkListener } from "./errors.js"
 import type { Room } from "./room.js"
 import { closed, LEFT, PUT_OUT, type Topic } from "./topic.js"
 
@@ -65,6 +66,7 @@ export const makeRoom = (topic: Topic, onLeave: () => void): Room => {
       return state().reason
     },
     subscribe: (listener) => {
+      checkListener("subscribe", listener)
       call(listener, state())
       return over === undefined ? add(topic.listeners, listener) : () => {}
     },
@@ -82,6 +84,7 @@ export const makeRoom = (topic: Topic, onLeave: () => void): Room => {
     on: (event, listener) => {
       open("on")
       if (typeof event !== "string" || isReserved(event)) throw reserved(event)
+      checkListener("on", listener)
       const listeners = topic.events.get(event) ?? new Set()
       topic.events.set(event, listeners)
       return add(listeners, listener as (payload: unknown) => void)

@@ -47,7 +47,8 @@ export interface Room<Meta extends object = Readonly<Record<string, unknown>>> e
   readonly state: RoomState<Meta>
   /**
    * Calls the listener now and after each change, until the function that it returns is called: what
-   * `useSyncExternalStore`, Svelte's stores and a `shallowRef` of Vue want. One that throws is reported and stops no other.
+   * `useSyncExternalStore`, Svelte's stores and a `shallowRef` of Vue want. One that throws is reported and stops no other. Throws
+   * `ClientError` with `InvalidListener` for what is no function, as `on` does.
    */
   readonly subscribe: (listener: (state: RoomState<Meta>) => void) => () => void
   /**

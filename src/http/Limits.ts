@@ -56,10 +56,16 @@ export const names: ReadonlyArray<string> = Object.keys(known)
  *
  * @internal
  */
-export const decode = ({ streams, unsentBytes, unsentTotal, unsentFor, idleTimeout }: Limits = {}) => ({
-  streams: readCount("limits.streams", streams ?? 10_000),
-  unsentBytes: readCount("limits.unsentBytes", unsentBytes ?? 1_048_576),
-  unsentTotal: readCount("limits.unsentTotal", unsentTotal ?? 1_073_741_824),
-  unsentFor: Duration.toMillis(readDuration("limits.unsentFor", unsentFor ?? "30 seconds", TIMER)),
-  idleTimeout: Duration.toMillis(readDuration("limits.idleTimeout", idleTimeout ?? "60 seconds", TIMER))
+export const decode = ({
+  streams = 10_000,
+  unsentBytes = 1_048_576,
+  unsentTotal = 1_073_741_824,
+  unsentFor = "30 seconds",
+  idleTimeout = "60 seconds"
+}: Limits = {}) => ({
+  streams: readCount("limits.streams", streams),
+  unsentBytes: readCount("limits.unsentBytes", unsentBytes),
+  unsentTotal: readCount("limits.unsentTotal", unsentTotal),
+  unsentFor: Duration.toMillis(readDuration("limits.unsentFor", unsentFor, TIMER)),
+  idleTimeout: Duration.toMillis(readDuration("limits.idleTimeout", idleTimeout, TIMER))
 })

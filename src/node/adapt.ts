@@ -2,6 +2,7 @@
  * A function without Effect that says who may, as the routes ask it, with an answer that is checked.
  */
 import { Cause, Effect } from "effect"
+import { show } from "../internal/input/names.js"
 import { InvalidOption, Unauthorized } from "../PresenceError.js"
 import type * as Web from "../web/Authorize.js"
 import type { Grant } from "../web/Grant.js"
@@ -13,7 +14,7 @@ export const adapt = (authorize: Authorize): Web.Authorize => {
   if (typeof authorize !== "function") {
     throw new InvalidOption({
       option: "authorize",
-      value: String(authorize),
+      value: show(authorize),
       allowed: "a function that returns a grant or throws; allowAll lets everybody in"
     })
   }
@@ -40,16 +41,14 @@ class NoGrant extends TypeError {}
 
 /** Whoever returns nothing, or no key by mistake, grants nothing. */
 const readGrant = (grant: Grant): Grant => {
-  const what = typeof grant !== "object" || grant === null ? String(grant) : undefined
+  const what = typeof grant !== "object" || grant === null ? show(grant) : undefined
   if (what !== undefined) throw new NoGrant(`authorize answered ${what}, and must answer a grant, such as { key }`)
   const { key, expires, clientMeta } = grant
   if (key !== undefined && typeof key !== "string") {
     throw new NoGrant(`authorize granted a key that is a ${typeof key}, and must be a string or left out`)
   }
   if (expires !== undefined && (typeof expires !== "number" || Number.isNaN(expires))) {
-    throw new NoGrant(
-      `authorize granted until ${String(expires)}, and must say milliseconds since the epoch or nothing`
-    )
+    throw new NoGrant(`authorize granted until ${show(expires)}, and must say milliseconds since the epoch or nothing`)
   }
   if (clientMeta !== undefined && typeof clientMeta !== "boolean") {
     throw new NoGrant("authorize granted a clientMeta that is neither true nor false")

@@ -5,14 +5,16 @@
  */
 import { Cause, Context, Effect, Exit, Layer, Option, Scope, Stream } from "effect"
 import type { Channels } from "../Channels.js"
+import { checkNames } from "../internal/input/options.js"
 import type { Lease } from "../Lease.js"
 import { Presence } from "../Presence.js"
 import { PresenceUnavailable } from "../PresenceError.js"
 import { explained } from "../web/missingPeers.js"
+import { readChanges, readIterate, readRequest, readTopics } from "./callOptions.js"
 import { iterate } from "./iterate.js"
 import type { NodeLease, NodeOptions, NodePresence, NodeTrackOptions, RedisOptions } from "./NodePresence.js"
 import type { Attached } from "./NodeRoutes.js"
-import { readAttach, readFetch, readServer, refuseUnknown } from "./routeOptions.js"
+import { readAttach, readFetch, readServer } from "./routeOptions.js"
 
 /**
  * Presence in this process or, with `redis`, in all that share one. Rejects with `InvalidOption`, or with
@@ -81,6 +83,7 @@ export const createPresence = async (options: NodeOptions = {}): Promise<NodePre
     let made: Promise<ReturnType<Routes["makeFetch"]>> | undefined
     endings.add(async () => (await made)?.dispose())
     return async (request) => {
+      readRequest(request)
       if (closing !== undefined) return Response.json({ error: closed().message }, { status: 503 })
       made ??= loadRoutes().then(({ makeFetch }) => makeFetch(services, read))
       return (await made).handler(request)
@@ -92,15 +95,18 @@ export const createPresence = async (options: NodeOptions = {}): Promise<NodePre
     list: (topic) => call(presence.list(topic)),
     get: (topic, key) => call(Effect.map(presence.get(topic, key), Option.getOrUndefined)),
     count: (topic) => call(presence.count(topic)),
-    counts: (topics) => call(presence.counts(topics)),
+    counts: (topics) => call(Effect.suspend(() => presence.counts(readTopics(topics)))),
     topicsOf: (key) => call(presence.topicsOf(key)),
     evictEverywhere: (key) => call(presence.evictEverywhere(key)),
     topics: () => call(presence.topics),
     snapshot: (topic) => call(presence.snapshot(topic)),
     evict: (topic, key) => call(presence.evict(topic, key)),
-    changes: (topic, { signal, ...options } = {}) => iterate(whileOpen(presence.changes(topic, options)), signal),
-    live: (topic, { signal } = {}) => iterate(whileOpen(presence.live(topic)), signal),
-    events: (topic, { signal } = {}) => iterate(whileOpen(presence.events(topic)), signal),
+    changes: (topic, options) => {
+      const { signal, ...since } = readChanges(options)
+      return iterate(whileOpen(presence.changes(topic, since)), signal)
+    },
+    live: (topic, options) => iterate(whileOpen(presence.live(topic)), readIterate(options).signal),
+    events: (topic, options) => iterate(whileOpen(presence.events(topic)), readIterate(options).signal),
     attach,
     fetch,
     close,
@@ -139,10 +145,10 @@ const knownOfTrack: Record<keyof NodeTrackOptions, true> = { ttl: true, leaveDel
 
 /** What speaks to Redis is loaded by those who use it. */
 const layerOf = async (given: NodeOptions): Promise<Layer.Layer<Presence | Channels, PresenceUnavailable>> => {
-  refuseUnknown("", given, Object.keys(known))
+  checkNames("options", given, Object.keys(known))
   const { redis, ...options } = given
   if (redis === undefined) return Presence.layer(options)
-  refuseUnknown("redis.", redis, Object.keys(knownOfRedis))
+  checkNames("redis", redis, Object.keys(knownOfRedis))
   const PresenceRedis = await import("../redis/PresenceRedis.js")
   return PresenceRedis.layer({ ...options, ...redis })
 }
@@ -155,9 +161,9 @@ const loadRoutes = (): Promise<Routes> =>
     throw explained(error)
   })
 
-const track = (presence: Presence.Service, topic: string, key: string, meta: unknown, options?: NodeTrackOptions) =>
+const track = (presence: Presence.Service, topic: string, key: string, meta: unknown, options: NodeTrackOptions = {}) =>
   Effect.gen(function* () {
-    refuseUnknown("", options ?? {}, Object.keys(knownOfTrack))
+    checkNames("options", options, Object.keys(knownOfTrack))
     const scope = yield* Scope.make()
     const lease = yield* presence.track(topic, key, meta, options).pipe(
       Scope.extend(scope),

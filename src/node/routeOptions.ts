@@ -4,8 +4,8 @@
 import { Server } from "node:http"
 import { Server as SecureServer } from "node:https"
 import * as HttpLimits from "../http/Limits.js"
-import { cut } from "../internal/input/names.js"
-import { readDuration, TIMER, TIMER_OR_NONE } from "../internal/input/options.js"
+import { show } from "../internal/input/names.js"
+import { checkNames, readDuration, TIMER, TIMER_OR_NONE } from "../internal/input/options.js"
 import { InvalidOption } from "../PresenceError.js"
 import * as SocketLimits from "../socket/Limits.js"
 import { refusal } from "../web/originList.js"
@@ -59,8 +59,15 @@ const readCommon = (
   }: Omit<FetchOptions, "path">,
   limitNames: ReadonlyArray<string>
 ) => {
-  refuseUnknown("", others, ["authorize", "authorizeTimeout", "allowedOrigins", "diffInterval", "leaveDelay", "limits"])
-  refuseUnknown("limits.", limits, limitNames)
+  checkNames("options", others, [
+    "authorize",
+    "authorizeTimeout",
+    "allowedOrigins",
+    "diffInterval",
+    "leaveDelay",
+    "limits"
+  ])
+  checkNames("limits", limits, limitNames)
   HttpLimits.decode(limits)
   return {
     authorize: adapt(authorize),
@@ -72,36 +79,29 @@ const readCommon = (
   }
 }
 
-/** What is not understood would be wanted in vain. */
-export const refuseUnknown = (path: string, given: object, known: ReadonlyArray<string>): void => {
-  for (const [name, value] of Object.entries(given ?? {})) {
-    if (value === undefined || known.includes(name)) continue
-    const allowed = `nothing: there are ${known.join(", ")}`
-    throw new InvalidOption({ option: `${path}${cut(name)}`, value: cut(String(value)), allowed })
-  }
-}
-
 const readOrigins = (origins: ReadonlyArray<string> | undefined): ReadonlyArray<string> | undefined => {
   if (origins === undefined) return origins
   const refuse = (value: string) => new InvalidOption({ option: "allowedOrigins", value, allowed: "whole origins" })
-  if (!Array.isArray(origins)) throw refuse(`a ${typeof origins} and no list`)
+  if (!Array.isArray(origins)) throw refuse(`${show(origins)} and no list`)
   for (const origin of origins) {
-    const wrong = refusal(String(origin))
-    if (wrong !== undefined) throw refuse(`${JSON.stringify(cut(origin))}, which ${wrong}`)
+    const wrong = typeof origin === "string" ? refusal(origin) : "is no text"
+    if (wrong !== undefined) throw refuse(`${show(origin)}, which ${wrong}`)
   }
   return origins
 }
 
 const readPaths = (paths: NonNullable<AttachOptions["paths"]>) => {
+  checkNames("paths", paths, Object.keys(DEFAULT_PATHS))
   const read: { http?: Path; phoenix?: Path; supabase?: Path } = {}
   for (const [route, given] of Object.entries(paths)) {
     if (given === undefined) continue
-    const option = `paths.${cut(route)}`
-    const refuse = (allowed: string) => new InvalidOption({ option, value: JSON.stringify(cut(given)), allowed })
-    if (!Object.hasOwn(DEFAULT_PATHS, route)) throw refuse("no route at all: there are http, phoenix and supabase")
+    const option = `paths.${route}`
     const path = readPath(option, given)
     const other = Object.values(read).find((other) => isIn(other, path) || isIn(path, other))
-    if (other !== undefined) throw refuse(`a path apart from ${other}, where another route stands`)
+    if (other !== undefined) {
+      const allowed = `a path apart from ${other}, where another route stands`
+      throw new InvalidOption({ option, value: show(given), allowed })
+    }
     read[route as keyof typeof read] = path
   }
   if (Object.keys(read).length > 0) return read
@@ -116,7 +116,7 @@ const readPath = (option: string, path: unknown): Path => {
   if (/^(\/[\w.~-]+)+$/.test(plain)) return plain as Path
   throw new InvalidOption({
     option,
-    value: JSON.stringify(cut(path)),
+    value: show(path),
     allowed: 'a path below the root, of letters that need no escape, such as "/presence"'
   })
 }

@@ -40,20 +40,27 @@ export class HookedRoom<Meta extends object> {
   /** Until it is left, by the function that it returns. */
   join(client: Client, topic: string, options: JoinOptions<Meta>): () => void {
     const room = client.join<Meta>(topic, options)
-    this.room = room
-    this.said = textOf(options.meta)
-    for (const heard of this.heard.values()) heard.stop = heard.begin(room)
-    for (const call of this.early ?? []) call(room)
-    this.early = undefined
-    room.subscribe(() => {
-      for (const render of this.renders) render()
-    })
-    return () => {
+    const leave = () => {
       room.leave()
       this.room = undefined
       this.early = []
       for (const render of this.renders) render()
     }
+    this.room = room
+    this.said = textOf(options.meta)
+    try {
+      for (const heard of this.heard.values()) heard.stop = heard.begin(room)
+      for (const call of this.early ?? []) call(room)
+    } catch (error) {
+      // An effect that throws is never undone, and nobody would leave.
+      leave()
+      throw error
+    }
+    this.early = undefined
+    room.subscribe(() => {
+      for (const render of this.renders) render()
+    })
+    return leave
   }
 
   /** Nothing is joined, so what is said is said to nobody. */

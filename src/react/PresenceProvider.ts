@@ -65,11 +65,7 @@ export const PresenceProvider = ({
   const hasToken = token !== undefined
   const client = useMemo(() => {
     const ask = (): Token | Promise<Token> => (typeof newest.current === "function" ? newest.current() : newest.current)
-    return connect(url, {
-      ...(hasToken ? { token: ask } : {}),
-      ...(leaveDelay === undefined ? {} : { leaveDelay }),
-      ...(transport === undefined ? {} : { transport })
-    })
+    return connect(url, { token: hasToken ? ask : undefined, leaveDelay, transport })
   }, [url, hasToken, leaveDelay, transport])
   return createElement(Context.Provider, { value: client }, children)
 }

@@ -7,6 +7,7 @@
  * presence for a moment after it was left, so nobody else sees anything of it.
  */
 import { useEffect, useState, useSyncExternalStore } from "react"
+import { checkOptions } from "../client/errors.js"
 import type { JoinOptions, Room, RoomState } from "../client/index.js"
 import { HookedRoom, textOf } from "./HookedRoom.js"
 import { useClient } from "./PresenceProvider.js"
@@ -62,17 +63,17 @@ export interface UsePresence<Meta extends object>
  * a render. Another topic or key is joined with the `meta` of that render. Hooks on one topic below one provider share
  * one presence.
  *
- * Throws, into the nearest error boundary, an `Error` where there is no provider, and `ClientError` for a topic, key or
- * meta that makes no sense.
+ * Throws, into the nearest error boundary, an `Error` where there is no provider, and `ClientError` for a topic, key,
+ * meta or option that makes no sense.
  *
  * @since 0.2.0
  * @category hooks
  */
-export const usePresence = <Meta extends object = Readonly<Record<string, unknown>>>({
-  topic,
-  key,
-  meta
-}: UsePresenceOptions<Meta>): UsePresence<Meta> => {
+export const usePresence = <Meta extends object = Readonly<Record<string, unknown>>>(
+  options: UsePresenceOptions<Meta>
+): UsePresence<Meta> => {
+  checkOptions("usePresence", options, ["topic", "key", "meta"])
+  const { topic, key, meta } = options
   const client = useClient()
   const [room] = useState(() => new HookedRoom<Meta>())
   const state = useSyncExternalStore(room.subscribe, room.read, room.readOnServer)

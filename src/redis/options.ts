@@ -2,6 +2,7 @@
  * The options that Redis adds, with their defaults, decoded once.
  */
 import { Duration, Effect } from "effect"
+import { show } from "../internal/input/names.js"
 import { checkDuration, TIMER } from "../internal/input/options.js"
 import type { Presence } from "../Presence.js"
 import { InvalidOption, PresenceUnavailable } from "../PresenceError.js"
@@ -63,7 +64,7 @@ export interface RedisSettings {
 
 export const decodeRedis = (options: RedisOptions & Where): Effect.Effect<RedisSettings, PresenceUnavailable> =>
   Effect.gen(function* () {
-    const { connect, url } = options
+    const { connect, url, prefix = "presence", whenUnavailable = "fail", handover = false } = options
     if (url !== undefined && connect !== undefined) {
       return yield* refuse("of url and connect one is to be given, not both")
     }
@@ -73,23 +74,21 @@ export const decodeRedis = (options: RedisOptions & Where): Effect.Effect<RedisS
     if (connect !== undefined && typeof connect !== "function") {
       return yield* refuse("connect is no function that makes connections")
     }
-    const prefix = options.prefix ?? "presence"
     const badPrefix = checkPrefix(prefix)
-    if (badPrefix !== undefined) return yield* refuse(`the prefix ${JSON.stringify(prefix)} is refused: ${badPrefix}`)
-    const lease = yield* millis("lease", options.lease ?? "15 seconds")
-    const heartbeat = yield* millis("heartbeat", options.heartbeat ?? "5 seconds")
-    const timeout = yield* millis("timeout", options.timeout ?? "5 seconds")
+    if (badPrefix !== undefined) return yield* refuse(`the prefix ${show(prefix)} is refused: ${badPrefix}`)
+    const lease = yield* millis("lease", "15 seconds", options)
+    const heartbeat = yield* millis("heartbeat", "5 seconds", options)
+    const timeout = yield* millis("timeout", "5 seconds", options)
     if (lease < 2 * heartbeat) {
       return yield* refuse(
         `a lease of ${lease} ms is too short for a heartbeat every ${heartbeat} ms: at least two must fit`
       )
     }
-    const { whenUnavailable = "fail", handover = false } = options
     if (whenUnavailable !== "fail" && whenUnavailable !== "local") {
-      return yield* refuse(`whenUnavailable is ${JSON.stringify(whenUnavailable)}, and may be "fail" or "local"`)
+      return yield* refuse(`whenUnavailable is ${show(whenUnavailable)}, and may be "fail" or "local"`)
     }
     if (typeof handover !== "boolean") {
-      return yield* refuse(`handover is ${JSON.stringify(handover)}, and may be true or false`)
+      return yield* refuse(`handover is ${show(handover)}, and may be true or false`)
     }
     return {
       where: options,
@@ -107,7 +106,11 @@ export const prefixIn = (database: number, prefix: string): string =>
   database === 0 ? prefix : `${prefix}@${database}`
 
 /** Whole milliseconds, at least one. */
-const millis = (option: string, input: Duration.DurationInput): Effect.Effect<number, PresenceUnavailable> => {
+const millis = (
+  option: "lease" | "heartbeat" | "timeout",
+  fallback: Duration.DurationInput,
+  { [option]: input = fallback }: RedisOptions
+): Effect.Effect<number, PresenceUnavailable> => {
   const duration = checkDuration(option, input, TIMER)
   return duration instanceof InvalidOption
     ? refuse(duration.message)

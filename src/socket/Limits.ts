@@ -123,9 +123,14 @@ export const names: ReadonlyArray<string> = Object.keys(known)
  * @internal
  */
 export const decode = (limits: Limits) => {
-  const count = (name: keyof Limits, fallback: number): number => readCount(`limits.${name}`, limits[name] ?? fallback)
-  const millis = (name: keyof Limits, fallback: Duration.DurationInput): number =>
-    Duration.toMillis(readDuration(`limits.${name}`, limits[name] ?? fallback, TIMER))
+  const count = (name: keyof Limits, fallback: number): number => {
+    const { [name]: given = fallback } = limits
+    return readCount(`limits.${name}`, given)
+  }
+  const millis = (name: keyof Limits, fallback: Duration.DurationInput): number => {
+    const { [name]: given = fallback } = limits
+    return Duration.toMillis(readDuration(`limits.${name}`, given, TIMER))
+  }
   return {
     frameBytes: count("frameBytes", 1_048_576),
     channels: count("channels", 100),

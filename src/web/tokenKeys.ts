@@ -7,7 +7,7 @@ import { Effect, Redacted } from "effect"
 import type { CryptoKey, JWTPayload } from "jose"
 // By its path: the whole package takes its time to load.
 import { type JWTVerifyOptions, jwtVerify } from "jose/jwt/verify"
-import { cut } from "../internal/input/names.js"
+import { show } from "../internal/input/names.js"
 import { InvalidOption } from "../PresenceError.js"
 import { KeySet, type Keys } from "./keySet.js"
 
@@ -116,23 +116,24 @@ const codeOf = (error: unknown): string =>
 const SECRET_BYTES = 32
 
 const readSecret = (secret: string | Redacted.Redacted): Uint8Array => {
-  const bytes = new TextEncoder().encode(Redacted.isRedacted(secret) ? String(Redacted.value(secret)) : secret)
-  if (bytes.length >= SECRET_BYTES) return bytes
+  const text: unknown = Redacted.isRedacted(secret) ? Redacted.value(secret) : secret
+  const bytes = typeof text === "string" ? new TextEncoder().encode(text) : undefined
+  if (bytes !== undefined && bytes.length >= SECRET_BYTES) return bytes
   throw new InvalidOption({
     option: "secret",
-    value: `${bytes.length} bytes`,
+    value: bytes === undefined ? `a ${typeof text}` : `${bytes.length} bytes`,
     allowed: `at least ${SECRET_BYTES} bytes, as HS256 wants`
   })
 }
 
 const readUrl = (input: string | URL): URL => {
-  const text = String(input)
+  const text = typeof input === "string" || input instanceof URL ? String(input) : ""
   const url = URL.canParse(text) ? new URL(text) : undefined
   if (url !== undefined && /^https?:$/.test(url.protocol) && url.username === "" && url.password === "") return url
   throw new InvalidOption({
     option: "jwksUrl",
     // It may hold a password.
-    value: url === undefined ? JSON.stringify(cut(text)) : `${url.protocol}//…`,
+    value: url === undefined ? show(input) : `${url.protocol}//…`,
     allowed: "a whole http or https URL without a user, such as https://example.com/.well-known/jwks.json"
   })
 }
@@ -145,6 +146,7 @@ const readPublicKey = (pem: string): { readonly key: KeyObject; readonly algorit
       value,
       allowed: "a public key or certificate as PEM (-----BEGIN PUBLIC KEY-----), of RSA (2048 bits), P-256 or Ed25519"
     })
+  if (typeof pem !== "string") throw refuse(show(pem))
   // Of one it would take the public half, and somebody would have handed out the other.
   if (pem.includes("PRIVATE KEY")) throw refuse("a private key")
   let key: KeyObject
@@ -165,11 +167,13 @@ const readPublicKey = (pem: string): { readonly key: KeyObject; readonly algorit
 
 /** Those that are asked for, each one that the key can have made; without any all of these. */
 const algorithmsOf = ({ algorithms }: KeyOptions, possible: ReadonlyArray<Algorithm>): Array<string> => {
-  const wrong = algorithms?.find((algorithm) => !possible.includes(algorithm))
-  if (algorithms === undefined || (wrong === undefined && algorithms.length > 0)) return [...(algorithms ?? possible)]
+  if (algorithms === undefined) return [...possible]
+  const isList = Array.isArray(algorithms)
+  const wrong = isList ? algorithms.find((algorithm) => !possible.includes(algorithm)) : undefined
+  if (isList && wrong === undefined && algorithms.length > 0) return [...algorithms]
   throw new InvalidOption({
     option: "algorithms",
-    value: wrong === undefined ? "empty" : JSON.stringify(cut(wrong)),
+    value: !isList ? show(algorithms) : wrong === undefined ? "empty" : show(wrong),
     allowed: `of ${possible.join(", ")}, which are the ones of this key`
   })
 }

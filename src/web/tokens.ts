@@ -9,8 +9,8 @@
  */
 import { Clock, Duration, Effect, type Redacted, Schema } from "effect"
 import type { JWTPayload } from "jose"
-import { cut } from "../internal/input/names.js"
-import { readDuration, TIMER_OR_NONE } from "../internal/input/options.js"
+import { show } from "../internal/input/names.js"
+import { checkNames, readDuration, TIMER_OR_NONE } from "../internal/input/options.js"
 import { InvalidOption, Unauthorized } from "../PresenceError.js"
 import type { Attempt, Authorize } from "./Authorize.js"
 import { type Algorithm, make } from "./tokenKeys.js"
@@ -53,16 +53,26 @@ export interface JwtOptions {
   readonly topics?: ReadonlyArray<string> | undefined
 }
 
-/** Throws `InvalidOption`. */
+const known: Record<keyof JwtOptions, true> = {
+  secret: true,
+  jwksUrl: true,
+  publicKey: true,
+  algorithms: true,
+  issuer: true,
+  audience: true,
+  clockTolerance: true,
+  keyClaim: true,
+  topics: true
+}
+
+/** Throws `InvalidOption`, also for one that there is not: an audience misspelt would let in everybody's tokens. */
 export const jwt = (options: JwtOptions): Authorize => {
+  checkNames("options", options, Object.keys(known))
+  const { clockTolerance = "30 seconds", keyClaim: givenClaim = "sub", topics: givenTopics = [] } = options
   const verify = make(options)
-  const tolerance = Duration.toMillis(
-    readDuration("clockTolerance", options.clockTolerance ?? "30 seconds", TIMER_OR_NONE)
-  )
-  const keyClaim = readName("keyClaim", options.keyClaim ?? "sub", "the name of a claim")
-  const templates = (options.topics ?? []).map((template) =>
-    parse(readName("topics", template, 'topics or prefixes, such as "room:*" or "user:{sub}"'))
-  )
+  const tolerance = Duration.toMillis(readDuration("clockTolerance", clockTolerance, TIMER_OR_NONE))
+  const keyClaim = readName("keyClaim", givenClaim, "the name of a claim")
+  const templates = readNames("topics", givenTopics, 'topics or prefixes, such as ["room:*", "user:{sub}"]').map(parse)
   const rules = {
     clockTolerance: tolerance / 1_000,
     ...named("issuer", options.issuer),
@@ -124,15 +134,20 @@ const own = (claims: JWTPayload, name: string): unknown => (Object.hasOwn(claims
 
 const named = (option: "issuer" | "audience", given: string | ReadonlyArray<string> | undefined) => {
   if (given === undefined) return {}
-  const names = typeof given === "string" ? [given] : given
   const allowed = "a name or several"
+  const names = readNames(option, typeof given === "string" ? [given] : given, allowed)
   if (names.length === 0) throw new InvalidOption({ option, value: "empty", allowed })
-  return { [option]: names.map((name) => readName(option, name, allowed)) }
+  return { [option]: names }
+}
+
+const readNames = (option: string, names: ReadonlyArray<string>, allowed: string): Array<string> => {
+  if (Array.isArray(names)) return names.map((name) => readName(option, name, allowed))
+  throw new InvalidOption({ option, value: show(names), allowed })
 }
 
 const readName = (option: string, name: string, allowed: string): string => {
   if (typeof name === "string" && name !== "") return name
-  throw new InvalidOption({ option, value: name === "" ? '""' : cut(name), allowed })
+  throw new InvalidOption({ option, value: show(name), allowed })
 }
 
 // Where it stands

@@ -324,6 +324,27 @@ describe("what makes no sense is refused whole", () => {
         [() => connect(url, { token: any(1) }), "InvalidOption", "token is 1"],
         [() => connect(url, { leaveDelay: -1 }), "InvalidOption", "leaveDelay is -1"],
         [() => connect(url, { leaveDelay: any("1 second") }), "InvalidOption", 'leaveDelay is "1 second"'],
+        [() => connect(url, any(null)), "InvalidOption", "the options of connect are null: an object is allowed"],
+        [() => connect(url, any("token")), "InvalidOption", 'the options of connect are "token"'],
+        [
+          () => connect(url, any({ getToken: () => "t" })),
+          "InvalidOption",
+          'connect has no option "getToken": there are token'
+        ],
+        [() => connect(url, { token: any(Object.create(null)) }), "InvalidOption", "token is an object"],
+        [() => client.join("x", any(null)), "InvalidOption", "the options of join are null"],
+        [() => client.join("x", any(["alice"])), "InvalidOption", "the options of join are a list"],
+        [
+          () => client.join("x", any({ user: "alice" })),
+          "InvalidOption",
+          'join has no option "user": there are key, meta'
+        ],
+        [
+          () => room.subscribe(any(null)),
+          "InvalidListener",
+          "the listener of subscribe is null: a function is allowed"
+        ],
+        [() => room.on("chat", any({})), "InvalidListener", "the listener of on is an object"],
         [() => client.join(""), "InvalidTopic", 'the topic "" is empty'],
         [() => client.join(any(1)), "InvalidTopic", "is no string but number"],
         [() => client.join("x", { key: "" }), "InvalidKey", 'the key on topic "x" "" is empty'],

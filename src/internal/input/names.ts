@@ -24,6 +24,14 @@ export const cut = (value: unknown): string => {
   return text.length > 64 ? `${text.slice(0, 64).toWellFormed()}…` : text.toWellFormed()
 }
 
+/** Any value, as an error names it. */
+export const show = (value: unknown): string => {
+  if (typeof value === "string") return JSON.stringify(cut(value))
+  if (typeof value === "function") return "a function"
+  if (Array.isArray(value)) return "a list"
+  return typeof value === "object" && value !== null ? "an object" : cut(String(value))
+}
+
 const countBytes = (text: string, max: number): number => {
   let bytes = 0
   for (let i = 0; i < text.length && bytes <= max; i++) {

@@ -4,7 +4,7 @@
 import { Config, ConfigError, Duration, Effect, Option } from "effect"
 import { InvalidOption, type LimitName } from "../../PresenceError.js"
 import { MAX_DEPTH } from "./json.js"
-import { cut } from "./names.js"
+import { cut, show } from "./names.js"
 
 export type InputLimits = { readonly [limit in LimitName]: number }
 
@@ -27,32 +27,31 @@ export interface PresenceSettings {
 }
 
 /** Throws `InvalidOption`, as all `read` functions do. */
-export const decode = (options?: {
-  readonly ttl?: Duration.DurationInput | undefined
-  readonly sweepInterval?: Duration.DurationInput | undefined
-  readonly bufferSize?: number | undefined
-  readonly limits?: { readonly [limit in LimitName]?: number | undefined } | undefined
-  readonly keyIndex?: boolean | undefined
-}): PresenceSettings => ({
-  ttl: nanos(readDuration("ttl", options?.ttl ?? "30 seconds", SOME)),
-  sweepInterval: readDuration("sweepInterval", options?.sweepInterval ?? "1 second", SOME),
-  bufferSize: readCount("bufferSize", options?.bufferSize ?? 4_096),
-  limits: withDefaults(options?.limits ?? {}),
-  keyIndex: readFlag("keyIndex", options?.keyIndex ?? false)
-})
+export const decode = (
+  options: {
+    readonly ttl?: Duration.DurationInput | undefined
+    readonly sweepInterval?: Duration.DurationInput | undefined
+    readonly bufferSize?: number | undefined
+    readonly limits?: { readonly [limit in LimitName]?: number | undefined } | undefined
+    readonly keyIndex?: boolean | undefined
+  } = {}
+): PresenceSettings => {
+  checkObject("options", options)
+  const { ttl = "30 seconds", sweepInterval = "1 second", bufferSize = 4_096, limits = {}, keyIndex = false } = options
+  return {
+    ttl: nanos(readDuration("ttl", ttl, SOME)),
+    sweepInterval: readDuration("sweepInterval", sweepInterval, SOME),
+    bufferSize: readCount("bufferSize", bufferSize),
+    limits: withDefaults(limits),
+    keyIndex: readFlag("keyIndex", keyIndex)
+  }
+}
 
 const withDefaults = (given: { readonly [limit in LimitName]?: number | undefined }): InputLimits => {
+  checkNames("limits", given, Object.keys(defaultLimits))
   const limits = { ...defaultLimits }
   for (const [name, max] of Object.entries(given)) {
-    if (max === undefined) continue
-    if (!Object.hasOwn(limits, name)) {
-      throw new InvalidOption({
-        option: `limits.${cut(name)}`,
-        value: cut(String(max)),
-        allowed: `no limit at all: there are ${Object.keys(limits).join(", ")}`
-      })
-    }
-    limits[name as LimitName] = readCount(`limits.${name}`, max, 0)
+    if (max !== undefined) limits[name as LimitName] = readCount(`limits.${name}`, max, 0)
   }
   // Here too, so that an error names what holds.
   return { ...limits, metaDepth: Math.min(limits.metaDepth, MAX_DEPTH) }
@@ -71,6 +70,27 @@ export const readConfig = <A extends NonNullable<Parameters<typeof decode>[0]>>(
       }
     })
   )
+
+// Objects of options, as somebody gives them who has no types
+
+/** Throws `InvalidOption`, as the following does. */
+export const checkObject = (option: string, given: unknown): void => {
+  if (typeof given === "object" && given !== null && !Array.isArray(given)) return
+  throw new InvalidOption({ option, value: show(given), allowed: "an object" })
+}
+
+/** What is not understood would be wanted in vain. Of the outermost, `options`, each is called by its name alone. */
+export const checkNames = (option: string, given: unknown, known: ReadonlyArray<string>): void => {
+  checkObject(option, given)
+  for (const [name, value] of Object.entries(given as object)) {
+    if (value === undefined || known.includes(name)) continue
+    throw new InvalidOption({
+      option: `${option === "options" ? "" : `${option}.`}${cut(name)}`,
+      value: show(value),
+      allowed: `nothing: there are ${known.join(", ")}`
+    })
+  }
+}
 
 // One option
 
@@ -130,7 +150,11 @@ export const checkDuration = (
     (zero || Duration.greaterThan(duration.value, Duration.zero)) &&
     (max === Number.POSITIVE_INFINITY || Duration.toMillis(duration.value) <= max)
     ? duration.value
-    : new InvalidOption({ option, value: show(input), allowed })
+    : new InvalidOption({
+        option,
+        value: Duration.isDuration(input) ? Duration.format(input) : show(input),
+        allowed
+      })
 }
 
 /** `Duration` makes these none, without a word. */
@@ -153,13 +177,6 @@ const readFlag = (option: string, input: unknown): boolean => {
   if (typeof input === "boolean") return input
   throw new InvalidOption({ option, value: show(input), allowed: "true or false" })
 }
-
-const show = (input: unknown): string =>
-  typeof input === "string"
-    ? JSON.stringify(cut(input))
-    : Duration.isDuration(input)
-      ? Duration.format(input)
-      : cut(String(input))
 
 /** Whole nanoseconds as a number: exact up to 104 days, the precision of a double beyond. */
 export const nanos = (duration: Duration.Duration): number =>

@@ -254,7 +254,7 @@ export const makeTracker = (
       if (options?.ttl === undefined && options?.leaveDelay === undefined) return defaultTerms
       const ttl = options.ttl === undefined ? settings.ttl : checkDuration("ttl", options.ttl, SOME)
       if (ttl instanceof InvalidOption) return ttl
-      const leaveDelay = checkDuration("leaveDelay", options.leaveDelay ?? 0, ANY)
+      const leaveDelay = checkDuration("leaveDelay", options.leaveDelay === undefined ? 0 : options.leaveDelay, ANY)
       if (leaveDelay instanceof InvalidOption) return leaveDelay
       return { replica, ttl: typeof ttl === "number" ? ttl : nanos(ttl), leaveDelay: nanos(leaveDelay) }
     }

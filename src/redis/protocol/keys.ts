@@ -7,7 +7,8 @@
  */
 
 /** Why a prefix is refused, or `undefined` for a good one. */
-export const checkPrefix = (prefix: string): string | undefined => {
+export const checkPrefix = (prefix: unknown): string | undefined => {
+  if (typeof prefix !== "string") return "it is no text"
   if (prefix.length === 0) return "it is empty"
   if (/[{}]/.test(prefix)) return "a brace in it would decide the slot of every key"
   return prefix.isWellFormed() ? undefined : "it holds a lone surrogate"
