@@ -33,6 +33,12 @@ const GRACE = 1_000
 /** A meta of the default limit in a URL is more than the 16 KiB of head that Node takes by default. */
 const MAX_HEADER_BYTES = 65_536
 
+/**
+ * How long a connection may idle between two requests, in milliseconds. Longer than proxies in front keep it, which would
+ * else send a request just as it is closed.
+ */
+const KEPT_ALIVE = 90_000
+
 /** Serves until its scope closes. What it gives is its own HTTP server, which knows the address. */
 export const layer = (
   settings: Settings,
@@ -49,7 +55,7 @@ export const layer = (
     Layer.scopedDiscard(own)
   )
   return Layer.suspend(() => {
-    const server = new DoorServer({ maxHeaderSize: MAX_HEADER_BYTES })
+    const server = new DoorServer({ maxHeaderSize: MAX_HEADER_BYTES, keepAliveTimeout: KEPT_ALIVE })
     // Before anything else can happen to it, and whatever it becomes.
     server.on("connection", guard)
     const atTheEnd = (effect: Effect.Effect<void>) => Layer.scopedDiscard(Effect.addFinalizer(() => effect))

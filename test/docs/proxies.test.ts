@@ -209,4 +209,17 @@ describe.skipIf(redisIsOff())("a proxy as the page on deployment sets it up", ()
       expect([answer.status, answer.text]).toEqual([403, expect.stringContaining("allowedOrigins")])
     })
   )
+
+  it.scopedLive("no proxy of the page keeps a connection for longer than the server does", () =>
+    Effect.gen(function* () {
+      const { port } = yield* serve()
+      const { headers } = yield* ask(port, "/health", { headers: { connection: "keep-alive" } })
+      const kept = Number(/timeout=(\d+)/.exec(String(headers["keep-alive"]))?.[1])
+      const theirs = Array.from(page.matchAll(/(?:proxy_\w+_timeout|timeout (?:client|server)) (\d+)s/g), ([, s]) =>
+        Number(s)
+      )
+      expect(theirs.length).toBeGreaterThan(3)
+      expect(kept).toBeGreaterThan(Math.max(...theirs))
+    })
+  )
 })
