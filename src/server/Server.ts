@@ -22,6 +22,7 @@ import * as PresenceRedis from "../redis/PresenceRedis.js"
 import * as PresenceSocket from "../socket/PresenceSocket.js"
 import { allowAll, jwt } from "../web/Authorize.js"
 import { DoorServer, Doors } from "../web/doors.js"
+import { pathOf } from "../web/paths.js"
 import { guard } from "../web/upgrades.js"
 import * as metrics from "./metrics.js"
 import { makePage } from "./page.js"
@@ -92,11 +93,13 @@ const own = Effect.gen(function* () {
   const presence = yield* Presence
 
   const get = (path: HttpLayerRouter.PathInput, answer: Effect.Effect<HttpServerResponse.HttpServerResponse>) =>
-    router.add("*", path, ({ method }) =>
-      method === "GET" || method === "HEAD"
+    router.add("*", path, ({ method, url }) => {
+      // The router takes /METRICS, /metrics/ and /metrics;x for it, too: a proxy that keeps /metrics from outside does not.
+      if (pathOf(url) !== path) return Effect.succeed(NOTHING)
+      return method === "GET" || method === "HEAD"
         ? answer
         : Effect.succeed(json({ error: `${method} is not allowed, only GET, HEAD` }, 405, { allow: "GET, HEAD" }))
-    )
+    })
 
   const page = makePage()
   yield* get("/", Effect.succeed(page.document))
@@ -111,7 +114,7 @@ const own = Effect.gen(function* () {
       HttpServerResponse.text(text, { contentType: metrics.CONTENT_TYPE, headers: NOSNIFF })
     )
   )
-  yield* router.add("*", "/*", Effect.succeed(json({ error: "there is nothing here" }, 404)))
+  yield* router.add("*", "/*", Effect.succeed(NOTHING))
 })
 
 const NOSNIFF = { "x-content-type-options": "nosniff" }
@@ -121,6 +124,8 @@ const json = (body: unknown, status: number, headers: Record<string, string> = {
     status,
     headers: { "cache-control": "no-store", ...NOSNIFF, ...headers }
   })
+
+const NOTHING = json({ error: "there is nothing here" }, 404)
 
 /** Lets go of all connections, in a bounded time. Real time, whatever the clock of the program. */
 const close = (server: NodeServer): Effect.Effect<void> =>
