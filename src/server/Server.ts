@@ -22,6 +22,7 @@ import * as PresenceRedis from "../redis/PresenceRedis.js"
 import * as PresenceSocket from "../socket/PresenceSocket.js"
 import { allowAll, jwt } from "../web/Authorize.js"
 import { DoorServer, Doors } from "../web/doors.js"
+import { pathOf } from "../web/paths.js"
 import { guard } from "../web/upgrades.js"
 import * as metrics from "./metrics.js"
 import { makePage } from "./page.js"
@@ -32,6 +33,12 @@ const GRACE = 1_000
 
 /** A meta of the default limit in a URL is more than the 16 KiB of head that Node takes by default. */
 const MAX_HEADER_BYTES = 65_536
+
+/**
+ * How long a connection may idle between two requests, in milliseconds. Longer than proxies in front keep it, which would
+ * else send a request just as it is closed.
+ */
+const KEPT_ALIVE = 90_000
 
 /** Serves until its scope closes. What it gives is its own HTTP server, which knows the address. */
 export const layer = (
@@ -49,7 +56,7 @@ export const layer = (
     Layer.scopedDiscard(own)
   )
   return Layer.suspend(() => {
-    const server = new DoorServer({ maxHeaderSize: MAX_HEADER_BYTES })
+    const server = new DoorServer({ maxHeaderSize: MAX_HEADER_BYTES, keepAliveTimeout: KEPT_ALIVE })
     // Before anything else can happen to it, and whatever it becomes.
     server.on("connection", guard)
     const atTheEnd = (effect: Effect.Effect<void>) => Layer.scopedDiscard(Effect.addFinalizer(() => effect))
@@ -86,11 +93,13 @@ const own = Effect.gen(function* () {
   const presence = yield* Presence
 
   const get = (path: HttpLayerRouter.PathInput, answer: Effect.Effect<HttpServerResponse.HttpServerResponse>) =>
-    router.add("*", path, ({ method }) =>
-      method === "GET" || method === "HEAD"
+    router.add("*", path, ({ method, url }) => {
+      // The router takes /METRICS, /metrics/ and /metrics;x for it, too: a proxy that keeps /metrics from outside does not.
+      if (pathOf(url) !== path) return Effect.succeed(NOTHING)
+      return method === "GET" || method === "HEAD"
         ? answer
         : Effect.succeed(json({ error: `${method} is not allowed, only GET, HEAD` }, 405, { allow: "GET, HEAD" }))
-    )
+    })
 
   const page = makePage()
   yield* get("/", Effect.succeed(page.document))
@@ -105,7 +114,7 @@ const own = Effect.gen(function* () {
       HttpServerResponse.text(text, { contentType: metrics.CONTENT_TYPE, headers: NOSNIFF })
     )
   )
-  yield* router.add("*", "/*", Effect.succeed(json({ error: "there is nothing here" }, 404)))
+  yield* router.add("*", "/*", Effect.succeed(NOTHING))
 })
 
 const NOSNIFF = { "x-content-type-options": "nosniff" }
@@ -115,6 +124,8 @@ const json = (body: unknown, status: number, headers: Record<string, string> = {
     status,
     headers: { "cache-control": "no-store", ...NOSNIFF, ...headers }
   })
+
+const NOTHING = json({ error: "there is nothing here" }, 404)
 
 /** Lets go of all connections, in a bounded time. Real time, whatever the clock of the program. */
 const close = (server: NodeServer): Effect.Effect<void> =>

@@ -349,7 +349,9 @@ export const layerRouter = <R = never, R2 = never>(
           return Effect.succeed(refuse(405, `the method ${request.method} is not allowed, only GET`, { allow: "GET" }))
         }
         if (request.method === "HEAD" || !(incoming instanceof IncomingMessage) || !wantsUpgrade(incoming)) {
-          return Effect.succeed(refuse(426, "here is a WebSocket", { connection: "upgrade", upgrade: "websocket" }))
+          return Effect.succeed(
+            refuse(426, "here is a WebSocket", { connection: "upgrade, close", upgrade: "websocket" })
+          )
         }
         return AtOnce.suspend(() =>
           admission.answer(request, refuse, (caller) =>

@@ -111,7 +111,10 @@ const guarded = <E, R>(app: Effect.Effect<HttpServerResponse, E, R>) =>
       return app
     }
     guard(source.socket)
-    return Effect.onExit(app, (exit) => Effect.sync(() => hangUp(source.socket, toServerResponse(request), exit)))
+    const response = toServerResponse(request)
+    // The answer says so: a proxy that keeps the connection would send it somebody else's request.
+    response.shouldKeepAlive = false
+    return Effect.onExit(app, (exit) => Effect.sync(() => hangUp(source.socket, response, exit)))
   })
 
 /** A request is over that has not become a WebSocket, or whose WebSocket is closed. Its answer is not written yet. */

@@ -127,6 +127,11 @@ const run = (proxy: Proxy, ports: Ports): Effect.Effect<void, never, Scope.Scope
 /** Its workers end with it. */
 const stop = (child: ChildProcess): void => void child.kill("SIGTERM")
 
+/** What a router might take for the metrics, and a proxy for something else. */
+const METRICS = ["", "/", ";x", "/?", "//"]
+  .map((end) => `/metrics${end}`)
+  .concat("/METRICS", "/%6detrics", "//metrics", "/./metrics")
+
 const DOMAIN = { host: "presence.example.com" }
 const ORIGIN = "https://presence.example.com"
 
@@ -161,7 +166,9 @@ describe.skipIf(redisIsOff())("a proxy as the page on deployment sets it up", ()
             )
           )
           expect((yield* ask(front, "/health", { headers: DOMAIN })).json).toMatchObject({ status: "ok" })
-          expect((yield* ask(front, "/metrics", { headers: DOMAIN })).status).toBe(404)
+          for (const path of METRICS) {
+            expect((yield* ask(front, path, { headers: DOMAIN })).text, path).not.toContain("presence_connections")
+          }
 
           // An event stream of the first byte, and of each change when it happens.
           const stream = yield* follow(front, "/presence/room/events", DOMAIN)
@@ -207,6 +214,19 @@ describe.skipIf(redisIsOff())("a proxy as the page on deployment sets it up", ()
       const { port } = yield* serve()
       const answer = yield* ask(port, "/presence/room", { headers: DOMAIN })
       expect([answer.status, answer.text]).toEqual([403, expect.stringContaining("allowedOrigins")])
+    })
+  )
+
+  it.scopedLive("no proxy of the page keeps a connection for longer than the server does", () =>
+    Effect.gen(function* () {
+      const { port } = yield* serve()
+      const { headers } = yield* ask(port, "/health", { headers: { connection: "keep-alive" } })
+      const kept = Number(/timeout=(\d+)/.exec(String(headers["keep-alive"]))?.[1])
+      const theirs = Array.from(page.matchAll(/(?:proxy_\w+_timeout|timeout (?:client|server)) (\d+)s/g), ([, s]) =>
+        Number(s)
+      )
+      expect(theirs.length).toBeGreaterThan(3)
+      expect(kept).toBeGreaterThan(Math.max(...theirs))
     })
   )
 })

@@ -413,3 +413,30 @@ it.scopedLive(
         heard += (yield* ask(server, reader)).messages?.filter((text) => text.includes("presence_diff")).length ?? 0
     })
 )
+
+it.scopedLive(
+  "a post that asks for an upgrade, as some clients do for HTTP/2, is refused and not taken for an empty one",
+  () =>
+    Effect.gen(function* () {
+      const server = yield* makeServer()
+      const token = yield* joinAs(server, "alice")
+      const body = frame("1", "2", "room", "phx_leave", {})
+      const { port, host } = new URL(server.url)
+      const head =
+        `POST /socket/longpoll?vsn=2.0.0&token=${token} HTTP/1.1\r\nhost: ${host}\r\ncontent-length: ${body.length}\r\n` +
+        "connection: Upgrade, HTTP2-Settings\r\nupgrade: h2c\r\nhttp2-settings: AAMAAABkAAQAAP__\r\n\r\n"
+      const answered = yield* Effect.async<string>((resume) => {
+        let text = ""
+        const socket = connectTcp(Number(port), "127.0.0.1", () => socket.write(head + body))
+        socket.on("data", (data) => {
+          text += data
+        })
+        socket.on("close", () => resume(Effect.succeed(text)))
+      })
+      expect(answered).toMatch(/^HTTP\/1\.1 400 /)
+      expect(answered).toContain("without an Upgrade header")
+      // The session goes on.
+      expect((yield* say(server, token, body)).status).toBe(200)
+      yield* isGone(server, "alice")
+    })
+)

@@ -166,3 +166,26 @@ it.scopedLive.each([
     expect(uncaught).toEqual([])
   })
 )
+
+it.scopedLive(
+  "what an upgrade is answered says that its connection closes, so that no proxy sends it another request",
+  () =>
+    Effect.gen(function* () {
+      const { port } = yield* program(Layer.mergeAll(own, Http, Socket))
+      for (const path of [...PATHS, "/%zz", "/socket/websocket?vsn=2.0.0", "/socket/longpoll?vsn=2.0.0"]) {
+        const heard = yield* Effect.async<string>((resume) => {
+          let text = ""
+          const socket = Net.connect(port, "127.0.0.1", () => {
+            socket.write(`HEAD ${path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n`)
+          })
+          socket.on("data", (data) => {
+            text += data
+            if (text.includes("\r\n\r\n")) resume(Effect.succeed(text))
+          })
+          socket.on("close", () => resume(Effect.succeed(text)))
+        })
+        expect(heard, path).toMatch(/^connection: .*close\r$/im)
+        expect(heard, path).not.toMatch(/keep-alive/i)
+      }
+    })
+)

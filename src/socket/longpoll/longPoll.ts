@@ -24,12 +24,15 @@ import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
 import { toServerResponse } from "@effect/platform-node/NodeHttpServerRequest"
 import { Duration, Effect } from "effect"
 import { Turns } from "../../web/turns.js"
+import { wantsUpgrade } from "../../web/upgrades.js"
 import { Polls } from "./polls.js"
 
 type Request = HttpServerRequest.HttpServerRequest
 type Response = HttpServerResponse.HttpServerResponse
 
 const METHODS = "GET, POST, OPTIONS"
+
+const NO_UPGRADE = "a post is taken without an Upgrade header"
 
 /** What its client asks next may be for another server: on the same connection it would not get there. */
 const LAST = { connection: "close" }
@@ -75,6 +78,8 @@ export class LongPoll {
     const named = token?.startsWith(PREFIX) ? token : undefined
     const polls = named === undefined ? undefined : this.open.get(named)
     if (request.method === "POST") {
+      // Node hands over no body with one: what was sent would be taken for nothing.
+      if (wantsUpgrade(incoming)) return Effect.succeed(answer({ status: 400, error: NO_UPGRADE }, 400))
       return polls === undefined
         ? Effect.succeed(answer({ status: 410, error: "there is no such session" }))
         : Effect.map(polls.post(incoming), (posted) =>
