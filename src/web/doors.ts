@@ -60,6 +60,12 @@ export class DoorServer extends Server {
     })
   }
 
+  /** Who came early, and waits, is told that nobody will serve them. */
+  override close(onClosed?: (error?: Error) => void): this {
+    this.begin()
+    return super.close(onClosed)
+  }
+
   override emit(...event: ReadonlyArray<unknown>): boolean {
     const [name, incoming, socket] = event
     if (name === "request" && !admits(incoming as IncomingMessage, socket as ServerResponse)) return true

@@ -4,7 +4,7 @@ import { mkdtempSync, readFileSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { afterAll, beforeAll, describe, expect, it } from "@effect/vitest"
-import { Context, Effect, Layer } from "effect"
+import { Context, Deferred, Effect, Fiber, Layer } from "effect"
 import { Redis } from "ioredis"
 import { Channels, Presence } from "../../src/index.js"
 import { ChannelsRedis, type Connect, PresenceRedis } from "../../src/redis/index.js"
@@ -64,6 +64,30 @@ describe.skipIf(redisIsOff())("connections of one's own", () => {
   const own = (connect: Connect) => build({ connect, prefix: `own ${++worlds}` })
   const until = <A>(effect: Effect.Effect<A, unknown>, is: (value: A) => boolean) =>
     Effect.repeat(Effect.delay(effect, 20), { until: is })
+
+  it.scopedLive("are waited for by nobody who is interrupted, and those that come later are ended", () =>
+    Effect.gen(function* () {
+      const made: Array<Redis> = []
+      const asked = yield* Deferred.make<void>()
+      const gate = yield* Deferred.make<void>()
+      const connect: Connect = async (options) => {
+        Deferred.unsafeDone(asked, Effect.void)
+        await Effect.runPromise(Deferred.await(gate))
+        const connection = new Redis({ ...options, port: redis.port })
+        made.push(connection)
+        return connection
+      }
+      const building = yield* Effect.fork(build({ connect, prefix: `own ${++worlds}`, timeout: "1 hour" }))
+      yield* Deferred.await(asked)
+      yield* Fiber.interrupt(building)
+      yield* Deferred.succeed(gate, undefined)
+      // To ask what is there, for commands, for messages.
+      yield* until(
+        Effect.sync(() => made.map(({ status }) => status)),
+        (statuses) => statuses.join() === "end,end,end"
+      )
+    })
+  )
 
   it.scopedLive("speak TLS to a server whose certificate their own authority has signed", () =>
     Effect.gen(function* () {

@@ -67,6 +67,26 @@ it.scopedLive("is cut off if it sends hundreds of requests meanwhile, and not if
   })
 )
 
+it.scopedLive("hears so when the server ends before it serves", () =>
+  Effect.gen(function* () {
+    const { server, port } = yield* listening
+    const asked = yield* Effect.fork(ask(port, "/early"))
+    const upgraded = yield* Effect.fork(Effect.flip(connect(`ws://127.0.0.1:${port}/early`)))
+    let came = 0
+    server.emit = function (...event) {
+      if (event[0] === "request" || event[0] === "upgrade") came++
+      return Reflect.apply(DoorServer.prototype.emit, this, event)
+    }
+    yield* Effect.repeat(
+      Effect.sync(() => came),
+      { until: (times) => times === 2, schedule: Schedule.spaced("5 millis") }
+    )
+    server.close()
+    expect((yield* asked).status).toBe(503)
+    expect(yield* upgraded).toBe(503)
+  })
+)
+
 it.scopedLive("hears so when nobody serves any more, and an event stream when to come back", () =>
   Effect.gen(function* () {
     const { server, port } = yield* listening

@@ -61,14 +61,16 @@ export const openPort = (options: {
       onDown: (reason) => all((listener) => listener.onDown(reason)),
       onSubscriberDown: () => all((listener) => listener.onSubscriberDown())
     }
-    const port = yield* Effect.acquireRelease(
-      Effect.tryPromise({
-        try: () => open({ ...options, name: "effect-presence" }, handlers),
-        catch: (cause) =>
-          new PresenceUnavailable({ reason: cause instanceof Error ? cause.message : String(cause), cause })
-      }),
-      (port) => Effect.sync(() => port.close())
+    // A program that is to end does not wait for a Redis that is not there: whatever comes of it then is closed.
+    const opening = yield* Effect.acquireRelease(
+      Effect.sync(() => open({ ...options, name: "effect-presence" }, handlers)),
+      (opening) => Effect.sync(() => void opening.then((port) => port.close()).catch(() => {}))
     )
+    const port = yield* Effect.tryPromise({
+      try: () => opening,
+      catch: (cause) =>
+        new PresenceUnavailable({ reason: cause instanceof Error ? cause.message : String(cause), cause })
+    })
     for (const warning of port.warnings) yield* Effect.logWarning(warning)
     return {
       port: measured(port),

@@ -361,7 +361,7 @@ export async function* pages(port: Port, key: string): AsyncGenerator<ReadonlyAr
 const PAGE = 500
 
 /** The fields of a page. */
-export const fieldsOf = (page: ReadonlyArray<string>): ReadonlyArray<string> =>
+const fieldsOf = (page: ReadonlyArray<string>): ReadonlyArray<string> =>
   page.filter((_, index) => index % 2 === 0)
 
 /** Where topics of one partition stand; a `standing` of `undefined` as in {@link ReadAnswer}. */
