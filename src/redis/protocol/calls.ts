@@ -361,8 +361,7 @@ export async function* pages(port: Port, key: string): AsyncGenerator<ReadonlyAr
 const PAGE = 500
 
 /** The fields of a page. */
-const fieldsOf = (page: ReadonlyArray<string>): ReadonlyArray<string> =>
-  page.filter((_, index) => index % 2 === 0)
+const fieldsOf = (page: ReadonlyArray<string>): ReadonlyArray<string> => page.filter((_, index) => index % 2 === 0)
 
 /** Where topics of one partition stand; a `standing` of `undefined` as in {@link ReadAnswer}. */
 export const standings = async (

@@ -374,7 +374,8 @@ export const refused = ({ check, layer, test }: Subject) =>
           [{ leaveDelay: -1 }, "leaveDelay", "-1"],
           [{ leaveDelay: "-1 millis" }, "leaveDelay", '"-1 millis"'],
           [{ leaveDelay: Number.NaN }, "leaveDelay", "NaN"],
-          [{ ttl: "1 second", leaveDelay: {} }, "leaveDelay", "[object Object]"]
+          [{ ttl: "1 second", leaveDelay: {} }, "leaveDelay", "an object"],
+          [{ leaveDelay: null }, "leaveDelay", "null"]
         ]
         for (const [options, option, value] of wrong) {
           const error = yield* refusal("room", "alice", {}, options)
