@@ -38,12 +38,15 @@ export class Turns {
 
   private readonly next = (): void => {
     const until = performance.now() + TURN
+    const most = Math.min(this.waiting.length, this.most)
     let done = 0
-    for (; done < Math.min(this.waiting.length, this.most); done++) {
-      if (done > 0 && performance.now() >= until) break
-      this.waiting[done]?.()
+    try {
+      do this.waiting[done++]?.()
+      while (done < most && performance.now() < until)
+    } finally {
+      // Also after one that throws: nobody else waits for ever because of it.
+      this.waiting = this.waiting.slice(done)
+      if (this.waiting.length > 0) setImmediate(this.next)
     }
-    this.waiting = this.waiting.slice(done)
-    if (this.waiting.length > 0) setImmediate(this.next)
   }
 }
