@@ -61,14 +61,17 @@ export class FairTurns {
     this.line = []
     const again: Array<Worker> = []
     let next = 0
-    for (; next < line.length; next++) {
-      const now = performance.now()
-      if (now >= this.ends) break
-      const worker = line[next]
-      if (worker !== undefined && this.work(worker, now)) this.wait(worker, again)
+    try {
+      while (next < line.length) {
+        const now = performance.now()
+        if (now >= this.ends) break
+        const worker = line[next++]
+        if (worker !== undefined && this.work(worker, now)) this.wait(worker, again)
+      }
+    } finally {
+      // Those who came meanwhile are behind those who waited, and before those who had a share; also after one that throws.
+      this.line = [...line.slice(next), ...this.line, ...again]
     }
-    // Those who came meanwhile are behind those who waited, and before those who had a share.
-    this.line = [...line.slice(next), ...this.line, ...again]
     const costly = this.costly.shift()
     if (costly !== undefined && this.work(costly, performance.now())) this.wait(costly, this.line)
   }

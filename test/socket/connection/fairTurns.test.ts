@@ -1,4 +1,4 @@
-import { expect, it } from "@effect/vitest"
+import { expect, it, vi } from "@effect/vitest"
 import { FairTurns, type Worker } from "../../../src/socket/connection/fairTurns.js"
 
 const busy = (ms: number): void => {
@@ -37,4 +37,33 @@ it("who costs little waits for one of those who cost much, and not for all of th
   const seen = order.length
   while (new Set(order.slice(seen)).size < costly.length) await new Promise(setImmediate)
   working = false
+})
+
+it("one that throws keeps nobody else waiting", () => {
+  vi.useFakeTimers({ toFake: ["setImmediate"] })
+  try {
+    const turns = new FairTurns()
+    const done: Array<string> = []
+    const worker = (name: string, work: () => void): Worker => ({
+      work: () => {
+        done.push(name)
+        work()
+        return false
+      }
+    })
+    // It takes the whole turn, so that the others wait.
+    turns.run(worker("first", () => busy(6)))
+    turns.run(
+      worker("wrong", () => {
+        throw new Error("its own")
+      })
+    )
+    turns.run(worker("last", () => {}))
+    expect(done).toEqual(["first"])
+    expect(() => vi.runOnlyPendingTimers()).toThrow("its own")
+    vi.runOnlyPendingTimers()
+    expect(done).toEqual(["first", "wrong", "last"])
+  } finally {
+    vi.useRealTimers()
+  }
 })
