@@ -29,8 +29,9 @@ export class Doors extends Context.Tag("effect-presence/web/Doors")<Doors, Map<s
 const listening = (): void => {}
 
 /**
- * A server with doors, which few requests of one connection enter at once, and a crowd in turns. It listens before what it serves is built, which
- * waits for Redis: whoever comes meanwhile, as all do after a restart, waits, where Node would never answer.
+ * A server with doors, which few requests of one connection enter at once, and a crowd in turns. It listens before what it
+ * serves is built, which waits for Redis: whoever comes meanwhile, as all do after a restart, waits, where Node would never
+ * answer.
  */
 export class DoorServer extends Server {
   readonly doors = new Map<string, Door>()
@@ -48,16 +49,14 @@ export class DoorServer extends Server {
     })
   }
 
-  /** Those who came early have their turn once all is in place. */
+  /** Those who came early have their turns once all is in place. */
   private begin(): void {
     const { early } = this
     if (early === undefined) return
     this.early = undefined
     // From here on an upgrade that nobody listens for is told to be one.
     this.off("upgrade", listening)
-    setImmediate(() => {
-      for (const event of early) this.emit(...event)
-    })
+    for (const event of early) this.arrivals.add(() => this.admit(event))
   }
 
   /** Who came early, and waits, is told that nobody will serve them. */
