@@ -32,6 +32,7 @@ export interface OnTheirWay {
   bytes: number
 }
 
+/** One listener for all streams of a socket. */
 function cut(this: Socket): void {
   this.destroy()
 }

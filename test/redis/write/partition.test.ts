@@ -234,21 +234,22 @@ describe("a replica at work in a partition", () => {
     expect(port.names).toEqual(["HSCAN"])
   })
 
-  it("looks nowhere else when somebody else has ended it with its index meanwhile", async () => {
+  /** Of one whose index is gone: whether it has a lease all the same. */
+  const lateWithoutIndex = async (deadline: RedisReply): Promise<void> => {
     await late()
     port.take("HSCAN").answer(page("0"))
     await turn()
-    port.take("ZSCORE").answer(null)
+    port.take("ZSCORE").answer(deadline)
     await turn()
+  }
+
+  it("looks nowhere else when somebody else has ended it with its index meanwhile", async () => {
+    await lateWithoutIndex(null)
     expect(port.names).toEqual(["apply"])
   })
 
   it("looks on all topics for the connections of who is late when somebody has deleted its index", async () => {
-    await late()
-    port.take("HSCAN").answer(page("0"))
-    await turn()
-    port.take("ZSCORE").answer("-inf")
-    await turn()
+    await lateWithoutIndex("-inf")
     const topics = port.take("HSCAN")
     expect(topics.args[0]).toBe("presence:{0}:v")
     topics.answer(["0", ["", "e 4", "room", "4 t", "hall", "2 t"]])
