@@ -6,6 +6,7 @@ import { open } from "../../src/redis/client/ioredis.js"
 import { PresenceRedis } from "../../src/redis/index.js"
 import * as calls from "../../src/redis/protocol/calls.js"
 import { Keys, refOf } from "../../src/redis/protocol/keys.js"
+import type { ApplyCall, BeatCall, Operation } from "../../src/redis/protocol/values.js"
 import { redisIsOff, startRedis } from "../support/redis.js"
 
 const LEASE = 1_000
@@ -84,12 +85,12 @@ describe.skipIf(redisIsOff())("the activity of several replicas", () => {
       // One that writes, and never beats again.
       const keys = new Keys("presence", 0)
       const settings = { lease: LEASE, heartbeat: HEARTBEAT, partitions: 1 }
-      const claim: calls.BeatCall = { mode: "claim", replica: "lost", number: 1, tag: "lost.1", settled: "", seen: [] }
+      const claim: BeatCall = { mode: "claim", replica: "lost", number: 1, tag: "lost.1", settled: "", seen: [] }
       expect((yield* Effect.promise(() => calls.beat(port, keys, settings, claim))).status).toBe("OK")
       const seqs = Array.from({ length: 1_000 }, (_, i) => i + 1)
       for (let from = 0, number = 2; from < seqs.length; from += 100, number++) {
         const operations = seqs.slice(from, from + 100).map(
-          (seq): calls.Operation => ({
+          (seq): Operation => ({
             type: "put",
             topic: `room:${seq % 7}`,
             seq,
@@ -98,7 +99,7 @@ describe.skipIf(redisIsOff())("the activity of several replicas", () => {
             meta: JSON.stringify({ seq })
           })
         )
-        const call: calls.ApplyCall = { mode: "own", replica: "lost", number, tag: `lost.${number}`, operations }
+        const call: ApplyCall = { mode: "own", replica: "lost", number, tag: `lost.${number}`, operations }
         expect((yield* Effect.promise(() => calls.apply(port, keys, call))).status).toBe("OK")
       }
       const [a, b] = yield* Effect.all([replica(url), replica(url)])

@@ -4,7 +4,7 @@ import { Context, Effect, Layer, Logger, Schedule, Stream } from "effect"
 import fc from "fast-check"
 import { Presence } from "../../src/index.js"
 import { PresenceRedis } from "../../src/redis/index.js"
-import { messageOf } from "../../src/redis/protocol/calls.js"
+import { messageOf } from "../../src/redis/protocol/decoding.js"
 import { Keys } from "../../src/redis/protocol/keys.js"
 import { redisIsOff, startRedis } from "../support/redis.js"
 

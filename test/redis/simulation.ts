@@ -4,8 +4,8 @@
  * The decisions are the real ones; Redis is the partition in memory that is compared with the scripts elsewhere.
  */
 import type { Delta } from "../../src/internal/feed/delta.js"
-import type { ApplyAnswer, ApplyCall, End, Settings, Standing, TopicMessage } from "../../src/redis/protocol/calls.js"
 import { connectionOf, ownerOf, placeOf } from "../../src/redis/protocol/keys.js"
+import type { ApplyAnswer, ApplyCall, End, Settings, Standing, TopicMessage } from "../../src/redis/protocol/values.js"
 import { TopicCopy } from "../../src/redis/read/topicCopy.js"
 import { ReplicaLease, type Todo } from "../../src/redis/write/lease.js"
 import type { Cell } from "../../src/redis/write/outbox.js"

@@ -5,6 +5,8 @@
 
 import type { LeaveReason } from "../../src/PresenceChange.js"
 import type { RedisReply } from "../../src/redis/client/port.js"
+import { Keys } from "../../src/redis/protocol/keys.js"
+import * as scripts from "../../src/redis/protocol/scripts.js"
 import type {
   ApplyCall,
   BeatCall,
@@ -12,9 +14,7 @@ import type {
   Settings,
   StoredMember,
   TopicMessage
-} from "../../src/redis/protocol/calls.js"
-import { Keys } from "../../src/redis/protocol/keys.js"
-import * as scripts from "../../src/redis/protocol/scripts.js"
+} from "../../src/redis/protocol/values.js"
 import { FakePartition } from "../support/partition.js"
 import { Heartbeats } from "./truth.js"
 

@@ -2,6 +2,8 @@
  * One partition of Redis in memory: what the scripts do, in plain words and with a clock that a test turns. A property
  * test compares it with the scripts on a real server, so simulations may stand on it.
  */
+
+import { connectionOf, fieldOf } from "../../src/redis/protocol/keys.js"
 import type {
   ApplyAnswer,
   ApplyCall,
@@ -14,8 +16,7 @@ import type {
   Standing,
   StoredMember,
   TopicMessage
-} from "../../src/redis/protocol/calls.js"
-import { connectionOf, fieldOf } from "../../src/redis/protocol/keys.js"
+} from "../../src/redis/protocol/values.js"
 
 const LATE = Number.NEGATIVE_INFINITY
 

@@ -10,6 +10,8 @@ import { Roster, type RosterMember } from "../../internal/state/roster.js"
 import type { Port } from "../client/port.js"
 import * as calls from "../protocol/calls.js"
 import { type Keys, ownerOf } from "../protocol/keys.js"
+import { topics } from "../protocol/pages.js"
+import { byAge, type Standing, type StoredMember } from "../protocol/values.js"
 import { CopyMember } from "./topicCopy.js"
 
 /** What all that is remembered may weigh, in bytes, nearly. */
@@ -20,7 +22,7 @@ const MEMBER = 400
 const TOPIC = 1_000
 
 export interface Read {
-  readonly standing: calls.Standing
+  readonly standing: Standing
   readonly roster: Roster<CopyMember>
 }
 
@@ -65,7 +67,7 @@ export class ReadCache {
   /** The topics of a partition, a page after the other. */
   async topics(keys: Keys): Promise<ReadonlySet<string>> {
     const found = new Set<string>()
-    for await (const page of calls.topics(this.port, keys)) for (const topic of page) found.add(topic)
+    for await (const page of topics(this.port, keys)) for (const topic of page) found.add(topic)
     return found
   }
 
@@ -85,11 +87,10 @@ export class ReadCache {
   }
 }
 
-const isSame = (a: calls.Standing, b: calls.Standing): boolean =>
-  a.epoch === b.epoch && a.version === b.version && a.tag === b.tag
+const isSame = (a: Standing, b: Standing): boolean => a.epoch === b.epoch && a.version === b.version && a.tag === b.tag
 
-const rosterOf = (topic: string, members: ReadonlyArray<calls.StoredMember>): Roster<CopyMember> => {
+const rosterOf = (topic: string, members: ReadonlyArray<StoredMember>): Roster<CopyMember> => {
   const roster = new Roster<CopyMember>(topic, "")
-  for (const stored of Array.from(members).sort(calls.byAge)) roster.add(new CopyMember(stored, 0))
+  for (const stored of Array.from(members).sort(byAge)) roster.add(new CopyMember(stored, 0))
   return roster
 }

@@ -9,9 +9,11 @@
 import type { Delta } from "../../internal/feed/delta.js"
 import type { Port } from "../client/port.js"
 import { backoff, pause } from "../client/waiting.js"
-import type { Standing } from "../protocol/calls.js"
 import * as calls from "../protocol/calls.js"
+import { membersOf, messageOf } from "../protocol/decoding.js"
 import { type Keys, partitionOf } from "../protocol/keys.js"
+import { pages } from "../protocol/pages.js"
+import type { End, Standing } from "../protocol/values.js"
 import { TopicCopy } from "./topicCopy.js"
 
 /** Members that are read in one call. */
@@ -145,7 +147,7 @@ export class Copies {
     const followed = this.channels.get(channel)
     if (followed === undefined) return false
     this.hasHeard = true
-    const message = calls.messageOf(text)
+    const message = messageOf(text)
     if (message === undefined) {
       this.options.onForeign(channel, "has a message that cannot be read")
       return true
@@ -340,8 +342,8 @@ export class Copies {
       copy.page(first.members)
       return this.finish(followed, { ...first, standing: first.standing })
     }
-    for await (const page of calls.pages(port, keys.members(copy.topic))) {
-      const members = calls.membersOf(page)
+    for await (const page of pages(port, keys.members(copy.topic))) {
+      const members = membersOf(page)
       if (members.length < page.length / 2) this.onUnreadable(followed)
       copy.page(members)
       if (followed.references === 0) return true
@@ -360,7 +362,7 @@ export class Copies {
     this.options.onForeign(this.membersKey(followed), "holds what is no member")
   }
 
-  private async finish(followed: FollowedTopic, end: calls.End): Promise<boolean> {
+  private async finish(followed: FollowedTopic, end: End): Promise<boolean> {
     const { copy } = followed
     let finished = copy.finish(end, this.options.now())
     if (finished.type === "wait") {

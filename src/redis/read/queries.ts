@@ -10,6 +10,7 @@ import type { PresenceUnavailable } from "../../PresenceError.js"
 import type { Port } from "../client/port.js"
 import * as calls from "../protocol/calls.js"
 import type { Keys } from "../protocol/keys.js"
+import { topics, topicsWith } from "../protocol/pages.js"
 import type { Membership } from "../write/membership.js"
 import { ReadCache } from "./cache.js"
 import { type Copies, type FollowedTopic, SMALL } from "./copies.js"
@@ -196,7 +197,7 @@ export const makeQueries = ({
           const found = new Set<string>()
           const look = async (keys: Keys): Promise<void> => {
             const onForeign = () => membership.onForeign(keys.keyIndex, "is no sorted set, as it should be")
-            const pages = keyIndex ? calls.topicsWith(port, keys, key, onForeign) : calls.topics(port, keys)
+            const pages = keyIndex ? topicsWith(port, keys, key, onForeign) : topics(port, keys)
             for await (const topics of pages) {
               if (topics.length === 0) continue
               for (const topic of await calls.having(port, keys, topics, key)) found.add(topic)

@@ -6,7 +6,7 @@
  * did the last message has the last word, whatever a page showed.
  */
 import type { LeaveReason } from "../../PresenceChange.js"
-import type { Standing, StoredMember, TopicMessage } from "../protocol/calls.js"
+import type { Standing, StoredMember, TopicMessage } from "../protocol/values.js"
 
 /** What the draft needs to know of what the copy has. */
 export interface Known {

@@ -15,8 +15,8 @@ import { type Changed, Delta } from "../../internal/feed/delta.js"
 import type { Value } from "../../internal/input/json.js"
 import { Roster, type RosterMember } from "../../internal/state/roster.js"
 import type { LeaveReason } from "../../PresenceChange.js"
-import { byAge, type End, type Standing, type StoredMember, type TopicMessage } from "../protocol/calls.js"
 import { ownerOf, refOf } from "../protocol/keys.js"
+import { byAge, type End, type Standing, type StoredMember, type TopicMessage } from "../protocol/values.js"
 import { type Finished, SnapshotDraft } from "./snapshotDraft.js"
 
 export class CopyMember implements RosterMember {

@@ -4,6 +4,8 @@
 import type { Port } from "../client/port.js"
 import * as calls from "../protocol/calls.js"
 import { type Keys, ownerOf, placeOf } from "../protocol/keys.js"
+import { placesOf } from "../protocol/pages.js"
+import type { ApplyCall, Operation, StoredMember } from "../protocol/values.js"
 import { BATCH } from "./outbox.js"
 
 export interface OthersOptions {
@@ -12,15 +14,11 @@ export interface OthersOptions {
   /** The name of this replica. */
   readonly replica: string
   /** A call about connections of another replica. */
-  readonly about: (
-    mode: "reap" | "evict",
-    replica: string,
-    operations: ReadonlyArray<calls.Operation>
-  ) => calls.ApplyCall
+  readonly about: (mode: "reap" | "evict", replica: string, operations: ReadonlyArray<Operation>) => ApplyCall
   /** Redis has new versions of topics by our own doing. */
   readonly onWritten: (epoch: string, versions: ReadonlyMap<string, number>) => void
   /** A connection of a lost replica was ended by us. */
-  readonly onLost: (topic: string, member: calls.StoredMember) => void
+  readonly onLost: (topic: string, member: StoredMember) => void
   readonly onReaped: (replica: string, connections: number) => void
   readonly onFailure: (what: string, cause: unknown) => void
 }
@@ -39,7 +37,7 @@ export class Others {
   async evict(topic: string, key: string): Promise<number> {
     const { port, keys, replica: self, about, onWritten } = this.options
     const found = await port.command("HGET", [keys.keys(topic), key])
-    const byOwner = new Map<string, Array<calls.Operation>>()
+    const byOwner = new Map<string, Array<Operation>>()
     for (const connection of String(found ?? "").split(" ")) {
       const { replica, seq } = ownerOf(connection)
       if (replica === "" || replica === self) continue
@@ -82,7 +80,7 @@ export class Others {
     const { port, keys, about, onLost } = this.options
     let isForgotten = false
     /** Whether there may be more for us to do. */
-    const end = async (operations: ReadonlyArray<calls.Operation>): Promise<boolean> => {
+    const end = async (operations: ReadonlyArray<Operation>): Promise<boolean> => {
       const answer = await calls.apply(port, keys, about("reap", late, operations))
       if (answer.status !== "OK") return false
       for (const { topic, member } of answer.lost) onLost(topic, member)
@@ -90,11 +88,11 @@ export class Others {
       isForgotten = answer.emptied
       return answer.changed > 0 && !this.stopped
     }
-    for await (const page of calls.placesOf(port, keys, late)) {
+    for await (const page of placesOf(port, keys, late)) {
       const operations = page
         .map(placeOf)
         .flatMap(
-          (place): ReadonlyArray<calls.Operation> =>
+          (place): ReadonlyArray<Operation> =>
             place === undefined ? [] : [{ type: "remove", ...place, reason: "replicaLost" }]
         )
       for (const some of batches(operations)) if (!(await end(some))) return
@@ -104,5 +102,5 @@ export class Others {
   }
 }
 
-const batches = (operations: ReadonlyArray<calls.Operation>): ReadonlyArray<ReadonlyArray<calls.Operation>> =>
+const batches = (operations: ReadonlyArray<Operation>): ReadonlyArray<ReadonlyArray<Operation>> =>
   Array.from({ length: Math.ceil(operations.length / BATCH) }, (_, i) => operations.slice(i * BATCH, (i + 1) * BATCH))

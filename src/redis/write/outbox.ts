@@ -10,8 +10,8 @@
  */
 import type { Value } from "../../internal/input/json.js"
 import type { LeaveReason } from "../../PresenceChange.js"
-import type { ApplyAnswer, Operation } from "../protocol/calls.js"
 import { placeOf } from "../protocol/keys.js"
+import type { ApplyAnswer, Operation } from "../protocol/values.js"
 
 /** Operations of one call. More would hold Redis too long, and every call costs this process 20 to 40 us. */
 export const BATCH = 128

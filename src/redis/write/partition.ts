@@ -12,6 +12,8 @@ import { isAnswer, NotTaken } from "../client/reasons.js"
 import { backoff, pause } from "../client/waiting.js"
 import * as calls from "../protocol/calls.js"
 import type { Keys } from "../protocol/keys.js"
+import { placesOf } from "../protocol/pages.js"
+import type { ApplyCall, BeatCall, Settings, StoredMember } from "../protocol/values.js"
 import { ReplicaLease, type Todo } from "./lease.js"
 import { Others } from "./others.js"
 import { BATCH, type Cell, type Outbox } from "./outbox.js"
@@ -25,7 +27,7 @@ const WINDOW = 16
 export interface PartitionOptions {
   readonly port: Port
   readonly keys: Keys
-  readonly settings: calls.Settings
+  readonly settings: Settings
   readonly replica: string
 }
 
@@ -42,7 +44,7 @@ export interface PartitionEvents<O> {
   /** A heartbeat was answered, and the lease is kept. */
   readonly onBeaten: () => void
   /** A connection of a lost replica was ended by this one. */
-  readonly onLost: (topic: string, member: calls.StoredMember) => void
+  readonly onLost: (topic: string, member: StoredMember) => void
   readonly onReaped: (replica: string, connections: number) => void
   /** A key that no replica wrote so, and what is wrong with it. */
   readonly onForeign: (key: string, what: string) => void
@@ -207,7 +209,7 @@ export class Partition<O> {
     else this.flushing ??= setImmediate(() => this.flush())
   }
 
-  private write(call: calls.ApplyCall): void {
+  private write(call: ApplyCall): void {
     const { port, keys } = this.options
     calls.apply(port, keys, call).then(
       (answer) => {
@@ -232,7 +234,7 @@ export class Partition<O> {
   }
 
   /** Somebody else has written the keys of these topics: others' writes go on, and these are tried again. */
-  private onPrevented({ operations }: calls.ApplyCall, prevented: ReadonlyArray<number>): void {
+  private onPrevented({ operations }: ApplyCall, prevented: ReadonlyArray<number>): void {
     const { keys } = this.options
     const topics = new Set(prevented.map((index) => operations[index]?.topic ?? ""))
     for (const topic of topics) {
@@ -255,7 +257,7 @@ export class Partition<O> {
     )
   }
 
-  private sendBeat(call: calls.BeatCall): void {
+  private sendBeat(call: BeatCall): void {
     const { port, keys, settings } = this.options
     calls.beat(port, keys, settings, call).then(
       (answer) => {
@@ -336,7 +338,7 @@ export class Partition<O> {
       while (this.recoverAgain && !this.stopped) {
         this.recoverAgain = false
         try {
-          for await (const page of calls.placesOf(port, keys, replica)) {
+          for await (const page of placesOf(port, keys, replica)) {
             this.outbox.disown(page)
             this.flush()
           }

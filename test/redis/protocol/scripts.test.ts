@@ -5,14 +5,26 @@ import fc from "fast-check"
 import { open } from "../../../src/redis/client/ioredis.js"
 import type { Port } from "../../../src/redis/client/port.js"
 import * as calls from "../../../src/redis/protocol/calls.js"
+import { membersOf, messageOf } from "../../../src/redis/protocol/decoding.js"
 import { checkPrefix, Keys, partitionOf } from "../../../src/redis/protocol/keys.js"
+import { pages, topicsWith } from "../../../src/redis/protocol/pages.js"
 import { type Script, where } from "../../../src/redis/protocol/scripts.js"
+import {
+  type ApplyCall,
+  type BeatAnswer,
+  type BeatCall,
+  byAge,
+  type Operation,
+  type Settings,
+  type StoredMember,
+  type TopicMessage
+} from "../../../src/redis/protocol/values.js"
 import { FakePartition } from "../../support/partition.js"
 import { type RedisServer, redisIsOff, startRedis } from "../../support/redis.js"
 
 const LEASE = 1_000_000_000
 const HEARTBEAT = 100_000_000
-const settings: calls.Settings = { lease: LEASE, heartbeat: HEARTBEAT, partitions: 1 }
+const settings: Settings = { lease: LEASE, heartbeat: HEARTBEAT, partitions: 1 }
 
 /** Scripts that take the time from the key `clock`, in ms, so that a test can step it. */
 const clocked = (port: Port): Port => ({
@@ -23,7 +35,7 @@ const clocked = (port: Port): Port => ({
   }
 })
 
-const put = (topic: string, seq: number, revision = seq, key = "alice", meta = "{}"): calls.Operation => ({
+const put = (topic: string, seq: number, revision = seq, key = "alice", meta = "{}"): Operation => ({
   type: "put",
   topic,
   seq,
@@ -32,12 +44,12 @@ const put = (topic: string, seq: number, revision = seq, key = "alice", meta = "
   meta
 })
 
-const remove = (topic: string, seq: number): calls.Operation => ({ type: "remove", topic, seq, reason: "released" })
+const remove = (topic: string, seq: number): Operation => ({ type: "remove", topic, seq, reason: "released" })
 
 describe.skipIf(redisIsOff())("the scripts, on a real server", () => {
   let redis: RedisServer
   let port: Port
-  let messages: Array<calls.TopicMessage & { readonly topic: string }> = []
+  let messages: Array<TopicMessage & { readonly topic: string }> = []
   let inboxes: Array<string> = []
   let onMarker: (text: string) => void = () => {}
   const keys = new Keys("test", 0)
@@ -56,7 +68,7 @@ describe.skipIf(redisIsOff())("the scripts, on a real server", () => {
           if (channel === "marker") onMarker(text)
           else if (channel.startsWith(keys.inboxes)) inboxes.push(channel.slice(keys.inboxes.length))
           else {
-            const message = calls.messageOf(text)
+            const message = messageOf(text)
             if (message !== undefined) messages.push({ ...message, topic: channel.slice(keys.channel.length) })
           }
         }
@@ -69,18 +81,16 @@ describe.skipIf(redisIsOff())("the scripts, on a real server", () => {
   })
 
   let number = 0
-  const call = (
-    mode: calls.ApplyCall["mode"],
-    replica: string,
-    operations: ReadonlyArray<calls.Operation>
-  ): calls.ApplyCall => ({ mode, replica, number: ++number, tag: `${replica}.${number}`, operations })
-  const apply = (mode: calls.ApplyCall["mode"], replica: string, ...operations: ReadonlyArray<calls.Operation>) =>
+  const call = (mode: ApplyCall["mode"], replica: string, operations: ReadonlyArray<Operation>): ApplyCall => ({
+    mode,
+    replica,
+    number: ++number,
+    tag: `${replica}.${number}`,
+    operations
+  })
+  const apply = (mode: ApplyCall["mode"], replica: string, ...operations: ReadonlyArray<Operation>) =>
     calls.apply(port, keys, call(mode, replica, operations))
-  const beatOf = (
-    mode: calls.BeatCall["mode"],
-    replica: string,
-    more: Partial<calls.BeatCall> = {}
-  ): calls.BeatCall => ({
+  const beatOf = (mode: BeatCall["mode"], replica: string, more: Partial<BeatCall> = {}): BeatCall => ({
     mode,
     replica,
     number: ++number,
@@ -89,7 +99,7 @@ describe.skipIf(redisIsOff())("the scripts, on a real server", () => {
     seen: [],
     ...more
   })
-  const beat = (mode: calls.BeatCall["mode"], replica: string, ...seen: ReadonlyArray<string>) =>
+  const beat = (mode: BeatCall["mode"], replica: string, ...seen: ReadonlyArray<string>) =>
     calls.beat(port, keys, settings, beatOf(mode, replica, { seen }))
   /** As a beat finds it: `passed` is late for the next one, and then marked. */
   const late = (replica: string) => port.command("ZADD", [keys.leases, "XX", "-inf", replica])
@@ -295,8 +305,7 @@ describe.skipIf(redisIsOff())("the scripts, on a real server", () => {
   it("as long as somebody beats, who does not is late after a lease", async () => {
     await redis.command("FLUSHALL")
     const short = { ...settings, lease: 200, heartbeat: 200 }
-    const claim = (mode: calls.BeatCall["mode"], replica: string) =>
-      calls.beat(port, keys, short, beatOf(mode, replica))
+    const claim = (mode: BeatCall["mode"], replica: string) => calls.beat(port, keys, short, beatOf(mode, replica))
     await claim("claim", "r")
     await claim("claim", "other")
     for (;;) {
@@ -357,7 +366,7 @@ describe.skipIf(redisIsOff())("the scripts, on a real server", () => {
 
   describe("the key index", () => {
     const keeping = { ...settings, keyIndex: true }
-    const beatKeeping = (mode: calls.BeatCall["mode"], replica: string) =>
+    const beatKeeping = (mode: BeatCall["mode"], replica: string) =>
       calls.beat(port, keys, keeping, beatOf(mode, replica))
     /** The topics of a key by the index; `undefined` when it is not to be believed. */
     const indexed = async (key: string) => {
@@ -422,7 +431,7 @@ describe.skipIf(redisIsOff())("the scripts, on a real server", () => {
       await apply("own", "r", put("a", 1))
       expect(await indexed("alice")).toBeUndefined()
       const looked: Array<ReadonlyArray<string>> = []
-      for await (const page of calls.topicsWith(port, keys, "alice", () => {})) looked.push(page)
+      for await (const page of topicsWith(port, keys, "alice", () => {})) looked.push(page)
       expect(looked.flat().sort()).toEqual(["a", "b"])
       await apply("own", "s", remove("a", 1), remove("b", 2))
       await beat("leave", "s")
@@ -501,14 +510,14 @@ describe.skipIf(redisIsOff())("the scripts, on a real server", () => {
   })
 
   describe("when clocks step and leases differ", () => {
-    const own = (lease: number, heartbeat = lease / 3): calls.Settings => ({ lease, heartbeat, partitions: 1 })
-    const all: Record<string, calls.Settings> = { a: own(15_000), b: own(15_000), c: own(15_000), slow: own(60_000) }
+    const own = (lease: number, heartbeat = lease / 3): Settings => ({ lease, heartbeat, partitions: 1 })
+    const all: Record<string, Settings> = { a: own(15_000), b: own(15_000), c: own(15_000), slow: own(60_000) }
     let now = 1_800_000_000_000
 
-    const at = async (ms: number, replica: string, mode: calls.BeatCall["mode"] = "beat") => {
+    const at = async (ms: number, replica: string, mode: BeatCall["mode"] = "beat") => {
       now += ms
       await redis.command("SET", "clock", String(now))
-      return calls.beat(clocked(port), keys, all[replica] as calls.Settings, beatOf(mode, replica))
+      return calls.beat(clocked(port), keys, all[replica] as Settings, beatOf(mode, replica))
     }
     const begin = async (...replicas: ReadonlyArray<string>): Promise<void> => {
       await redis.command("FLUSHALL")
@@ -631,7 +640,7 @@ describe.skipIf(redisIsOff())("the scripts, on a real server", () => {
       now += ms
       await redis.command("SET", "clock", String(now))
     }
-    const newBeat = (mode: calls.BeatCall["mode"], replica: string, lease = 15_000, heartbeat = 5_000) =>
+    const newBeat = (mode: BeatCall["mode"], replica: string, lease = 15_000, heartbeat = 5_000) =>
       calls.beat(clocked(port), keys, { lease, heartbeat, partitions: 1 }, beatOf(mode, replica))
     const begin = async (): Promise<void> => {
       await redis.command("FLUSHALL")
@@ -835,11 +844,10 @@ describe.skipIf(redisIsOff())("the scripts, on a real server", () => {
       standing: { version: 1 }
     })
     expect((await calls.read(port, keys, "t", 3)).members).toHaveLength(3)
-    const pages: Array<string> = []
-    for await (const page of calls.pages(port, keys.members("t"))) pages.push(...page)
+    const read: Array<string> = []
+    for await (const page of pages(port, keys.members("t"))) read.push(...page)
     expect(
-      calls
-        .membersOf(pages)
+      membersOf(read)
         .map(({ connection }) => connection)
         .sort()
     ).toEqual(["r.1", "r.2", "r.3"])
@@ -947,7 +955,7 @@ describe.skipIf(redisIsOff())("the scripts, on a real server", () => {
 
   const allOf = async (key: string): Promise<ReadonlyArray<string>> => {
     const found: Array<string> = []
-    for await (const page of calls.pages(port, key)) found.push(...page)
+    for await (const page of pages(port, key)) found.push(...page)
     return found
   }
 
@@ -955,7 +963,7 @@ describe.skipIf(redisIsOff())("the scripts, on a real server", () => {
     const replica = fc.constantFrom("r", "s")
     const seq = fc.integer({ min: 1, max: 4 })
     const topic = fc.constantFrom("a", "b", "__proto__")
-    const operation: fc.Arbitrary<calls.Operation> = fc.oneof(
+    const operation: fc.Arbitrary<Operation> = fc.oneof(
       {
         weight: 2,
         arbitrary: fc
@@ -1027,7 +1035,7 @@ describe.skipIf(redisIsOff())("the scripts, on a real server", () => {
     const commands = fc.array(command, { minLength: 10, maxLength: 40 })
     await fc.assert(
       fc.asyncProperty(commands, fc.boolean(), fc.boolean(), async (commands, rKeeps, sKeeps) => {
-        const lives: Record<string, calls.Settings> = {
+        const lives: Record<string, Settings> = {
           r: { lease: 15_000, heartbeat: 5_000, partitions: 1, keyIndex: rKeeps },
           s: { lease: 60_000, heartbeat: 7_000, partitions: 1, keyIndex: sKeeps }
         }
@@ -1037,8 +1045,8 @@ describe.skipIf(redisIsOff())("the scripts, on a real server", () => {
         const published: Array<unknown> = []
         const fake = new FakePartition(clock, (topic, message) => published.push({ ...message, topic }))
         fake.history = await history()
-        const beatBoth = async (beat: calls.BeatCall): Promise<void> => {
-          const settings = lives[beat.replica] as calls.Settings
+        const beatBoth = async (beat: BeatCall): Promise<void> => {
+          const settings = lives[beat.replica] as Settings
           await port.command("SET", ["clock", clock.now])
           const real = await calls.beat(clocked(port), keys, settings, beat)
           expect(inOrder(real)).toEqual(inOrder(fake.beat(beat, settings)))
@@ -1071,16 +1079,16 @@ describe.skipIf(redisIsOff())("the scripts, on a real server", () => {
             const { mode, replica } = command
             // Nobody joins for another.
             const operations = command.operations.filter(({ type }) => mode === "own" || type === "remove")
-            const apply: calls.ApplyCall = { mode, replica, operations, number: number - command.back, tag }
+            const apply: ApplyCall = { mode, replica, operations, number: number - command.back, tag }
             expect(await calls.apply(port, keys, apply)).toEqual(fake.apply(apply))
           }
         }
         for (const topic of ["a", "b", "__proto__"]) {
           const real = await calls.read(port, keys, topic, 1_000, "follow")
           const known = fake.read(topic)
-          expect({ ...real, members: [...(real.members ?? [])].sort(calls.byAge) }).toEqual({
+          expect({ ...real, members: [...(real.members ?? [])].sort(byAge) }).toEqual({
             ...known,
-            members: [...(known.members ?? [])].sort(calls.byAge)
+            members: [...(known.members ?? [])].sort(byAge)
           })
           expect(await connectionsByKey(topic)).toEqual(byKey(known.members ?? []))
         }
@@ -1112,7 +1120,7 @@ describe.skipIf(redisIsOff())("the scripts, on a real server", () => {
   /** What a topic's keys name as their connections. */
   const connectionsByKey = async (topic: string) => {
     const entries: Array<string> = []
-    for await (const page of calls.pages(port, keys.keys(topic))) entries.push(...page)
+    for await (const page of pages(port, keys.keys(topic))) entries.push(...page)
     const found = new Map<string, ReadonlyArray<string>>()
     for (let i = 0; i < entries.length; i += 2) {
       found.set(
@@ -1149,13 +1157,13 @@ const pairs = (flat: ReadonlyArray<string>): ReadonlyArray<[string, string]> =>
 /** A score as Redis writes it. */
 const textOf = (score: number): string => (score === Number.NEGATIVE_INFINITY ? "-inf" : String(score))
 
-const byKey = (members: ReadonlyArray<calls.StoredMember>) => {
+const byKey = (members: ReadonlyArray<StoredMember>) => {
   const found = new Map<string, Array<string>>()
   for (const { key, connection } of members) found.set(key, [...(found.get(key) ?? []), connection].sort())
   return found
 }
 
-const inOrder = (answer: calls.BeatAnswer): calls.BeatAnswer =>
+const inOrder = (answer: BeatAnswer): BeatAnswer =>
   answer.status === "OK" ? { ...answer, late: [...answer.late].sort(), evicted: [...answer.evicted].sort() } : answer
 
 describe("the names in Redis", () => {

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "@effect/vitest"
 import { Effect } from "effect"
 import type { Delta } from "../../../src/internal/feed/delta.js"
-import type { MessageOperation, Standing, StoredMember, TopicMessage } from "../../../src/redis/protocol/calls.js"
+import type { MessageOperation, Standing, StoredMember, TopicMessage } from "../../../src/redis/protocol/values.js"
 import { TopicCopy } from "../../../src/redis/read/topicCopy.js"
 import { isCollected } from "../../support/memory.js"
 

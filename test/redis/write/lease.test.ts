@@ -1,5 +1,5 @@
 import { describe, expect, it } from "@effect/vitest"
-import type { ApplyCall, BeatAnswer, BeatCall } from "../../../src/redis/protocol/calls.js"
+import type { ApplyCall, BeatAnswer, BeatCall } from "../../../src/redis/protocol/values.js"
 import { ReplicaLease } from "../../../src/redis/write/lease.js"
 
 const beaten = (more: Partial<BeatAnswer & { readonly status: "OK" }> = {}): BeatAnswer => ({

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "@effect/vitest"
 import { Effect } from "effect"
 import fc from "fast-check"
-import type { ApplyAnswer } from "../../../src/redis/protocol/calls.js"
+import type { ApplyAnswer } from "../../../src/redis/protocol/values.js"
 import { BATCH, type Batch, type Cell, Outbox, type Written } from "../../../src/redis/write/outbox.js"
 import { isCollected } from "../../support/memory.js"
 
