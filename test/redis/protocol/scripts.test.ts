@@ -355,7 +355,10 @@ describe.skipIf(redisIsOff())("the scripts, on a real server", () => {
     await apply("own", "a-b+", put("t", 1), put("t", 2))
     await apply("own", "a.b", put("t", 1))
     await apply("own", "a-b+", remove("t", 1))
-    expect(await connectionsByKey("t")).toEqual(new Map([["alice", ["a-b+.2", "a.b.1"]]]))
+    const byName = new Map([["alice", ["a-b+.2", "a.b.1"]]])
+    expect(await connectionsByKey("t")).toEqual(byName)
+    await apply("own", "a-b+", put("t", 2))
+    expect(await connectionsByKey("t")).toEqual(byName)
     await redis.command("DEBUG", "CHANGE-REPL-ID")
     await beat("beat", "a.b")
     expect(await calls.get(port, keys, "t", "alice")).toEqual([])
@@ -783,6 +786,33 @@ describe.skipIf(redisIsOff())("the scripts, on a real server", () => {
       expect(await newBeat("beat", "new")).toMatchObject({ status: "OK" })
     })
 
+    it("what all have in common and somebody has deleted comes back with a heartbeat, but beside who says what is not understood", async () => {
+      await begin()
+      await newBeat("claim", "new")
+      const common = () => port.command("GET", [keys.shared])
+      const first = await common()
+      // Any beat but the one that finds it gone leaves it as it is.
+      await newBeat("beat", "new")
+      expect(await common()).toBe(first)
+      await redis.command("DEL", keys.shared)
+      await newBeat("beat", "new")
+      expect(await common()).toBe("format 2, partitions 1")
+      await redis.command("DEL", keys.shared)
+      await redis.command("ZADD", keys.leases, String(now + 60_000), "newer")
+      await redis.command("HSET", keys.replicas, "newer", "format 3, lease 15 s")
+      await newBeat("beat", "new")
+      expect(await common()).toBeNull()
+    })
+
+    it("who says what is not understood gets no lease where somebody has deleted all of them", async () => {
+      await begin()
+      for (const replica of ["a", "b"]) await newBeat("claim", replica)
+      await redis.command("HSET", keys.replicas, "newer", "format 3, lease 15 s")
+      await redis.command("DEL", keys.leases)
+      expect(await newBeat("beat", "a")).toMatchObject({ status: "OK", late: [] })
+      expect(await port.command("ZRANGE", [keys.leases, 0, -1])).toEqual(["a", "b"])
+    })
+
     it("a newer format that nobody there can have written is mended by the next heartbeat", async () => {
       await begin()
       for (const replica of ["a", "b"]) await newBeat("claim", replica)
@@ -864,6 +894,8 @@ describe.skipIf(redisIsOff())("the scripts, on a real server", () => {
       { keys: 0, connections: 0 },
       { keys: 2, connections: 3 }
     ])
+    await apply("own", "r", remove("a", 1), remove("a", 3))
+    expect(await calls.counts(port, keys, ["a"])).toEqual([{ keys: 1, connections: 1 }])
   })
 
   it("of many topics those are found on which a key is", async () => {
