@@ -3,6 +3,8 @@
  * may therefore be seen to leave. It reads true time, and neither what Redis keeps nor its clock.
  */
 
+import type { Life } from "./replica.js"
+
 interface Heard {
   /** Where the time of this data set stood at its last heartbeat. */
   at: number
@@ -10,8 +12,10 @@ interface Heard {
   beatenAt: number
   readonly lease: number
   readonly heartbeat: number
-  /** Whether it was found late: then nobody beats as often for its sake. */
-  isLate: boolean
+  /** Whether the data set does not count on it, as it was found late or lost: then nobody beats as often for its sake. */
+  isOut: boolean
+  /** Where time stood when this data set took the place of another, until the replica has had an answer since. */
+  owesFrom: number | undefined
 }
 
 /** The heartbeats that one data set has taken. Its time stands still while nobody beats. */
@@ -20,60 +24,101 @@ export class Heartbeats {
   private active = 0
   private beatenAt = Number.NEGATIVE_INFINITY
   private isNew = false
+  /** Whether the leases are gone, and given anew with the next call. */
+  private areLost = false
 
-  /** The same in another history: a copy that somebody takes over, or that is loaded. */
   copy(): Heartbeats {
     const copy = new Heartbeats()
     for (const [replica, heard] of this.heard) copy.heard.set(replica, { ...heard })
     copy.active = this.active
     copy.beatenAt = this.beatenAt
-    copy.isNew = true
+    copy.isNew = this.isNew
+    copy.areLost = this.areLost
     return copy
   }
 
-  /** A heartbeat was taken, at a true time in ms. */
-  beat(replica: string, lease: number, heartbeat: number, now: number): void {
-    const shortest = Math.min(heartbeat, this.shortest)
+  /**
+   * Of a data set that takes the place of this one: nothing, or a copy that somebody takes over, or that is loaded. Whoever was
+   * heard here has a whole lease, from the first heartbeat on, to say again what it holds.
+   */
+  followedBy(saved: Heartbeats = new Heartbeats()): Heartbeats {
+    const next = saved.copy()
+    next.isNew = true
+    for (const [replica, { lease, heartbeat }] of this.heard) {
+      const known = next.heard.get(replica)
+      if (known !== undefined) known.owesFrom = next.active
+      else {
+        const at = next.active
+        next.heard.set(replica, { at, beatenAt: next.beatenAt, lease, heartbeat, isOut: true, owesFrom: at })
+      }
+    }
+    return next
+  }
+
+  /** A heartbeat was taken, at a true time in ms, and its answer comes in time or does not. */
+  beat(replica: string, { lease, heartbeat }: Life, isAnswered: boolean, now: number): void {
     const silence = now - this.beatenAt
     // The silence of all is nobody's death.
-    if (!this.isNew && silence <= 2 * shortest) this.active += silence
-    else for (const heard of this.heard.values()) heard.beatenAt += silence
+    if (!this.isNew && silence <= 2 * Math.min(heartbeat, this.shortest)) this.active += silence
+    else for (const heard of this.inTime) heard.beatenAt += silence
     this.beatenAt = now
     this.isNew = false
-    this.heard.set(replica, { at: this.active, beatenAt: now, lease, heartbeat, isLate: false })
+    this.giveLeases(now)
+    const owesFrom = isAnswered ? undefined : this.heard.get(replica)?.owesFrom
+    this.heard.set(replica, { at: this.active, beatenAt: now, lease, heartbeat, isOut: false, owesFrom })
   }
 
-  foundLate(replica: string): void {
-    const heard = this.heard.get(replica)
-    if (heard !== undefined) heard.isLate = true
-  }
-
-  /** Whoever was heard has a whole lease again. */
-  renew(): void {
-    for (const heard of this.heard.values()) heard.at = this.active
-  }
-
-  /** It gives its lease back, and with it what is known of its heartbeats: time stands where others last beat. */
-  forget(replica: string): void {
+  /**
+   * It gives its lease back, and with that what is known of its heartbeats: time stands where others last beat. Where it
+   * still has something it keeps it.
+   */
+  leave(replica: string, isGone: boolean, now: number): void {
+    this.giveLeases(now)
+    if (!isGone) return
     this.heard.delete(replica)
-    const last = [...this.heard.values()].sort((a, b) => b.beatenAt - a.beatenAt)[0]
+    const last = this.inTime.sort((a, b) => b.beatenAt - a.beatenAt)[0]
     if (last === undefined) return
     this.active = last.at
     this.beatenAt = last.beatenAt
   }
 
+  foundLate(replica: string): void {
+    const heard = this.heard.get(replica)
+    if (heard !== undefined) heard.isOut = true
+  }
+
+  /** The leases are gone: with the next call whoever was heard has a whole one again. */
+  loseLeases(): void {
+    this.areLost = true
+  }
+
   /** Who has been silent for a whole lease, or all of it but for `allowance` heartbeats of the shortest. */
-  silent(allowance: number): ReadonlyMap<string, number> {
+  silent(allowance: number): ReadonlySet<string> {
     const { shortest } = this
-    const found = new Map<string, number>()
-    for (const [replica, { at, lease }] of this.heard) {
-      const silence = this.active - at
-      if (silence >= lease - allowance * shortest - 50) found.set(replica, silence)
-    }
-    return found
+    return this.since(({ at, lease }) => at + lease - allowance * shortest)
+  }
+
+  /** Who had no answer for a whole lease after what it had said was lost, whether or not it was heard. */
+  get owing(): ReadonlySet<string> {
+    return this.since(({ owesFrom = Number.POSITIVE_INFINITY, lease }) => owesFrom + lease)
+  }
+
+  private since(until: (heard: Heard) => number): ReadonlySet<string> {
+    const found = [...this.heard].filter(([, heard]) => this.active >= until(heard) - 50)
+    return new Set(found.map(([replica]) => replica))
+  }
+
+  private giveLeases(now: number): void {
+    if (this.areLost)
+      for (const heard of this.heard.values()) Object.assign(heard, { at: this.active, beatenAt: now, isOut: false })
+    this.areLost = false
   }
 
   private get shortest(): number {
-    return Math.min(...[...this.heard.values()].filter(({ isLate }) => !isLate).map(({ heartbeat }) => heartbeat))
+    return Math.min(...this.inTime.map(({ heartbeat }) => heartbeat))
+  }
+
+  private get inTime(): Array<Heard> {
+    return [...this.heard.values()].filter(({ isOut }) => !isOut)
   }
 }

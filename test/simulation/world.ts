@@ -4,13 +4,14 @@
  */
 import { Effect, Exit, Fiber, FiberId, Metric } from "effect"
 import * as metrics from "../../src/redis/metrics.js"
+import { ownerOf } from "../../src/redis/protocol/keys.js"
 import type { FakePartition } from "../support/partition.js"
 import { SimulatedHost } from "./host.js"
 import { type Kind, Network } from "./network.js"
 import { type Held, type Life, SimulatedReplica, TIMEOUT, type Told } from "./replica.js"
 import { type Deleted, type Line, type Move, type Schedule, TOPICS } from "./schedule.js"
 import { Process, VirtualTime } from "./time.js"
-import { Heartbeats } from "./truth.js"
+import type { Heartbeats } from "./truth.js"
 
 /** How long what happened to a replica excuses that it is seen to leave, in ms: others may hear of it late. */
 const EXCUSED = 60_000
@@ -57,7 +58,7 @@ class World {
   /** When topics came to their versions, of those that Redis has not lost; and the last one at which nobody was there. */
   private readonly reached = new Map<string, { readonly at: Map<number, number>; emptied: number }>()
   /** When last not all that a replica asks was answered by the master. */
-  private readonly servedAt = new Map<SimulatedReplica, number>()
+  private readonly unservedAt = new Map<SimulatedReplica, number>()
   /** Whether a message may have been lost. */
   private loses = false
 
@@ -210,7 +211,7 @@ class World {
       case "flush":
         this.loses = true
         this.master.data.flush()
-        this.master.heartbeats = new Heartbeats()
+        this.master.heartbeats = this.master.heartbeats.followedBy()
         this.reached.clear()
         break
       case "delete":
@@ -233,7 +234,7 @@ class World {
     const { data, heartbeats } = this.master
     const [replica = ""] = data.numbers.keys()
     data.delete(key === "i" ? `i:${replica}` : key)
-    if (key === "l") heartbeats.renew()
+    if (key === "l") heartbeats.loseLeases()
     // Until all have beaten again nobody knows how long they may be silent.
     if (key === "r") this.numbersLost = this.time.now
     // Whoever reads them before they are written again tells that they left.
@@ -274,7 +275,7 @@ class World {
     host.restart(this.newHistory())
     this.reached.clear()
     data?.restore(host.data, host.data.history)
-    host.heartbeats = data?.heartbeats.copy() ?? new Heartbeats()
+    host.heartbeats = this.master.heartbeats.followedBy(data?.heartbeats)
   }
 
   private save(): void {
@@ -359,8 +360,8 @@ class World {
   private watch(): void {
     const { now } = this.time
     for (const replica of this.running) {
-      if (!this.isServed(replica)) this.servedAt.set(replica, now)
-      else if (now - (this.servedAt.get(replica) ?? 0) > BEHIND) {
+      if (!this.isServed(replica)) this.unservedAt.set(replica, now)
+      else if (now - (this.unservedAt.get(replica) ?? 0) > BEHIND) {
         for (const topic of replica.followers.keys()) this.mustHaveHeard(replica, topic)
       }
     }
@@ -369,11 +370,18 @@ class World {
 
   private isServed({ process }: SimulatedReplica): boolean {
     const { now } = this.time
-    const { cutUntil, lateUntil } = this.network.lineOf(process, "commands")
+    const { cutUntil, lateUntil, delay } = this.network.lineOf(process, "commands")
+    const slowUntil = delay > LATE_ONLY ? lateUntil : 0
     return (
-      Math.max(process.pausedUntil, cutUntil, lateUntil) < now &&
+      Math.max(process.pausedUntil, cutUntil, slowUntil) < now &&
       this.network.of(process, "commands").some(({ host }) => host?.data === this.master.data)
     )
+  }
+
+  /** Whether a replica hears what Redis answers, because nothing has stood in its way since long before it asked. */
+  private isAnswered(id: string): boolean {
+    const [, replica] = [...this.owners].find(([connection]) => ownerOf(connection).replica === id) ?? []
+    return replica === undefined || this.time.now - (this.unservedAt.get(replica) ?? 0) > 2 * TIMEOUT
   }
 
   private mustHaveHeard(replica: SimulatedReplica, topic: string): void {
@@ -428,21 +436,21 @@ class World {
     { heartbeats, data }: SimulatedHost,
     id: string,
     mode: string,
-    { lease, heartbeat }: Life,
+    life: Life,
     late: ReadonlyArray<string>
   ): void {
     const { now } = this.time
-    if (mode !== "leave") heartbeats.beat(id, lease, heartbeat, now)
-    else if (!data.leases.has(id)) heartbeats.forget(id)
+    if (mode === "leave") heartbeats.leave(id, !data.leases.has(id), now)
+    else heartbeats.beat(id, life, this.isAnswered(id), now)
     const hasStepped = now - this.redisStepped < EXCUSED
     const silent = heartbeats.silent(hasStepped ? 2 : 0)
     const isKnown = now - this.numbersLost > EXCUSED
-    for (const other of [...silent.keys(), ...late]) this.excused.set(other, now)
+    for (const other of [...silent, ...heartbeats.owing, ...late]) this.excused.set(other, now)
     for (const other of late) {
       if (isKnown && !silent.has(other)) this.problem(`${other} was found late, and has not been silent for its lease`)
       heartbeats.foundLate(other)
     }
-    for (const other of isKnown ? heartbeats.silent(-FOUND).keys() : []) {
+    for (const other of isKnown ? heartbeats.silent(-FOUND) : []) {
       if ((data.leases.get(other) ?? Number.NEGATIVE_INFINITY) === Number.NEGATIVE_INFINITY) continue
       this.problem(`${other} was silent for its lease and ${FOUND} heartbeats, and is not found late`)
     }
@@ -485,9 +493,8 @@ class World {
   private isExcused({ connection, topic, key }: Told): boolean {
     const { now } = this.time
     const since = now - EXCUSED
-    const id = connection.slice(0, connection.lastIndexOf("."))
     return (
-      (this.excused.get(id) ?? Number.NEGATIVE_INFINITY) > since ||
+      (this.excused.get(ownerOf(connection).replica) ?? Number.NEGATIVE_INFINITY) > since ||
       this.allExcused > since ||
       this.master.isFull ||
       (this.evicted.get(`${topic} ${key}`) ?? Number.NEGATIVE_INFINITY) > since
