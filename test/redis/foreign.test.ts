@@ -4,7 +4,6 @@ import { Context, Effect, Layer, Logger, Schedule, Stream } from "effect"
 import fc from "fast-check"
 import { Presence } from "../../src/index.js"
 import { PresenceRedis } from "../../src/redis/index.js"
-import { messageOf } from "../../src/redis/protocol/decoding.js"
 import { Keys } from "../../src/redis/protocol/keys.js"
 import { redisIsOff, startRedis } from "../support/redis.js"
 
@@ -33,31 +32,6 @@ const until = <A, E>(read: Effect.Effect<A, E>, holds: (value: A) => boolean) =>
     Effect.filterOrFail(holds, () => "not yet" as const),
     Effect.retry(Schedule.spaced("20 millis"))
   )
-
-describe("a message", () => {
-  const told: ReadonlyArray<unknown> = ["e", 1, "t", 2, "u", 0, "+", "r.1", 1, "alice", { a: 1 }, "-", "r.2", "r"]
-
-  it("that no replica publishes is none, and is no error", () => {
-    expect(messageOf(JSON.stringify(told))?.operations.length).toBe(2)
-    const broken = fc.tuple(fc.nat(5), fc.constantFrom(null, {}, [], true, "x", -1, 1.5, 1e300))
-    fc.assert(
-      fc.property(fc.oneof(fc.string(), fc.json()), (text) => {
-        // So begins what a newer version says.
-        fc.pre(!/^\[\s*\d/.test(text))
-        expect(messageOf(text)).toBeUndefined()
-      }),
-      { numRuns: 1_000 }
-    )
-    fc.assert(
-      fc.property(broken, ([at, value]) => {
-        const isText = at === 0 || at === 2 || at === 4
-        fc.pre(at !== 5 && !(isText && value === "x"))
-        expect(messageOf(JSON.stringify(told.with(at, value)))).toBeUndefined()
-      })
-    )
-    for (const cut of [7, 8, 9, 10, 12, 13]) expect(messageOf(JSON.stringify(told.slice(0, cut)))).toBeUndefined()
-  })
-})
 
 describe.skipIf(redisIsOff())("what no replica wrote", () => {
   it.scopedLive("on the channels is told to nobody, and one warning names the channel", () =>

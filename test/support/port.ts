@@ -9,6 +9,8 @@ import type { PartitionEvents } from "../../src/redis/write/partition.js"
 export interface Asked {
   /** The script's or the command's name, or `subscribe`, `unsubscribe`, `publish`. */
   readonly name: string
+  /** Of a script. */
+  readonly keys: ReadonlyArray<string>
   readonly args: ReadonlyArray<string | number>
   readonly answer: (reply?: RedisReply) => void
   /** Without a cause: the connection is lost. */
@@ -28,7 +30,7 @@ export class FakePort implements Port {
   constructor(readonly partitions = 1) {}
 
   readonly command: Port["command"] = (name, args) => this.ask(name, args)
-  readonly run: Port["run"] = (script, _, args) => this.ask(script.name, args)
+  readonly run: Port["run"] = (script, keys, args) => this.ask(script.name, args, keys)
   readonly subscribe: Port["subscribe"] = async (channels) => void (await this.ask("subscribe", channels))
   readonly unsubscribe: Port["unsubscribe"] = async (channels) => void (await this.ask("unsubscribe", channels))
   readonly publish: Port["publish"] = async (channel, text) => void (await this.ask("publish", [channel, text]))
@@ -51,11 +53,15 @@ export class FakePort implements Port {
     return asked
   }
 
-  private ask(name: string, args: ReadonlyArray<string | number>): Promise<RedisReply> {
+  private ask(
+    name: string,
+    args: ReadonlyArray<string | number>,
+    keys: ReadonlyArray<string> = []
+  ): Promise<RedisReply> {
     return new Promise((resolve, reject) => {
       const answer = (reply: RedisReply = null): void => resolve(reply)
       const fail = (cause: unknown = new Error("Connection is closed.")): void => reject(cause)
-      this.asked.push({ name, args, answer, fail })
+      this.asked.push({ name, keys, args, answer, fail })
     })
   }
 }

@@ -6,7 +6,12 @@ import { understood } from "./format.js"
 import { ownerOf } from "./keys.js"
 import type { MessageOperation, Standing, StoredMember, TopicMessage } from "./values.js"
 
-const reasons: Readonly<Record<string, LeaveReason>> = { r: "released", e: "expired", v: "evicted", l: "replicaLost" }
+const reasons = new Map<unknown, LeaveReason>([
+  ["r", "released"],
+  ["e", "expired"],
+  ["v", "evicted"],
+  ["l", "replicaLost"]
+])
 
 export const standingOf = (head: RedisReply, version: RedisReply): Standing | undefined => {
   if (typeof head !== "string") return undefined
@@ -63,7 +68,7 @@ export const messageOf = (text: string): TopicMessage | undefined => {
       operations.push({ type: "put", connection, revision, key, meta })
       i += 5
     } else {
-      const reason = reasons[String(parts[i + 2])]
+      const reason = reasons.get(parts[i + 2])
       if (parts[i] !== "-" || reason === undefined) return undefined
       operations.push({ type: "remove", connection, reason })
       i += 3
