@@ -251,6 +251,42 @@ export const EQUIVALENT: ReadonlyArray<Equivalent> = [
     because: "it is set before it is read"
   },
   {
+    file: "src/redis/protocol/values.ts",
+    line: "return seqOf(a.connection) - seqOf(b.connection) || (a.connection < b.connection ? -1 : 1)",
+    becomes: ["a.connection <= b.connection"],
+    because: "no two connections have the same name"
+  },
+  {
+    file: "src/redis/protocol/decoding.ts",
+    line: 'const [epoch = "", floor] = head.split(" ")',
+    becomes: ['"Stryker was here!"'],
+    because: "a text that is split has a first part; the types ask"
+  },
+  ...["decoding", "calls"].map((name) => ({
+    file: `src/redis/protocol/${name}.ts`,
+    line: "for (let i = 0; i + 1 < entries.length; i += 2) {",
+    becomes: ["i + 1 <= entries.length", "i - 1"],
+    because: "what stands beyond the end is no member"
+  })),
+  {
+    file: "src/redis/protocol/decoding.ts",
+    line: "if (a < 1 || b < a || end < b || !isCount(joined) || !isCount(revision) || !isCount(ownerOf(connection).seq)) {",
+    becomes: ["b <= a", "end <= b"],
+    because: "one place has one character: the second space is not where the first is, nor the line break where it is"
+  },
+  {
+    file: "src/redis/protocol/decoding.ts",
+    line: "} catch {",
+    becomes: ["{}"],
+    because: "what ends without an answer answers undefined"
+  },
+  {
+    file: "src/redis/protocol/pages.ts",
+    line: 'last = page.at(-1) ?? ""',
+    becomes: ['"Stryker was here!"'],
+    because: "a full page has a last topic; the types ask"
+  },
+  {
     file: "src/redis/protocol/scripts/apply.lua",
     line: "local hasEvicted = call('HLEN', evicted) > 0",
     becomes: ["local hasEvicted = call('HLEN', evicted) >= 0"],

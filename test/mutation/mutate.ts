@@ -18,7 +18,7 @@ const wanted = args.filter((arg) => !arg.includes("."))
 const places = args.filter((arg) => arg.includes("."))
 const isWanted = ({ file, at }: Mutant): boolean =>
   places.length === 0 || places.some((place) => file.endsWith(place) || `${file}:${at}`.endsWith(place))
-const SCRIPTS = "redis/protocol"
+const SCRIPTS = "redis/protocol/scripts"
 const names = [...ROOMS.map(({ name }) => name), SCRIPTS]
 const unknown = wanted.filter((name) => !names.includes(name))
 if (unknown.length > 0) throw new Error(`no room ${unknown.join(", ")}: there are ${names.join(", ")}`)

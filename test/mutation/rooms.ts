@@ -31,6 +31,11 @@ export const ROOMS: ReadonlyArray<MutatedRoom> = [
     ]
   },
   {
+    name: "redis/protocol",
+    sources: sources("redis/protocol", "values", "decoding", "calls", "pages"),
+    suites: suites("redis/protocol", "values", "decoding", "calls", "pages")
+  },
+  {
     name: "redis/write",
     sources: sources("redis/write", "outbox", "lease", "partition", "others"),
     suites: suites("redis/write", "outbox", "lease", "partition", "partitionEvents")
