@@ -228,22 +228,25 @@ export const makeTracker = (
           return Deferred.await(deferred)
         }),
 
-      closeScope: (leases) => {
-        let lingers = false
-        const some = step((registry) => {
-          leases.closed = true
-          for (let n = 0; n < SHARE && leases.last !== undefined; n++) {
-            const lease = leases.last
-            leases.delete(lease)
-            if (lease.status === "present" && lease.terms.leaveDelay > 0) {
-              registry.linger(lease, now())
-              lingers = true
-            } else release(registry, lease)
+      closeScope: (leases) =>
+        Effect.suspend(() => {
+          let lingers = false
+          const some = (registry: Registry<OwnedLease>): boolean => {
+            leases.closed = true
+            for (let n = 0; n < SHARE && leases.last !== undefined; n++) {
+              const lease = leases.last
+              leases.delete(lease)
+              if (lease.status === "present" && lease.terms.leaveDelay > 0) {
+                registry.linger(lease, now())
+                lingers = true
+              } else release(registry, lease)
+            }
+            return leases.last !== undefined
           }
-          return leases.last !== undefined
+          const depart = () => (lingers ? departLater : Effect.void)
+          // Few leases, as nearly every scope has, end in one step and need no fiber's loop.
+          return unsafeStep(some) ? Effect.flatMap(inTurns(step(some)), depart) : depart()
         })
-        return Effect.flatMap(inTurns(some), () => (lingers ? departLater : Effect.void))
-      }
     }
     const owner = host.own?.(base) ?? base
 
