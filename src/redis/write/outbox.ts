@@ -231,7 +231,7 @@ export class Outbox<O = unknown> {
         this.repeating = undefined
         return
       }
-      if (value.leaving === undefined && this.isWritten(value)) this.enqueue(value)
+      if (this.isWritten(value)) this.enqueue(value)
     }
   }
 

@@ -56,6 +56,17 @@ describe("a replica", () => {
     expect(write(replica).operations).toHaveLength(1)
   })
 
+  it("is believed by others in no history before it has looked through what Redis has of it", () => {
+    const replica = new ReplicaLease("r")
+    const claim = replica.beat()
+    expect(claim.settled).toBe("")
+    replica.beatAnswered(claim, beaten({ connections: 1 }))
+    replica.outbox.join("t", "alice", 1, {})
+    const call = write(replica)
+    expect(replica.written(call, written(call))).toEqual(quiet)
+    expect(replica.beat().settled).toBe("")
+  })
+
   it("numbers everything that it sends, each with a tag of its own", () => {
     const replica = settled()
     const calls: Array<BeatCall | ApplyCall> = [replica.beat(), replica.about("reap", "s", []), replica.beat()]

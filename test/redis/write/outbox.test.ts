@@ -71,6 +71,23 @@ describe("the writer", () => {
     expect(numbered.used).toBe(1)
   })
 
+  it("repeats what Redis has, and neither who is on the way there nor who leaves", () => {
+    const { writer, must, take } = new Numbered()
+    const cell = writer.join("t", "alice", 1, {})
+    const joining = must()
+    writer.repeat()
+    expect(take()).toBeUndefined()
+    writer.succeeded(joining.number, ok(joining))
+    writer.repeat()
+    const again = must()
+    expect(again.operations).toEqual(joining.operations)
+    writer.succeeded(again.number, ok(again))
+    writer.leave(cell, "released")
+    must()
+    writer.repeat()
+    expect(take()).toBeUndefined()
+  })
+
   it("says leaves alone when it is asked for those, and the rest afterwards", () => {
     const { writer, must, take } = new Numbered()
     const cells = [1, 2, 3].map((seq) => writer.join("t", "alice", seq, {}))
