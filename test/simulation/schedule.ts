@@ -64,7 +64,10 @@ const LIVES: ReadonlyArray<Life> = [
 /** What the clock of Redis may step by: less than would be noticed, and more; backwards likewise. */
 const STEPS = [-3_600_000, -20_000, -4_000, -100, 100, 3_000, 7_000, 20_000, 3_600_000]
 
-/** Faults for which nobody who is there may be seen to leave. */
+/**
+ * Faults for which nobody who is there may be seen to leave. A delay of more than the time-out is none of them: it works as a cut.
+ * It is drawn with the others all the same, so that seeds keep their meaning.
+ */
 const HARMLESS = [
   "kill",
   "stop",
