@@ -96,6 +96,8 @@ const compile = (blocks) => {
     rootDir: ".",
     outDir: "js",
     noUnusedLocals: false,
+    // Only types go: what runs is what is there to be copied, also into plain JavaScript.
+    target: "ESNext",
     types: ["node"]
   }
   const config = { extends: "../../tsconfig.json", compilerOptions, include: ["*.ts"] }
