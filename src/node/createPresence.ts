@@ -25,7 +25,7 @@ import { readAttach, readFetch, readServer } from "./routeOptions.js"
  *
  * const presence = await createPresence()
  * const lease = await presence.track("post:42", "alice", { role: "viewer" }, { ttl: Infinity })
- * console.log(await presence.list("post:42")) // [{ key: "alice", metas: [{ role: "viewer" }] }]
+ * console.log(JSON.stringify(await presence.list("post:42"))) // [{"key":"alice","metas":[{"role":"viewer"}]}]
  * await lease.release()
  * await presence.close()
  * ```
