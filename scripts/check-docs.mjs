@@ -6,7 +6,7 @@
  * what it prints is also run, and must print that, as text or as a value. The comment stands behind the `console.log`,
  * or on the next line:
  *
- *     Effect.runPromise(program).then(console.log) // [{ key: "alice", metas: [{ role: "viewer" }] }]
+ *     Effect.runPromise(program).then(console.log) // { keys: 1, connections: 1 }
  *
  * A link of a page leads to a file and a heading that are there, and so does a path between backticks. A test that is
  * named without its room, as a table does whose head says the room, is in one.
@@ -83,8 +83,9 @@ const lost = (page) => {
 const expected = (block) =>
   [...block.code.matchAll(/console\.log\b[^\n]*?\)[ ]*\n?\/\/ (.+)$/gm)].map(([, text]) => text)
 
-/** Loaded before a block, so that what it prints comes as data. */
-const preload = `console.log = (...values) => process.stdout.write("printed " + JSON.stringify(values) + "\\n")`
+/** Loaded before a block, so that each thing that it prints comes as one line, as text. */
+const preload = `import { format } from "node:util"
+console.log = (...values) => process.stdout.write("printed " + JSON.stringify(format(...values)) + "\\n")`
 
 const compile = (blocks) => {
   const compilerOptions = {
@@ -96,6 +97,8 @@ const compile = (blocks) => {
     rootDir: ".",
     outDir: "js",
     noUnusedLocals: false,
+    // Only types go: what runs is what is there to be copied, also into plain JavaScript.
+    target: "ESNext",
     types: ["node"]
   }
   const config = { extends: "../../tsconfig.json", compilerOptions, include: ["*.ts"] }
@@ -112,28 +115,29 @@ const compile = (blocks) => {
 const execute = (block) => {
   const args = ["--import", `data:text/javascript,${encodeURIComponent(preload)}`, join(out, "js", `${block.name}.js`)]
   const { status, stdout, stderr } = spawnSync("node", args, { cwd: root, encoding: "utf8", timeout: 300_000 })
-  const printed = [...stdout.matchAll(/^printed (.*)$/gm)].map(([, values]) => JSON.parse(values))
+  const printed = [...stdout.matchAll(/^printed (.*)$/gm)].map(([, text]) => JSON.parse(text))
   if (
     status !== 0 ||
     printed.length !== block.expected.length ||
     !block.expected.every((text, i) => says(text, printed[i]))
   ) {
-    const was = printed.map((values) => JSON.stringify(values)).join("\n  ")
     throw new Error(
-      `${block.file}:${block.line} printed\n  ${was}\nand says\n  ${block.expected.join("\n  ")}\n${stderr}`
+      `${block.file}:${block.line} printed\n  ${printed.join("\n  ")}\nand says\n  ${block.expected.join("\n  ")}\n${stderr}`
     )
   }
 }
 
-/** Whether a comment is the one string that was printed, or, read as JavaScript, its value. */
-const says = (text, [printed]) => {
+/** Whether a comment is the text that was printed, or, both read as JavaScript, its value. Node prints what is nested deep as `[Object]`. */
+const says = (text, printed) => {
   if (printed === text) return true
   try {
-    return isDeepStrictEqual(JSON.parse(JSON.stringify(runInNewContext(`(${text})`))), printed)
+    return isDeepStrictEqual(valueOf(text), valueOf(printed))
   } catch {
     return false
   }
 }
+
+const valueOf = (text) => JSON.parse(JSON.stringify(runInNewContext(`(${text})`)))
 
 try {
   if (!existsSync(join(root, "dist", "index.d.ts"))) throw new Error("dist is missing: run npm run build first")

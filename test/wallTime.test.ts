@@ -28,16 +28,24 @@ const allowed: ReadonlyArray<readonly [file: string, line: string, why: string]>
   ]
 ]
 
+const lines = readdirSync(tests, { recursive: true, withFileTypes: true })
+  .filter((entry) => entry.isFile() && entry.name.endsWith(".ts") && entry.name !== "wallTime.test.ts")
+  .flatMap((entry) => {
+    const path = join(entry.parentPath, entry.name)
+    const file = relative(tests, path)
+    const text = readFileSync(path, "utf8")
+    return text.split("\n").map((line, i) => ({ at: `${file}:${i + 1}`, file, line: line.trim() }))
+  })
+
+it("no test waits for only as long as Vitest does unless it is told, which is a second", () => {
+  // One that goes on on the next lines says how long at its end.
+  const waits = lines.filter(({ line }) => /\bvi\.wait(For|Until)\(.*[^({]$/.test(line))
+  expect(waits.filter(({ line }) => !/\b\d+_000\b/.test(line)).map(({ at }) => at)).toEqual([])
+  expect(waits.length).toBeGreaterThan(4)
+})
+
 it("no test asserts how long something took", () => {
-  const found = readdirSync(tests, { recursive: true, withFileTypes: true })
-    .filter((entry) => entry.isFile() && entry.name.endsWith(".ts") && entry.name !== "wallTime.test.ts")
-    .flatMap((entry) => {
-      const path = join(entry.parentPath, entry.name)
-      const file = relative(tests, path)
-      return readFileSync(path, "utf8")
-        .split("\n")
-        .flatMap((line, i) => (ELAPSED.test(line) ? [{ at: `${file}:${i + 1}`, file, line: line.trim() }] : []))
-    })
+  const found = lines.filter(({ line }) => ELAPSED.test(line))
   const asserted = found.filter(
     ({ file, line }) => !GUARD.test(line) && !allowed.some(([where, text]) => file === where && line === text)
   )

@@ -24,10 +24,9 @@ import { readAttach, readFetch, readServer } from "./routeOptions.js"
  * import { createPresence } from "effect-presence/node"
  *
  * const presence = await createPresence()
- * {
- *   await using lease = await presence.track("post:42", "alice", { role: "viewer" }, { ttl: Infinity })
- *   console.log(await presence.list(lease.topic)) // [{ key: "alice", metas: [{ role: "viewer" }] }]
- * }
+ * const lease = await presence.track("post:42", "alice", { role: "viewer" }, { ttl: Infinity })
+ * console.log(JSON.stringify(await presence.list("post:42"))) // [{"key":"alice","metas":[{"role":"viewer"}]}]
+ * await lease.release()
  * await presence.close()
  * ```
  *

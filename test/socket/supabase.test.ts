@@ -353,6 +353,27 @@ it.scopedLive("realtime-js is told nothing of presence while nobody listens, and
   })
 )
 
+it.scopedLive("a private channel is one as any other, left and subscribed to again, with another token meanwhile", () =>
+  Effect.gen(function* () {
+    const server = yield* makeServer()
+    const client = yield* makeClient(server.url)
+    const config = { private: true, presence: { key: "alice" } }
+    const first = yield* subscribe(client, "room", config)
+    expect(yield* track(first, { n: 1 })).toBe("ok")
+    yield* first.sees('alice:{"n":1}')
+    yield* Effect.promise(() => client.setAuth("another"))
+    expect(yield* track(first, { n: 2 })).toBe("ok")
+    yield* first.sees('alice:{"n":2}')
+    expect(yield* Effect.promise(() => client.removeChannel(first.channel))).toBe("ok")
+    // Who is there once more is there once.
+    const again = yield* subscribe(client, "room", config)
+    expect(yield* track(again, { n: 3 })).toBe("ok")
+    yield* again.sees('alice:{"n":3}')
+    expect(yield* untrack(again)).toBe("ok")
+    yield* again.sees()
+  })
+)
+
 it.scopedLive("the REST fallback is not served", () =>
   Effect.gen(function* () {
     const { url } = yield* makeServer()

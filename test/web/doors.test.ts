@@ -73,7 +73,7 @@ describe("a server with doors", () => {
       const socket = new Net.Socket()
       server.emit("upgrade", { method, url, socket } as IncomingMessage, socket, Buffer.alloc(0))
     }
-    await vi.waitFor(() => expect(taken.length + others.length).toBe(5))
+    await vi.waitFor(() => expect(taken.length + others.length).toBe(5), 300_000)
     expect(taken).toEqual(["/door?a=?", "http://example.com:4000/door?b"])
     expect(others).toEqual(["POST /door", "GET /door/", "GET /other?/door"])
   })
@@ -95,7 +95,7 @@ describe("a server with doors", () => {
     const others = await new Promise<number>((resolve) => setImmediate(() => resolve(served.length)))
     expect(others).toBeLessThan(20)
     sockets[99]?.destroy()
-    await vi.waitFor(() => expect(served).toEqual(Array.from({ length: 99 }, (_, i) => i)))
+    await vi.waitFor(() => expect(served).toEqual(Array.from({ length: 99 }, (_, i) => i)), 300_000)
     // The last would have come with the one before it, or in the next turn.
     await new Promise((resolve) => setImmediate(resolve))
     expect(served.at(-1)).toBe(98)
