@@ -1,5 +1,6 @@
 import { fileURLToPath } from "node:url"
 import { defineConfig } from "vitest/config"
+import { LongestFirst } from "./test/support/longestFirst.js"
 
 const src = fileURLToPath(new URL("src", import.meta.url))
 
@@ -23,6 +24,7 @@ export default defineConfig({
     // Phoenix's clients look for a browser once, when they are loaded, by whichever file that is.
     setupFiles: ["xhr", "turns"].map((name) => fileURLToPath(new URL(`test/support/${name}.ts`, import.meta.url))),
     globalSetup: fileURLToPath(new URL("test/support/programs.ts", import.meta.url)),
+    sequence: { sequencer: LongestFirst },
     // Real processes, so that tests of memory can ask for a garbage collection; more than a small machine has processors,
     // as many files wait for processes that they start, and for leases that run out.
     pool: "forks",

@@ -14,6 +14,7 @@ import {
   Exit,
   Fiber,
   Layer,
+  Logger,
   Option,
   Scope,
   Stream,
@@ -54,6 +55,9 @@ interface Listener {
 
 /** What was compared, to see that the test does look at something. */
 const compared = { states: 0, snapshots: 0, resumed: 0, lags: 0, rejoins: 0, replaced: 0 }
+
+/** Leases expire all the time here, of which the first of each layer is told. */
+const quiet = Layer.merge(TestContext.TestContext, Logger.remove(Logger.defaultLogger))
 
 const play = ({ settings, commands }: { readonly settings: Settings; readonly commands: ReadonlyArray<Command> }) =>
   Effect.gen(function* () {
@@ -428,7 +432,7 @@ describe("presence against a naive list", () => {
   it.live("500 runs of 100 commands: state, events, and what late and lagging followers make of them", () =>
     Effect.gen(function* () {
       yield* holds({ name: "presence model", runs: 500, atOnce: 16 }, run, (value) =>
-        Effect.provide(play(value), TestContext.TestContext)
+        Effect.provide(play(value), quiet)
       )
       for (const [what, times] of Object.entries(compared)) expect(times, what).toBeGreaterThan(100)
     })

@@ -9,11 +9,7 @@ import { partitionOf } from "../../src/redis/protocol/keys.js"
 import { startCluster } from "../support/cluster.js"
 import { startProxy } from "../support/proxy.js"
 import { redisIsOff, startRedis } from "../support/redis.js"
-import { eventually, expectAgreement, HEARTBEAT, LEASE, ReplicaProcess } from "./replicas.js"
-
-const GONE = LEASE + HEARTBEAT
-
-const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms))
+import { eventually, expectAgreement, GONE, HEARTBEAT, ReplicaProcess, sleep } from "./replicas.js"
 
 describe.skipIf(redisIsOff())("replicas", () => {
   const replicas: Array<ReplicaProcess> = []

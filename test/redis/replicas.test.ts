@@ -1,55 +1,15 @@
 /**
- * Several replicas as real processes over a real Redis, and everything that can happen to them.
+ * Several replicas as real processes over a real Redis, and what can happen to them.
  */
-import { afterAll, afterEach, beforeAll, describe, expect, it } from "@effect/vitest"
-import type { Presence } from "../../src/index.js"
-import type { RedisOptions } from "../../src/redis/index.js"
-import { type Proxy, startProxy } from "../support/proxy.js"
-import { type RedisServer, redisIsOff, startRedis } from "../support/redis.js"
-import { eventually, expectAgreement, HEARTBEAT, LEASE, ReplicaProcess } from "./replicas.js"
-
-const GONE = LEASE + HEARTBEAT
+import { describe, expect, it } from "@effect/vitest"
+import { redisIsOff, startRedis } from "../support/redis.js"
+import { eventually, expectAgreement, GONE, HEARTBEAT, LEASE, ReplicaProcess, sleep, useReplicas } from "./replicas.js"
 
 /** Where something has to happen before it is over, on a busy machine too. */
 const LONG = { lease: LEASE + 7_000 }
 
-const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms))
-
 describe.skipIf(redisIsOff())("replicas", () => {
-  let redis: RedisServer
-  let world = 0
-  let replicas: Array<ReplicaProcess> = []
-  let proxies: Array<Proxy> = []
-
-  beforeAll(async () => {
-    redis = await startRedis()
-  })
-  afterAll(() => redis.stop())
-  afterEach(async () => {
-    await Promise.all(replicas.map((replica) => replica.kill()))
-    await Promise.all(proxies.map((proxy) => proxy.close()))
-    replicas = []
-    proxies = []
-  })
-
-  /** Replicas of a world of their own, each following the room. */
-  const start = async (
-    count: number,
-    options: RedisOptions & Presence.Options & { readonly url?: string } = {}
-  ): Promise<ReadonlyArray<ReplicaProcess> & { readonly 0: ReplicaProcess; readonly 1: ReplicaProcess }> => {
-    const prefix = options.prefix ?? `world ${++world}`
-    const all = { url: redis.url, ...options, prefix }
-    const started = await Promise.all(Array.from({ length: count }, () => ReplicaProcess.start(all)))
-    replicas.push(...started)
-    await Promise.all(started.map((replica) => replica.follow("room")))
-    return started as never
-  }
-
-  const through = async (): Promise<Proxy> => {
-    const proxy = await startProxy(redis.port)
-    proxies.push(proxy)
-    return proxy
-  }
+  const { nextWorld, redis, start, world } = useReplicas()
 
   it("see each other, and a key on two of them leaves once, with the last connection anywhere", async () => {
     const [a, b] = await start(2)
@@ -83,7 +43,7 @@ describe.skipIf(redisIsOff())("replicas", () => {
       expect(report.leaveEvents.carol).toBeUndefined()
     }
     // Nothing of it is left, and nothing of what it left empty.
-    const keys = await redis.command("KEYS", `world ${world}:*`)
+    const keys = await redis().command("KEYS", `${world()}:*`)
     expect(keys.match(/:i:/g)).toHaveLength(2)
   })
 
@@ -103,149 +63,14 @@ describe.skipIf(redisIsOff())("replicas", () => {
     expect(await a.call({ do: "refresh", id: "1" })).toBe("renewed")
   })
 
-  it("see nobody leave when Redis stands still for longer than the lease", async () => {
-    const [a, b] = await start(2)
-    await a.track("1", "room", "alice")
-    await b.track("2", "room", "bob")
-    redis.process.kill("SIGSTOP")
-    await sleep(LEASE + 2 * HEARTBEAT)
-    redis.process.kill("SIGCONT")
-    await eventually(3_000, async () => {
-      expect(await a.call({ do: "health" })).toMatchObject({ status: "ok" })
-      expect(await b.call({ do: "health" })).toMatchObject({ status: "ok" })
-    })
-    await sleep(GONE)
-    await expectAgreement("room", [a, b])
-    for (const replica of [a, b]) expect((await replica.report("room")).leaves).toEqual({})
-  })
-
-  it("see nobody leave when all are cut off for longer than the lease", async () => {
-    const proxy = await through()
-    const [a, b] = await start(2, { url: proxy.url })
-    await a.track("1", "room", "alice")
-    await b.track("2", "room", "bob")
-    proxy.cut()
-    await sleep(LEASE + 2 * HEARTBEAT)
-    expect(await a.call({ do: "health" })).toMatchObject({ status: "unavailable", connections: 1 })
-    expect((await a.report("room")).list).toHaveLength(2)
-    proxy.mend()
-    await sleep(GONE)
-    await eventually(2_000, () => expectAgreement("room", [a, b]))
-    for (const replica of [a, b]) expect((await replica.report("room")).leaves).toEqual({})
-    expect(await a.call({ do: "health" })).toMatchObject({ status: "ok" })
-  })
-
-  it("catch up at once when their subscribers are killed while everything changes", async () => {
-    // The last one writes nothing, so nothing of its own tells it to look.
-    const [a, b, c] = (await start(3)) as [ReplicaProcess, ReplicaProcess, ReplicaProcess]
-    for (let i = 0; i < 10; i++) await a.track(`${i}`, "room", `user ${i}`)
-    for (let round = 0; round < 3; round++) {
-      await redis.command("CLIENT", "KILL", "TYPE", "pubsub")
-      await Promise.all([
-        a.close(`${round}`),
-        a.track(`new ${round}`, "room", `new ${round}`),
-        b.track(`b ${round}`, "room", "bob")
-      ])
-    }
-    await redis.command("CLIENT", "KILL", "TYPE", "pubsub")
-    await eventually(3_000, () => expectAgreement("room", [a, b, c]))
-    for (const replica of [a, b, c]) {
-      expect(Object.values((await replica.report("room")).leaves).flat()).toEqual(["released", "released", "released"])
-    }
-  })
-
-  it("see no leave when Redis is flushed, and write everything again under the same refs", async () => {
-    const own = await startRedis()
-    try {
-      const [a, b] = await start(2, { url: own.url })
-      await a.track("1", "room", "alice")
-      await a.track("2", "room", "bob")
-      await b.track("3", "room", "carol")
-      await own.command("FLUSHALL")
-      await sleep(GONE + 2_000)
-      await expectAgreement("room", [a, b])
-      await b.close("3")
-      await eventually(1_000, () => expectAgreement("room", [a, b]))
-      for (const replica of [a, b]) expect((await replica.report("room")).leaves).toEqual({ carol: ["released"] })
-    } finally {
-      await own.stop()
-    }
-  })
-
-  it("see no leave when Redis restarts empty, except of who left meanwhile", async () => {
-    const own = await startRedis()
-    const [a, b] = await start(2, { url: own.url })
-    await a.track("1", "room", "alice")
-    await b.track("2", "room", "bob")
-    await a.track("3", "room", "carol")
-    await own.stop()
-    // Nobody answers, and it ends.
-    await a.close("3")
-    const again = await startRedis({ port: own.port })
-    try {
-      await eventually(GONE + 5_000, () => expectAgreement("room", [a, b]))
-      for (const replica of [a, b]) expect((await replica.report("room")).leaves).toEqual({ carol: ["released"] })
-    } finally {
-      await again.stop()
-    }
-  })
-
-  it("do not miss one that was cut off for less than its lease", async () => {
-    const proxy = await through()
-    const [b] = await start(1)
-    const [a] = await start(1, { url: proxy.url, prefix: `world ${world}` })
-    await a.track("1", "room", "alice")
-    await b.track("2", "room", "bob")
-    proxy.cut()
-    await b.track("3", "room", "carol")
-    await sleep(HEARTBEAT)
-    proxy.mend()
-    await eventually(3_000, () => expectAgreement("room", [a, b]))
-    for (const replica of [a, b]) expect((await replica.report("room")).leaves).toEqual({})
-  })
-
-  it("see one leave that was cut off for longer, and join again as it was", async () => {
-    const proxy = await through()
-    const [b] = await start(1)
-    const [a] = await start(1, { url: proxy.url, prefix: `world ${world}` })
-    await a.track("1", "room", "alice")
-    await b.track("2", "room", "bob")
-    proxy.cut()
-    await eventually(GONE + 1_000, async () => {
-      expect((await b.report("room")).list.map(({ key }) => key)).toEqual(["bob"])
-    })
-    proxy.mend()
-    await eventually(3_000, () => expectAgreement("room", [a, b]))
-    expect((await b.report("room")).leaves).toEqual({ alice: ["replicaLost"] })
-  })
-
-  it("take no ghost from bytes of a dead connection that arrive late", async () => {
-    const proxy = await through()
-    const [b] = await start(1)
-    const [a] = await start(1, { url: proxy.url, prefix: `world ${world}` })
-    await a.track("1", "room", "alice")
-    proxy.hold()
-    const tracked = a.track("2", "room", "ghost")
-    const closed = a.close("1")
-    await proxy.kept()
-    proxy.orphan()
-    await Promise.all([tracked, closed])
-    await a.close("2")
-    await eventually(2_000, () => expectAgreement("room", [a, b]))
-    await proxy.deliver()
-    await sleep(2 * HEARTBEAT)
-    await expectAgreement("room", [a, b])
-    expect((await b.report("room")).list).toEqual([])
-  })
-
   it("reap a large one together without doing it twice", async () => {
     const [a, b, c] = (await start(3)) as [ReplicaProcess, ReplicaProcess, ReplicaProcess]
     await a.call({ do: "trackMany", topic: "room", key: "user", count: 2_000 })
     await eventually(5_000, async () => expect((await c.report("room")).copy).toHaveLength(2_000))
     await a.kill()
-    await redis.command("CONFIG", "RESETSTAT")
+    await redis().command("CONFIG", "RESETSTAT")
     await eventually(GONE + 5_000, () => expectAgreement("room", [b, c]))
-    const stats = /cmdstat_evalsha:calls=(\d+)/.exec(await redis.command("INFO", "commandstats"))
+    const stats = /cmdstat_evalsha:calls=(\d+)/.exec(await redis().command("INFO", "commandstats"))
     // Sixteen calls end them; the rest are heartbeats, and the few that met each other.
     expect(Number(stats?.[1])).toBeLessThan(16 * 2 + 30)
     for (const replica of [b, c]) {
@@ -275,7 +100,7 @@ describe.skipIf(redisIsOff())("replicas", () => {
       await a.track("1", "room", "mallory")
       await a.track("2", "room", "alice")
       // Nobody may publish to an inbox.
-      await own.command("ACL", "SETUSER", "default", "resetchannels", `&world ${world}:{0}:t:*`)
+      await own.command("ACL", "SETUSER", "default", "resetchannels", `&${world()}:{0}:t:*`)
       expect(await b.call({ do: "evict", topic: "room", key: "mallory" })).toBe(1)
       expect(await a.call({ do: "ended", id: "1", ms: 2 * HEARTBEAT })).toBe("evicted")
       a.holds.delete("1")
@@ -293,8 +118,8 @@ describe.skipIf(redisIsOff())("replicas", () => {
     const { leaves } = await b.report("room")
     expect(Object.keys(leaves)).toHaveLength(1_000)
     expect(new Set(Object.values(leaves).flat())).toEqual(new Set(["released"]))
-    const keys = `world ${world}:*:[ix]:*`
-    await eventually(GONE, async () => expect(await redis.command("KEYS", keys)).toMatch(/^\*1\r/))
+    const keys = `${world()}:*:[ix]:*`
+    await eventually(GONE, async () => expect(await redis().command("KEYS", keys)).toMatch(/^\*1\r/))
   })
 
   it("see no leave and no second join of clients that reconnect while one hands over", async () => {
@@ -323,77 +148,14 @@ describe.skipIf(redisIsOff())("replicas", () => {
     expect(leaves).toEqual({ alice: ["replicaLost"], bob: ["replicaLost"] })
   })
 
-  it("that stop while Redis stands still do not wait for it for long", async () => {
-    // A call would wait for longer than this test.
-    const [a] = await start(1, { timeout: 600_000 })
-    await a.track("1", "room", "alice")
-    redis.process.kill("SIGSTOP")
-    try {
-      await a.dispose()
-    } finally {
-      redis.process.kill("SIGCONT")
-    }
-  })
-
-  it("whose Redis is away: track fails and leaves nothing, an update stays wanted, a scope closes, lists go on", async () => {
-    const proxy = await through()
-    const [b] = await start(1)
-    const [a] = await start(1, { url: proxy.url, prefix: `world ${world}`, timeout: 1_500 })
-    await a.track("1", "room", "alice", 1)
-    await a.track("2", "room", "bob")
-    await b.track("3", "room", "carol")
-    proxy.cut()
-    await expect(a.track("4", "room", "dave")).rejects.toThrow("presence is unavailable")
-    await expect(a.call({ do: "update", id: "1", meta: 2 })).rejects.toThrow("presence is unavailable")
-    await expect(a.call({ do: "evict", topic: "room", key: "carol" })).rejects.toThrow("presence is unavailable")
-    await expect(a.call({ do: "count", topic: "elsewhere" })).rejects.toThrow("presence is unavailable")
-    expect(await a.call({ do: "refresh", id: "1" })).toBe("renewed")
-    await a.close("2")
-    expect((await a.report("room")).list.map(({ key }) => key)).toEqual(["alice", "bob", "carol"])
-    proxy.mend()
-    for (const [id, ref] of await a.call<ReadonlyArray<[string, string]>>({ do: "refs" })) {
-      const hold = a.holds.get(id)
-      if (hold !== undefined) hold.ref = ref
-    }
-    await eventually(5_000, () => expectAgreement("room", [a, b]))
-    expect((await b.report("room")).list).toEqual([
-      { key: "alice", metas: [2] },
-      { key: "carol", metas: [{}] }
-    ])
-  })
-
-  it("whose Redis stands still closes a scope, before anybody knows that it does", async () => {
-    const proxy = await through()
-    // A call would wait for longer than this test.
-    const [a] = await start(1, { url: proxy.url, timeout: 600_000 })
-    await a.track("1", "room", "alice")
-    proxy.freeze()
-    await a.close("1")
-    proxy.mend()
-  })
-
-  it("with whenUnavailable local: a lease is live at once, others see it when Redis has it", async () => {
-    const proxy = await through()
-    const [b] = await start(1)
-    const [a] = await start(1, { url: proxy.url, prefix: `world ${world}`, whenUnavailable: "local" })
-    await a.track("1", "room", "alice")
-    proxy.cut()
-    await eventually(1_000, async () => expect(await a.call({ do: "health" })).toMatchObject({ status: "unavailable" }))
-    // Nobody can have taken it yet.
-    await a.track("2", "room", "bob")
-    expect((await b.report("room")).list).toHaveLength(1)
-    proxy.mend()
-    await eventually(3_000, () => expectAgreement("room", [a, b]))
-  })
-
   it("live each by its own lease, and none is locked out, also when Redis comes back empty", async () => {
-    const prefix = `world ${++world}`
+    const prefix = nextWorld()
     const [long] = await start(1, { prefix, lease: 30_000, heartbeat: 8_000 })
     const [a, b] = await start(2, { prefix })
     for (const [id, replica] of [long, a, b].entries()) await replica.track(`${id}`, "room", `user ${id}`)
     await eventually(2_000, () => expectAgreement("room", [long, a, b]))
-    await redis.command("FLUSHALL")
-    await eventually(30_000, async () => expect(await redis.command("HLEN", `${prefix}:{0}:m:room`)).toContain(":3"))
+    await redis().command("FLUSHALL")
+    await eventually(30_000, async () => expect(await redis().command("HLEN", `${prefix}:{0}:m:room`)).toContain(":3"))
     await eventually(20_000, () => expectAgreement("room", [long, a, b]))
     for (const replica of [long, a, b]) expect((await replica.report("room")).leaves).toEqual({})
     // The one with the long heartbeat beats as often as the others, so it finds them dead in their time.
@@ -409,10 +171,10 @@ describe.skipIf(redisIsOff())("replicas", () => {
   })
 
   it("of another lease do not start beside version 0.1, and say why", async () => {
-    const prefix = `world ${++world}`
-    await redis.command("SET", `${prefix}:{0}:c`, "lease 9000 ms, heartbeat 3000 ms, partitions 1")
-    await redis.command("ZADD", `${prefix}:{0}:l`, String(Date.now() + 600_000), "old")
-    await expect(ReplicaProcess.start({ url: redis.url, prefix, lease: LEASE + 1 })).rejects.toThrow(
+    const prefix = nextWorld()
+    await redis().command("SET", `${prefix}:{0}:c`, "lease 9000 ms, heartbeat 3000 ms, partitions 1")
+    await redis().command("ZADD", `${prefix}:{0}:l`, String(Date.now() + 600_000), "old")
+    await expect(ReplicaProcess.start({ url: redis().url, prefix, lease: LEASE + 1 })).rejects.toThrow(
       new RegExp(
         `version 0\\.1.*lease 9000 ms, heartbeat 3000 ms, partitions 1, this one by lease ${LEASE + 1} ms, heartbeat ${HEARTBEAT} ms`
       )
@@ -423,11 +185,11 @@ describe.skipIf(redisIsOff())("replicas", () => {
   })
 
   it("of a newer version are left alone", async () => {
-    const prefix = `world ${++world}`
-    await redis.command("SET", `${prefix}:{0}:c`, "format 3, regions 7")
-    await redis.command("ZADD", `${prefix}:{0}:l`, "1", "newer")
-    const starting = ReplicaProcess.start({ url: redis.url, prefix })
+    const prefix = nextWorld()
+    await redis().command("SET", `${prefix}:{0}:c`, "format 3, regions 7")
+    await redis().command("ZADD", `${prefix}:{0}:l`, "1", "newer")
+    const starting = ReplicaProcess.start({ url: redis().url, prefix })
     await expect(starting).rejects.toThrow(/newer version.*"format 3, regions 7"; it knows formats up to 2/)
-    expect(await redis.command("ZRANGE", `${prefix}:{0}:l`, "0", "-1")).toContain("newer")
+    expect(await redis().command("ZRANGE", `${prefix}:{0}:l`, "0", "-1")).toContain("newer")
   })
 })

@@ -4,9 +4,12 @@
 import { type ChildProcess, spawn, spawnSync } from "node:child_process"
 import { existsSync, rmSync } from "node:fs"
 import { fileURLToPath } from "node:url"
-import { afterAll, expect } from "@effect/vitest"
-import type { PresenceRedisOptions } from "../../src/redis/index.js"
+import { afterAll, afterEach, beforeAll, expect } from "@effect/vitest"
+import type { Presence } from "../../src/index.js"
+import type { PresenceRedisOptions, RedisOptions } from "../../src/redis/index.js"
 import { bundle } from "../support/bundle.js"
+import { type Proxy, startProxy } from "../support/proxy.js"
+import { type RedisServer, startRedis } from "../support/redis.js"
 
 export type Command =
   | {
@@ -45,16 +48,23 @@ export interface Report {
   readonly problem: string | null
 }
 
-/** How much slower this machine is than one that has nothing else to do, by how long a program takes that does nothing. */
-const slowness = ((): number => {
+/** How long a program takes that does nothing, in ms. */
+const idleStart = (): number => {
   const began = performance.now()
   spawnSync(process.execPath, ["-e", ""])
-  return Math.min(5, Math.max(1, Math.round((performance.now() - began) / 150)))
-})()
+  return performance.now() - began
+}
+
+/** How much slower this machine is than one that has nothing else to do; not just for a moment, as when tests begin. */
+const slowness = Math.min(5, Math.max(1, Math.round(Math.min(idleStart(), idleStart(), idleStart()) / 150)))
 
 /** Short, so that tests need not wait long, and longer where a machine is busy: all must beat within it. */
 export const LEASE = 3_000 * slowness
 export const HEARTBEAT = 1_000 * slowness
+/** Until one that is dead is gone. */
+export const GONE = LEASE + HEARTBEAT
+
+export const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms))
 
 const folder = fileURLToPath(new URL(`../../node_modules/.cache/effect-presence/${process.pid}`, import.meta.url))
 const program = `${folder}/replica.mjs`
@@ -168,7 +178,7 @@ export const eventually = async <A>(ms: number, look: () => Promise<A> | A): Pro
       return await look()
     } catch (cause) {
       if (Date.now() > until) throw cause
-      await new Promise((resolve) => setTimeout(resolve, 25))
+      await sleep(25)
     }
   }
 }
@@ -185,4 +195,48 @@ export const expectAgreement = async (topic: string, replicas: ReadonlyArray<Rep
     expect(report.list.reduce((sum, { metas }) => sum + metas.length, 0)).toBe(held.length)
     expect(report.copy.map(({ ref }) => ref).sort()).toEqual(refs)
   }
+}
+
+/** Of the tests of a file: one Redis for all, and replicas and lines that end with each test. */
+export const useReplicas = () => {
+  let server: RedisServer
+  let worlds = 0
+  let replicas: Array<ReplicaProcess> = []
+  let proxies: Array<Proxy> = []
+
+  beforeAll(async () => {
+    server = await startRedis()
+  })
+  afterAll(() => server.stop())
+  afterEach(async () => {
+    await Promise.all(replicas.map((replica) => replica.kill()))
+    await Promise.all(proxies.map((proxy) => proxy.close()))
+    replicas = []
+    proxies = []
+  })
+
+  const redis = (): RedisServer => server
+  const world = (): string => `world ${worlds}`
+  const nextWorld = (): string => `world ${++worlds}`
+
+  /** Replicas of a world of their own, each following the room. */
+  const start = async (
+    count: number,
+    options: RedisOptions & Presence.Options & { readonly url?: string } = {}
+  ): Promise<ReadonlyArray<ReplicaProcess> & { readonly 0: ReplicaProcess; readonly 1: ReplicaProcess }> => {
+    const all = { url: server.url, ...options, prefix: options.prefix ?? nextWorld() }
+    const started = await Promise.all(Array.from({ length: count }, () => ReplicaProcess.start(all)))
+    replicas.push(...started)
+    await Promise.all(started.map((replica) => replica.follow("room")))
+    return started as never
+  }
+
+  /** A line to Redis that can be cut. */
+  const through = async (): Promise<Proxy> => {
+    const proxy = await startProxy(server.port)
+    proxies.push(proxy)
+    return proxy
+  }
+
+  return { redis, world, nextWorld, start, through }
 }

@@ -7,9 +7,7 @@ import { describe, it } from "@effect/vitest"
 import fc from "fast-check"
 import { type Proxy, startProxy } from "../support/proxy.js"
 import { redisIsOff, startRedis } from "../support/redis.js"
-import { eventually, expectAgreement, HEARTBEAT, LEASE, ReplicaProcess } from "./replicas.js"
-
-const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms))
+import { eventually, expectAgreement, HEARTBEAT, LEASE, ReplicaProcess, sleep } from "./replicas.js"
 
 const replica = fc.nat(2)
 const action = fc.oneof(

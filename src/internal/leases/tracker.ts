@@ -1,24 +1,11 @@
 /**
- * The connections of this process: their leases, their ends by time, and the life of the layer.
+ * The connections of this process: their leases, and the life of the layer.
  *
  * The registry stands in a `Ref` and is changed in one synchronous step, which also tells the service what changed,
  * before anything else can run. Whatever the service does with that cannot wait, so neither a slow reader nor a full
  * queue can hold up a join, a leave or a closing scope.
  */
-import {
-  Context,
-  Deferred,
-  Duration,
-  Effect,
-  Exit,
-  type Fiber,
-  FiberId,
-  Metric,
-  Ref,
-  Runtime,
-  Schedule,
-  Scope
-} from "effect"
+import { Context, Deferred, Duration, Effect, Exit, FiberId, Metric, Ref, Runtime, Schedule, Scope } from "effect"
 import type { LeaveReason } from "../../PresenceChange.js"
 import { InvalidOption, type LimitExceeded, type PresenceUnavailable, type TrackError } from "../../PresenceError.js"
 import { EMPTY } from "../input/json.js"
@@ -26,12 +13,10 @@ import { ANY, checkDuration, nanos, type PresenceSettings, SOME } from "../input
 import { checkKey, checkMeta, checkTopic, overFull } from "../input/validate.js"
 import * as metrics from "../metrics.js"
 import { type Change, Registry, type Terms } from "../state/registry.js"
+import { makeEnds, SHARE } from "./ends.js"
 import { DirectHolding, type Holding } from "./holding.js"
 import { OwnedLease, type Owner, type ScopeLeases, Scopes } from "./lease.js"
 import { inTurns } from "./turns.js"
-
-/** Connections that one step ends at the most: with cold memory, and maps that shrink, that is some milliseconds. */
-const SHARE = 64
 
 /** What is to be known of ttls. */
 const TTL =
@@ -174,6 +159,11 @@ export const makeTracker = (
       )
     }
 
+    // Ends by time
+
+    const fork = (effect: Effect.Effect<void>) => runFork(effect, { scope: layerScope })
+    const { endAll, sweepExpired, departLater } = makeEnds({ step, clock, now, fork })
+
     // Leases
 
     const waiting = new Map<OwnedLease, Deferred.Deferred<LeaveReason>>()
@@ -228,22 +218,25 @@ export const makeTracker = (
           return Deferred.await(deferred)
         }),
 
-      closeScope: (leases) => {
-        let lingers = false
-        const some = step((registry) => {
-          leases.closed = true
-          for (let n = 0; n < SHARE && leases.last !== undefined; n++) {
-            const lease = leases.last
-            leases.delete(lease)
-            if (lease.status === "present" && lease.terms.leaveDelay > 0) {
-              registry.linger(lease, now())
-              lingers = true
-            } else release(registry, lease)
+      closeScope: (leases) =>
+        Effect.suspend(() => {
+          let lingers = false
+          const some = (registry: Registry<OwnedLease>): boolean => {
+            leases.closed = true
+            for (let n = 0; n < SHARE && leases.last !== undefined; n++) {
+              const lease = leases.last
+              leases.delete(lease)
+              if (lease.status === "present" && lease.terms.leaveDelay > 0) {
+                registry.linger(lease, now())
+                lingers = true
+              } else release(registry, lease)
+            }
+            return leases.last !== undefined
           }
-          return leases.last !== undefined
+          const after = () => (lingers ? departLater : Effect.void)
+          // Few leases, as nearly every scope has, end in one step and need no fiber's loop.
+          return unsafeStep(some) ? Effect.flatMap(inTurns(step(some)), after) : after()
         })
-        return Effect.flatMap(inTurns(some), () => (lingers ? departLater : Effect.void))
-      }
     }
     const owner = host.own?.(base) ?? base
 
@@ -309,54 +302,6 @@ export const makeTracker = (
         // Whoever was told of it may have put it out again.
         return Exit.isSuccess(entered) && entered.value.status !== "present" ? Effect.suspend(() => entered) : entered
       })
-
-    // Ends by time
-
-    /** Runs what ends up to {@link SHARE} connections until it finds no more, and counts them. */
-    const endAll = (some: (registry: Registry<OwnedLease>) => number): Effect.Effect<number> =>
-      Effect.suspend(() => {
-        let all = 0
-        const share = step((registry) => {
-          const ended = some(registry)
-          all += ended
-          return ended === SHARE
-        })
-        return Effect.map(inTurns(share), () => all)
-      })
-
-    const sweepExpired = Effect.suspend(() => {
-      const at = now()
-      return endAll((registry) => registry.expire(at, SHARE))
-    })
-
-    /** When somebody wakes because a leave delay is over, and who. */
-    let departure = Number.POSITIVE_INFINITY
-    let departing: Fiber.RuntimeFiber<void> | undefined
-
-    /**
-     * Makes sure that somebody wakes when the next leave delay is over, and nobody else later: one sleeper for all. It is
-     * nobody's child, as each would keep what it has from the one before, without an end.
-     */
-    const departLater: Effect.Effect<void> = Effect.sync(() => {
-      const next = registry.nextDeparture
-      if (next >= departure) return
-      departure = next
-      departing?.unsafeInterruptAsFork(FiberId.none)
-      departing = runFork(depart(next), { scope: layerScope })
-    })
-
-    const depart = (at: number): Effect.Effect<void> =>
-      clock.sleep(Duration.millis(Math.max(0, Math.ceil((at - now()) / 1e6)))).pipe(
-        Effect.zipRight(
-          Effect.suspend(() => {
-            // Whatever the time: a timer may wake a little early, and then somebody has to sleep again.
-            departure = Number.POSITIVE_INFINITY
-            departing = undefined
-            return endAll((registry) => registry.depart(now(), SHARE))
-          })
-        ),
-        Effect.zipRight(departLater)
-      )
 
     const close = step((registry) => registry.shutdown()).pipe(
       Effect.zipRight(
