@@ -33,7 +33,8 @@ export const attach = (
 ): Effect.Effect<void, InvalidOption, Scope.Scope> =>
   Effect.gen(function* () {
     yield* Effect.acquireRelease(take(server), () => Effect.sync(() => taken.delete(server)))
-    const inbox = new Inbox()
+    // Whether a request is one was for the other to say.
+    const inbox = new Inbox({ requireHostHeader: false })
     const owned = [
       ...(paths.http === undefined ? [] : [paths.http]),
       ...[paths.phoenix, paths.supabase].flatMap((path) =>

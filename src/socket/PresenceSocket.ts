@@ -224,7 +224,8 @@ export const layerRouter = <R = never, R2 = never>(
           flushes: new Flushes(
             readDuration("diffInterval", options.diffInterval ?? "50 millis", TIMER_OR_NONE),
             now,
-            runHere
+            runHere,
+            sparingly("a defect failed the channels of a topic")
           ),
           follow: followerOf(presence, runHere),
           hear: hearerOf(channels, runHere),

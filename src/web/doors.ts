@@ -40,8 +40,13 @@ export class DoorServer extends Server {
   /** Whoever is connected has their turn while a crowd comes. */
   private readonly arrivals = new Turns()
 
+  private readonly wantsHost: boolean
+
   constructor(options: ServerOptions = {}) {
-    super(options)
+    // What Node answers by itself is counted by nobody: a connection could ask for thousands of such in one go.
+    super({ ...options, requireHostHeader: false })
+    this.wantsHost = options.requireHostHeader !== false
+    this.on("checkExpectation", refuseExpectation)
     // Else Node takes an early upgrade for a request like any other.
     this.on("upgrade", listening)
     this.on("newListener", (name) => {
@@ -67,7 +72,13 @@ export class DoorServer extends Server {
 
   override emit(...event: ReadonlyArray<unknown>): boolean {
     const [name, incoming, socket] = event
-    if (name === "request" && !admits(incoming as IncomingMessage, socket as ServerResponse)) return true
+    if (name === "request" || name === "checkExpectation") {
+      if (!admits(incoming as IncomingMessage, socket as ServerResponse)) return true
+      if (this.wantsHost && lacksHost(incoming as IncomingMessage)) {
+        turnBack(socket as ServerResponse, 400, "a request names its host")
+        return true
+      }
+    }
     if (name === "upgrade" && !mayChange(socket as Socket)) {
       ;(socket as Socket).destroy()
       return true
@@ -89,6 +100,22 @@ export class DoorServer extends Server {
     else if (name === "upgrade") turnAway(socket as Socket, 503, STOPPING)
     else refuse(incoming as IncomingMessage, socket as ServerResponse)
   }
+}
+
+/** As HTTP/1.1 wants it. */
+const lacksHost = ({ headers, httpVersion }: IncomingMessage): boolean =>
+  httpVersion === "1.1" && headers.host === undefined
+
+const refuseExpectation = (_: IncomingMessage, response: ServerResponse): void =>
+  turnBack(response, 417, "100-continue is all that may be expected here")
+
+const turnBack = (response: ServerResponse, status: number, error: string): void => {
+  response.writeHead(status, {
+    "content-type": "application/json",
+    "x-content-type-options": "nosniff",
+    connection: "close"
+  })
+  response.end(JSON.stringify({ error }))
 }
 
 /** Nobody serves any more: Node would not answer. */

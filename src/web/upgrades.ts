@@ -107,8 +107,9 @@ const guarded = <E, R>(app: Effect.Effect<HttpServerResponse, E, R>) =>
     const { source } = request
     if (!(source instanceof IncomingMessage)) return app
     if (!wantsUpgrade(source)) {
-      giveUp(toServerResponse(request))
-      return app
+      const response = toServerResponse(request)
+      giveUp(response)
+      return hasBody(source) ? Effect.onExit(app, () => Effect.sync(() => closeUnlessWhole(source, response))) : app
     }
     guard(source.socket)
     const response = toServerResponse(request)
@@ -116,6 +117,17 @@ const guarded = <E, R>(app: Effect.Effect<HttpServerResponse, E, R>) =>
     response.shouldKeepAlive = false
     return Effect.onExit(app, (exit) => Effect.sync(() => hangUp(source.socket, response, exit)))
   })
+
+const hasBody = ({ headers }: IncomingMessage): boolean =>
+  headers["transfer-encoding"] !== undefined || Number(headers["content-length"] ?? 0) > 0
+
+/**
+ * A request that is answered before all of it has come was not wanted so far: its connection closes. Node would read on,
+ * as much as comes, only to drop it.
+ */
+const closeUnlessWhole = (request: IncomingMessage, response: ServerResponse): void => {
+  if (!request.complete) response.shouldKeepAlive = false
+}
 
 /** A request is over that has not become a WebSocket, or whose WebSocket is closed. Its answer is not written yet. */
 const hangUp = (socket: Socket, response: ServerResponse, exit: Exit.Exit<HttpServerResponse, unknown>): void => {

@@ -414,6 +414,35 @@ it.scopedLive(
     })
 )
 
+it.scopedLive("a post whole in its many pieces is taken, and one in more than a network makes ends its session", () =>
+  Effect.gen(function* () {
+    const server = yield* makeServer()
+    const { port, host } = new URL(server.url)
+    const post = (token: string, body: string, pieces: string) =>
+      Effect.async<string>((resume) => {
+        let text = ""
+        const socket = connectTcp(Number(port), "127.0.0.1", () =>
+          socket.write(
+            `POST /socket/longpoll?vsn=2.0.0&token=${token} HTTP/1.1\r\nhost: ${host}\r\nconnection: close\r\n` +
+              `content-type: application/x-ndjson\r\ntransfer-encoding: chunked\r\n\r\n${pieces}` +
+              `${body.replace(/./g, "1\r\n$&\r\n")}0\r\n\r\n`
+          )
+        )
+        socket.on("data", (data) => {
+          text += data
+        })
+        socket.on("error", () => {})
+        socket.on("close", () => resume(Effect.succeed(text)))
+      })
+    const token = yield* joinAs(server, "alice")
+    const long = frame("1", "2", "room", "hello", { text: "x".repeat(6_000) })
+    expect(yield* post(token, long, "")).toContain('{"status":200}')
+    expect(yield* hear(server, token, "phx_reply")).toMatchObject(["1", "2", "room", "phx_reply", { status: "ok" }])
+    yield* post(token, "", "1\r\n\n\r\n".repeat(9_000))
+    yield* isGone(server, "alice")
+  })
+)
+
 it.scopedLive(
   "a post that asks for an upgrade, as some clients do for HTTP/2, is refused and not taken for an empty one",
   () =>

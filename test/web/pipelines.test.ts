@@ -69,6 +69,29 @@ it.scopedLive("of what a connection sends once it is cut nothing is made", () =>
   })
 )
 
+it.scopedLive.each([
+  ["name no host", "GET / HTTP/1.1\r\n\r\n", 400],
+  ["expect what there is not", "GET / HTTP/1.1\r\nhost: 127.0.0.1\r\nexpect: x\r\n\r\n", 417]
+] as const)("those that %s, which Node would answer by itself, count too", ([, text, status]) =>
+  Effect.gen(function* () {
+    const port = yield* serve()
+    const one = yield* answered(port, text, () => false)
+    expect(one.heard).toMatch(new RegExp(`^HTTP/1.1 ${status} [\\s\\S]*connection: close[\\s\\S]*"error"`))
+    const { made } = yield* requestsOf(port)
+    expect((yield* answered(port, text.repeat(1_000), () => false)).isCut).toBe(true)
+    expect(made.requests).toBeLessThan(40)
+  })
+)
+
+it.scopedLive("an answer to what has not come whole is the last of its connection", () =>
+  Effect.gen(function* () {
+    const port = yield* serve()
+    const post = "POST /nothing HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-length: 100000\r\n\r\nthe first of it"
+    const { heard, isCut } = yield* answered(port, post, () => false)
+    expect([heard.includes("HTTP/1.1 404"), /connection: close/i.test(heard), isCut]).toEqual([true, true, true])
+  })
+)
+
 it.scopedLive("event streams that wait for each other on one connection are warned of by nobody", () =>
   Effect.gen(function* () {
     const port = yield* serve()

@@ -1,18 +1,37 @@
-/** The body of a post, up to a size: nobody's is collected beyond it. */
+/**
+ * The body of a post, up to a size and a number of pieces: nobody's is collected beyond them. A piece costs more than the byte
+ * that it may have, so what has come is kept as one.
+ */
 import type { IncomingMessage } from "node:http"
 import { Effect } from "effect"
+
+/** More than a network makes of the largest body. */
+const PIECES = 8_192
+
+/** Bytes that there is room for to begin with. */
+const ROOM = 4_096
 
 export const readBody = (incoming: IncomingMessage, max: number): Effect.Effect<Buffer | "too large" | "cut"> =>
   Effect.async((resume) => {
     if (Number(incoming.headers["content-length"] ?? 0) > max) return resume(Effect.succeed("too large"))
-    const chunks: Array<Buffer> = []
+    let body = Buffer.allocUnsafe(Math.min(ROOM, max))
     let bytes = 0
-    const data = (chunk: Buffer): void => {
-      bytes += chunk.length
-      if (bytes > max) done("too large")
-      else chunks.push(chunk)
+    let pieces = 0
+    const data = (piece: Buffer): void => {
+      const end = bytes + piece.length
+      if (end > max || ++pieces > PIECES) {
+        done("too large")
+        return
+      }
+      if (end > body.length) {
+        const larger = Buffer.allocUnsafe(Math.min(max, Math.max(end, 2 * body.length)))
+        body.copy(larger, 0, 0, bytes)
+        body = larger
+      }
+      piece.copy(body, bytes)
+      bytes = end
     }
-    const end = (): void => done(Buffer.concat(chunks, bytes))
+    const end = (): void => done(body.subarray(0, bytes))
     const cut = (): void => done("cut")
     const stop = (): void => {
       incoming.off("data", data).off("end", end).off("close", cut).off("error", cut)

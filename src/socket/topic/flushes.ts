@@ -1,7 +1,9 @@
 /**
- * When the topics of a route tell what they have gathered: a fixed time after the first change, with one timer for all.
+ * When the topics of a route tell what they have gathered: a fixed time after the first change, with one timer for all. One
+ * that cannot tell keeps no other waiting.
  */
-import { Duration, Effect } from "effect"
+import { Cause, Duration, Effect } from "effect"
+import type { Tell } from "../../web/sparingly.js"
 
 /** What is to be flushed, once for each time that it is put in line. */
 export interface Flushable {
@@ -18,7 +20,8 @@ export class Flushes {
     /** Milliseconds of a clock that never goes back. */
     private readonly now: () => number,
     /** Runs it until the route's end. */
-    private readonly run: (effect: Effect.Effect<void>) => void
+    private readonly run: (effect: Effect.Effect<void>) => void,
+    private readonly tellDefect: Tell
   ) {
     this.millis = Duration.toMillis(interval)
   }
@@ -37,6 +40,15 @@ export class Flushes {
     this.run(this.sleep(this.interval))
   }
 
+  /** Now. What it throws is told in the log alone. */
+  flush(topic: Flushable): void {
+    try {
+      topic.flush()
+    } catch (defect) {
+      this.run(this.tellDefect(Cause.die(defect)))
+    }
+  }
+
   private sleep(time: Duration.Duration): Effect.Effect<void> {
     return Effect.zipRight(Effect.sleep(time), this.wake)
   }
@@ -47,7 +59,7 @@ export class Flushes {
     const next = this.line.findIndex(({ due }) => due > now + 1)
     const due = next === -1 ? this.line : this.line.slice(0, next)
     this.line = next === -1 ? [] : this.line.slice(next)
-    for (const { topic } of due) topic.flush()
+    for (const { topic } of due) this.flush(topic)
     const [first] = this.line
     if (first !== undefined) return this.sleep(Duration.millis(Math.max(1, first.due - now)))
     this.sleeping = false

@@ -148,7 +148,7 @@ export class Topic implements Flushable {
     // While all are told to come back, that some went first is no news: whoever comes back is sent the state.
     if (first || !this.settings.stopping()) {
       this.netDiff.add(change)
-      if (first || this.settings.flushes.immediate) this.flush()
+      if (first || this.settings.flushes.immediate) this.settings.flushes.flush(this)
       else if (!this.waiting) {
         this.waiting = true
         this.settings.flushes.add(this)
@@ -160,7 +160,13 @@ export class Topic implements Flushable {
   flush(): void {
     this.waiting = false
     if (this.ended) return
-    for (const change of this.netDiff.take()) this.audience.tell(change)
+    try {
+      for (const change of this.netDiff.take()) this.audience.tell(change)
+    } catch (defect) {
+      // Some have heard of it and others have not: they come back, and are sent the state.
+      this.fail()
+      throw defect
+    }
   }
 
   /** Who was evicted is told to stay away. */
