@@ -41,6 +41,21 @@ describe.skipIf(redisIsOff())("a replica without a subscriber", () => {
     })
   )
 
+  it.scopedLive("who may not say what it writes is heard of all the same", () =>
+    Effect.gen(function* () {
+      const grant = (publish: string) =>
+        Effect.promise(() => redis.command("ACL", "SETUSER", "dumb", "on", ">pw", "~*", "&*", "+@all", publish))
+      yield* grant("+publish")
+      const presence = yield* build(`redis://dumb:pw@127.0.0.1:${redis.port}`, "dumb")
+      const other = yield* build(redis.url, "dumb")
+      yield* other.track("room", "alice", undefined, { ttl: "1 hour" })
+      yield* other.subscribe("room")
+      yield* grant("-publish")
+      yield* presence.track("room", "bob", undefined, { ttl: "1 hour" })
+      yield* until(other.list("room"), (list) => list.length === 2)
+    })
+  )
+
   it.scopedLive("for want of rights does not start, and says which", () =>
     Effect.gen(function* () {
       yield* Effect.promise(() => redis.command("ACL", "SETUSER", "mute", "on", ">pw", "~*", "+@all", "resetchannels"))

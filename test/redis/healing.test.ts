@@ -125,4 +125,31 @@ describe.skipIf(redisIsOff())("a key that is gone", () => {
       expect(yield* b.topics).toEqual([])
     })
   )
+
+  it.scopedLive("keeps nobody on of a replica that ended without a word, before all leases were lost", () =>
+    Effect.gen(function* () {
+      const keys = new Keys("forgotten", 0)
+      const [a, b] = yield* Effect.all([replica("forgotten"), replica("forgotten")])
+      yield* a.track("room", "bob", undefined, { ttl: "1 hour" })
+      // As one that was there leaves it when it is killed.
+      yield* command("HSET", keys.members("room"), "dead.1", "1 1 {}\nalice")
+      yield* command("HSET", keys.keys("room"), "alice", " dead.1 ")
+      yield* command("HSET", keys.index("dead"), "", "1", "1:room", "")
+      const { stream } = yield* b.subscribe("room")
+      const before = yield* dataOf(keys.leases.slice(0, -1))
+      yield* command("DEL", keys.leases, keys.replicas)
+      const leaves = yield* Stream.runCollect(
+        Stream.take(stream.pipe(Stream.filter(({ type }) => type === "leave")), 1)
+      )
+      expect(Chunk.toReadonlyArray(leaves)).toMatchObject([{ key: "alice" }])
+      expect((yield* a.list("room")).map(({ key }) => key)).toEqual(["bob"])
+      // Nothing is left of it, nor of the search.
+      yield* healed(
+        keys.leases.slice(0, -1),
+        before
+          .filter((line) => line !== "i:dead hash , 1:room")
+          .map((line) => line.replace("alice, ", "").replace(/dead\.1, |, dead\.1/, ""))
+      )
+    })
+  )
 })

@@ -14,6 +14,9 @@ export const checkPrefix = (prefix: unknown): string | undefined => {
   return prefix.isWellFormed() ? undefined : "it holds a lone surrogate"
 }
 
+/** Among the leases: all who had one when they were lost, and who lived how with them. */
+export const EVERYBODY = "*"
+
 /** The keys and channels of one partition. */
 export class Keys {
   readonly leases: string

@@ -69,6 +69,20 @@ export async function* placesOf(port: Port, keys: Keys, replica: string): AsyncG
   }
 }
 
+/** Replicas that have members and no lease. */
+export const ownersWithoutLease = async (port: Port, keys: Keys): Promise<ReadonlySet<string>> => {
+  const owners = new Set<string>()
+  for await (const some of topics(port, keys)) {
+    for (const topic of some) {
+      for await (const page of pages(port, keys.members(topic))) {
+        for (const connection of fieldsOf(page)) owners.add(ownerOf(connection).replica)
+      }
+    }
+  }
+  for (const replica of list(await port.command("ZRANGE", [keys.leases, 0, -1]))) owners.delete(String(replica))
+  return owners
+}
+
 /** A hash by pages of its fields and values by turns. A page may be empty, and what changes meanwhile on two or none. */
 export async function* pages(port: Port, key: string): AsyncGenerator<ReadonlyArray<string>, void> {
   for (let cursor = "0"; ; ) {

@@ -3,8 +3,8 @@
  */
 import type { Port } from "../client/port.js"
 import * as calls from "../protocol/calls.js"
-import { type Keys, ownerOf, placeOf } from "../protocol/keys.js"
-import { placesOf } from "../protocol/pages.js"
+import { EVERYBODY, type Keys, ownerOf, placeOf } from "../protocol/keys.js"
+import { ownersWithoutLease, placesOf } from "../protocol/pages.js"
 import type { ApplyCall, Operation, StoredMember } from "../protocol/values.js"
 import { BATCH } from "./outbox.js"
 
@@ -88,6 +88,7 @@ export class Others {
       isForgotten = answer.emptied
       return answer.changed > 0 && !this.stopped
     }
+    if (late === EVERYBODY) await this.findLate()
     for await (const page of placesOf(port, keys, late)) {
       const operations = page
         .map(placeOf)
@@ -99,6 +100,15 @@ export class Others {
     }
     // A call without operations forgets a replica that has nothing.
     if (!isForgotten) await end([])
+  }
+
+  /** Whoever has members and has not claimed again since the leases were lost is late, as the next heartbeat says. */
+  private async findLate(): Promise<void> {
+    const { port, keys } = this.options
+    const owners = await ownersWithoutLease(port, keys)
+    if (owners.size === 0) return
+    // Who claims meanwhile is not.
+    await port.command("ZADD", [keys.leases, "NX", ...Array.from(owners).flatMap((owner) => ["-inf", owner])])
   }
 }
 

@@ -203,12 +203,6 @@ for number = 1, count do
       versioning[#versioning + 1] = name
       versioning[#versioning + 1] = version .. ' ' .. tag
     end
-    if told[number] then
-      local born = fromTag[number] == '' and '1' or '0'
-      call('PUBLISH', channel .. name,
-        '["' .. epoch .. '",' .. from[number] .. ',"' .. fromTag[number] .. '",' .. version .. ',"' .. tag .. '",' .. born
-        .. ',' .. table.concat(told[number], ',') .. ']')
-    end
   end
 end
 if isFirst or top ~= floor then
@@ -232,6 +226,14 @@ if mode == 'reap' and call('HLEN', index) <= call('HEXISTS', index, '') then
   call('ZREM', leases, replica)
   if hasKeyIndex then pcall('ZREM', keyIndex, '0:' .. replica) end
   emptied = 1
+end
+
+-- Last, as the user may have lost the right to it: then all is written, and who follows the topic compares its version.
+for number, texts in pairs(told) do
+  local born = fromTag[number] == '' and '1' or '0'
+  call('PUBLISH', channel .. ARGV[6 + number],
+    '["' .. epoch .. '",' .. from[number] .. ',"' .. fromTag[number] .. '",' .. to[number] .. ',"' .. tag .. '",' .. born
+    .. ',' .. table.concat(texts, ',') .. ']')
 end
 
 return { 'OK', epoch, changed, emptied, answer, forbidden, lost, prevented }

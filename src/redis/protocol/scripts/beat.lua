@@ -2,7 +2,8 @@
 -- A replica's heartbeat in one partition: keeps its lease, claims it (again), or gives it back. This alone believes the
 -- clock: here who is late is found, and marked, and everybody else goes by the mark.
 --
--- KEYS[1]  l: leases, a zset of replica -> deadline in ms, or -inf of one that was found late
+-- KEYS[1]  l: leases, a zset of replica -> deadline in ms, or -inf of one that was found late; '*' stands for all of whom
+--          nobody knows whether they had one
 -- KEYS[2]  v: versions, of which '' -> "epoch floor"
 -- KEYS[3]  i: the replica's index, of which '' -> last write number
 -- KEYS[4]  x: the replica's evicted connections, a hash of "seq:topic" -> ''
@@ -61,6 +62,12 @@ if #entries == 0 then
   for name, numbers in pairs(own) do
     local itsLease = string.match(numbers, '^(%d+) %d+ %w*$')
     if name ~= '' and itsLease then call('ZADD', leases, now + itsLease, name) end
+  end
+  -- That too. Who lives claims again; by when that must be, whoever ends '*' looks for members of who has not.
+  if call('EXISTS', leases) == 0 and call('HLEN', versions) > call('HEXISTS', versions, '') then
+    call('ZADD', leases, now + lease, '*')
+    own['*'] = ARGV[5] .. ' ' .. ARGV[6] .. ' '
+    call('HSET', replicas, '*', own['*'])
   end
   entries = call('ZRANGE', leases, 0, -1, 'WITHSCORES')
 end
