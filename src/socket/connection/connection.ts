@@ -9,12 +9,11 @@ import type { HttpServerRequest } from "@effect/platform/HttpServerRequest"
 import { Cause, Effect, Exit, Fiber, Option } from "effect"
 import type { Holding } from "../../internal/leases/holding.js"
 import type { TrackOptions } from "../../internal/leases/tracker.js"
-import type { Lease } from "../../Lease.js"
 import type { TrackError } from "../../PresenceError.js"
 import * as AtOnce from "../../web/atOnce.js"
 import { hasEnded } from "../../web/Grant.js"
 import type { Tell } from "../../web/sparingly.js"
-import { decode, encodeReply, encodeText, type Ref, type Version } from "../protocol/codec.js"
+import { decode, encodeReply, encodeText, type Version } from "../protocol/codec.js"
 import * as session from "../protocol/session.js"
 import type {
   Action,
@@ -27,8 +26,8 @@ import type {
   Rules,
   SessionStep
 } from "../protocol/sessionStep.js"
-import type { Frame, RelayedMessage } from "../topic/audience.js"
-import type { Member, Topic, Topics } from "../topic/topics.js"
+import type { Topics } from "../topic/topics.js"
+import { ChannelMember, type Order, type Place } from "./channelMember.js"
 import type { FairTurns, Worker } from "./fairTurns.js"
 import {
   type Draining,
@@ -78,15 +77,6 @@ export interface Peer<R> {
 }
 
 type Asked = Question & { readonly _tag: "Ask" }
-
-/** What others want of a channel. It stands in line with what the client says. */
-export interface Order {
-  readonly wire: string
-  readonly joinRef: Ref
-  readonly end: "phx_close" | "phx_error" | "if evicted" | "said evicted" | "if expired"
-  /** How often it was looked before whether what was said is so. */
-  readonly looks?: number
-}
 
 export class SocketConnection<R> implements Open, Worker, FlowListener {
   private state = session.initial
@@ -410,69 +400,6 @@ export class SocketConnection<R> implements Open, Worker, FlowListener {
       this.places.set(wire, place)
     }
     return place
-  }
-}
-
-/** What a socket has on a topic, from one join to the next. */
-interface Place {
-  /** Who follows it. */
-  member: ChannelMember | undefined
-  /** What is tracked. */
-  lease: Lease | undefined
-  /** The channel that is to end since what it was granted has ended. */
-  expired: Channel | undefined
-}
-
-/** A channel of a socket, as its topic knows it. */
-class ChannelMember implements Member {
-  stale = false
-  private topic: Topic | undefined
-
-  constructor(
-    private readonly flow: FlowControl<Order>,
-    readonly version: Version,
-    private readonly channel: Channel,
-    private readonly place: Readonly<Place>
-  ) {}
-
-  get joinRef(): Ref {
-    return this.channel.joinRef
-  }
-
-  get watches(): boolean {
-    return this.channel.watches
-  }
-
-  get open(): boolean {
-    return this.flow.open
-  }
-
-  get ref(): string | undefined {
-    return this.place.lease?.ref
-  }
-
-  write(frame: Frame): void {
-    this.flow.write(frame)
-  }
-
-  end(end: Order["end"]): void {
-    this.flow.order({ wire: this.channel.wire, joinRef: this.channel.joinRef, end })
-  }
-
-  join(topics: Topics, address: string): void {
-    this.topic = topics.join(this.channel.topic, this.channel.wire, this, address)
-  }
-
-  leave(): void {
-    this.topic?.leave(this)
-  }
-
-  catchUp(): void {
-    if (this.stale) this.topic?.greet(this)
-  }
-
-  pass(message: RelayedMessage, self: boolean): Effect.Effect<void> {
-    return this.topic === undefined ? Effect.void : this.topic.pass(message, this, self)
   }
 }
 

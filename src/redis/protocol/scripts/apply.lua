@@ -229,11 +229,13 @@ if mode == 'reap' and call('HLEN', index) <= call('HEXISTS', index, '') then
 end
 
 -- Last, as the user may have lost the right to it: then all is written, and who follows the topic compares its version.
-for number, texts in pairs(told) do
-  local born = fromTag[number] == '' and '1' or '0'
-  call('PUBLISH', channel .. ARGV[6 + number],
-    '["' .. epoch .. '",' .. from[number] .. ',"' .. fromTag[number] .. '",' .. to[number] .. ',"' .. tag .. '",' .. born
-    .. ',' .. table.concat(texts, ',') .. ']')
+for number = 1, count do
+  if told[number] then
+    local born = fromTag[number] == '' and '1' or '0'
+    call('PUBLISH', channel .. ARGV[6 + number],
+      '["' .. epoch .. '",' .. from[number] .. ',"' .. fromTag[number] .. '",' .. to[number] .. ',"' .. tag .. '",' .. born
+      .. ',' .. table.concat(told[number], ',') .. ']')
+  end
 end
 
 return { 'OK', epoch, changed, emptied, answer, forbidden, lost, prevented }
