@@ -114,7 +114,7 @@ export class Tokens {
     const token: unknown = await Promise.race([given, waiting]).finally(() => clearTimeout(late))
     if (typeof token === "string") return token === "" ? undefined : token
     if (token === undefined || token === null) return undefined
-    throw new Error(`the token function gave no string but what is of type ${typeof token}`)
+    throw new Error(`the token function gave no string: its type is ${typeof token}`)
   }
 
   /** Renews the newest in time, if somebody uses it. */

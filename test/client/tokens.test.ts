@@ -108,8 +108,8 @@ describe("a token", () => {
 
   it("that is none fails the attempt, which says why", async () => {
     const given: Array<[() => unknown, string]> = [
-      [() => 1, "the token function gave a number, which is no string"],
-      [() => ({}), "the token function gave a object, which is no string"],
+      [() => 1, "the token function gave no string: its type is number"],
+      [() => ({}), "the token function gave no string: its type is object"],
       [() => Promise.reject("a text"), "a text"],
       [() => new Promise(() => {}), "the token function gave none within 10 s"]
     ]

@@ -1,12 +1,15 @@
 /**
- * The body of a post, up to a size and a number of pieces: nobody's is collected beyond them. A piece costs more than the byte
+ * The body of a post, up to a size and a number of pieces for it: nobody's is collected beyond them. A piece costs more than the byte
  * that it may have, so what has come is kept as one.
  */
 import type { IncomingMessage } from "node:http"
 import { Effect } from "effect"
 
-/** More than a network makes of the largest body. */
-const PIECES = 8_192
+/** Bytes that a piece has on the average, as a network makes them, but for the first {@link FEW}. */
+const PIECE = 128
+
+/** As many as a client may make of a small body. */
+const FEW = 256
 
 /** Bytes that there is room for to begin with. */
 const ROOM = 4_096
@@ -19,7 +22,7 @@ export const readBody = (incoming: IncomingMessage, max: number): Effect.Effect<
     let pieces = 0
     const data = (piece: Buffer): void => {
       const end = bytes + piece.length
-      if (end > max || ++pieces > PIECES) {
+      if (end > max || ++pieces > FEW + bytes / PIECE) {
         done("too large")
         return
       }
