@@ -11,7 +11,7 @@ import { names, nth, perOperation, stopwatch } from "./measure.js"
 
 const CHURN = 100_000
 const terms = { replica: "r", ttl: 30e9, leaveDelay: 0 }
-const limits = { connectionsPerKey: 1_000, keysPerTopic: 1_000_000 }
+const limits = { connectionsPerKey: 1_000, keysPerTopic: 1_000_000, metaTotal: 536_870_912 }
 const meta = { role: "viewer" }
 
 /** Times one leaving and coming back; `i` is who, `n` counts. */

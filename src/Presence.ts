@@ -176,7 +176,8 @@ export declare namespace Presence {
   export type Limits = {
     /**
      * `topicBytes` 255 and `keyBytes` 255 (UTF-8), `metaBytes` 16,384 (as JSON), `metaDepth` 64 (1,000 at the most),
-     * `connectionsPerKey` 1,000, `keysPerTopic` 1,000,000.
+     * `connectionsPerKey` 1,000, `keysPerTopic` 1,000,000. `metaTotal` 512 MiB: bytes of the heap that all metas of this
+     * process may take, nearly; a value takes up to 16 times its JSON.
      */
     readonly [limit in LimitName]: number
   }

@@ -67,7 +67,8 @@ export const LimitName = Schema.Literal(
   "metaBytes",
   "metaDepth",
   "connectionsPerKey",
-  "keysPerTopic"
+  "keysPerTopic",
+  "metaTotal"
 )
 
 /**

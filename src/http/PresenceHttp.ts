@@ -286,6 +286,7 @@ const refusal = (error: TrackError | Unauthorized | TooManyStreams): Response =>
     case "TooManyStreams":
       return refuse(503, error.message)
     case "LimitExceeded": {
+      if (error.limit === "metaTotal") return refuse(503, error.message)
       const crowded = error.limit === "connectionsPerKey" || error.limit === "keysPerTopic"
       return refuse(crowded ? 429 : 400, error.message)
     }

@@ -435,6 +435,14 @@ describe("GET {path}/:topic/events", () => {
     })
   )
 
+  it.scopedLive("answers 503 when all metas take as much of the heap as they may", () =>
+    Effect.gen(function* () {
+      const { port } = yield* serve({}, Presence.layer({ limits: { metaTotal: 50 } }))
+      yield* follow(port, "/presence/room/events?key=alice")
+      expect((yield* ask(port, "/presence/lobby/events?key=bob")).status).toBe(503)
+    })
+  )
+
   it.scopedLive("resumes from a Last-Event-ID while the diffs are at hand", () =>
     Effect.gen(function* () {
       const { port, presence } = yield* serve()

@@ -50,6 +50,28 @@ describe("a route is bounded", () => {
     })
   )
 
+  it.scopedLive("in what all metas take of the heap", () =>
+    Effect.gen(function* () {
+      const server = yield* makeServer({ presence: { limits: { metaTotal: 10_000 } } })
+      const [a, b] = [yield* connect(phoenixUrl(server.url)), yield* connect(phoenixUrl(server.url))]
+      // Of four characters each, and of 64 bytes of the heap.
+      const nested = (count: number) => Array.from({ length: count }, () => [0])
+      a.say("1", "1", "one", "phx_join", { key: "alice", meta: nested(150) })
+      expect(yield* a.reply("1")).toMatchObject({ status: "ok" })
+      b.say("1", "1", "two", "phx_join", { key: "bob", meta: nested(50) })
+      expect(yield* b.reply("1")).toMatchObject({
+        status: "error",
+        response: { reason: expect.stringContaining("metaTotal") }
+      })
+      b.say("2", "2", "two", "phx_join", { key: "bob", meta: {} })
+      expect(yield* b.reply("2")).toMatchObject({ status: "ok" })
+      a.say("1", "3", "one", "phx_leave", {})
+      yield* a.reply("3")
+      b.say("3", "3", "two", "phx_join", { key: "bob", meta: nested(150) })
+      expect(yield* b.reply("3")).toMatchObject({ status: "ok" })
+    })
+  )
+
   it.scopedLive("in sockets, and in sockets from one address", () =>
     Effect.gen(function* () {
       for (const [limits, status] of [

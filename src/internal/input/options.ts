@@ -14,7 +14,8 @@ const defaultLimits: InputLimits = {
   metaBytes: 16_384,
   metaDepth: 64,
   connectionsPerKey: 1_000,
-  keysPerTopic: 1_000_000
+  keysPerTopic: 1_000_000,
+  metaTotal: 536_870_912
 }
 
 export interface PresenceSettings {

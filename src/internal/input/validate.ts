@@ -57,11 +57,11 @@ export const unfitMeta = (topic: string, key: string, error: ParseResult.ParseEr
   })
 }
 
-/** A count that is at its limit, for the one who came too late. */
-export const overFull = (full: Full, topic: string, key: string): LimitExceeded =>
+/** What is at its limit, for the one who came too late. */
+export const overFull = ({ limit, max, actual }: Full, topic: string, key: string): LimitExceeded =>
   new LimitExceeded({
-    limit: full.limit,
-    max: full.max,
-    actual: full.max + 1,
-    value: cut(full.limit === "keysPerTopic" ? topic : key)
+    limit,
+    max,
+    actual,
+    value: cut(limit === "keysPerTopic" ? topic : key)
   })

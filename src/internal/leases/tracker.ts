@@ -195,7 +195,10 @@ export const makeTracker = (
             if (lease.status !== "present" && lease.status !== "expired") return Effect.succeed("released")
             const checked = next(lease.meta)
             if ("_tag" in checked) return Effect.fail(checked)
-            return Effect.succeed(registry.update(lease, checked.value, now()))
+            const updated = registry.update(lease, checked.value, now())
+            return typeof updated === "string"
+              ? Effect.succeed(updated)
+              : Effect.fail(overFull(updated, lease.topic, lease.key))
           })
         ),
 

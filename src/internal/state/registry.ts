@@ -8,7 +8,7 @@
  * good), or `lingering` after its scope closed, still listed, until its leave delay is over or its key is tracked again.
  */
 
-import { equal, type Value } from "../input/json.js"
+import { equal, type Value, weigh } from "../input/json.js"
 import { Deadlines, type Slotted } from "./deadlines.js"
 import { KeyIndex } from "./keyIndex.js"
 import { Roster, type RosterEntry, type RosterMember } from "./roster.js"
@@ -30,6 +30,8 @@ export interface Terms {
 export interface CountLimits {
   readonly connectionsPerKey: number
   readonly keysPerTopic: number
+  /** Bytes. */
+  readonly metaTotal: number
 }
 
 /** One tracked presence of a key. Leases are its subclass, so that a lease needs no lookup and no second object. */
@@ -130,10 +132,12 @@ export class Change<C extends TrackedConnection> {
   }
 }
 
-/** A count that is at its limit. */
+/** What is at its limit. */
 export interface Full {
-  readonly limit: "connectionsPerKey" | "keysPerTopic"
+  readonly limit: keyof CountLimits
   readonly max: number
+  /** What it would be. */
+  readonly actual: number
 }
 
 const NOBODY: ReadonlyArray<never> = Object.freeze([])
@@ -142,6 +146,8 @@ export class Registry<C extends TrackedConnection> {
   /** Connections and topics that have one. */
   connections = 0
   topics = 0
+  /** What the metas of all connections take of the heap, in bytes, nearly. */
+  private metas = 0
   private closed = false
   private seq = 0
   private lives = 0
@@ -202,10 +208,10 @@ export class Registry<C extends TrackedConnection> {
 
   // Changing
 
-  /** Adds a connection, or says which count forbids it. */
+  /** Adds a connection, or says which limit forbids it. */
   track(connection: C, now: number): Full | undefined {
     if (this.closed) return undefined
-    const full = this.full(connection.topic, connection.key)
+    const full = this.full(connection.topic, connection.key) ?? this.tooHeavy(weigh(connection.meta))
     if (full === undefined) this.join(connection, now)
     return full
   }
@@ -220,21 +226,24 @@ export class Registry<C extends TrackedConnection> {
     return this.rejoin(connection, now)
   }
 
-  /** Replaces the meta; an expired connection joins again with it. */
-  update(connection: C, meta: Value, now: number): "updated" | "rejoined" | "evicted" | "released" {
-    if (connection.status === "present") {
-      if (equal(connection.meta, meta)) return "updated"
-      const previousSeq = connection.seq
-      const previousMeta = connection.meta
-      const roster = this.rosters.get(connection.topic) as Roster<C>
-      connection.meta = meta
-      connection.seq = ++this.seq
-      roster.touch(connection.key)
-      this.onChange(Change.update(roster, connection, previousMeta, previousSeq))
-      return "updated"
-    }
-    if (connection.status === "expired") connection.meta = meta
-    return this.rejoin(connection, now)
+  /** Replaces the meta, or says which limit forbids it; an expired connection joins again with it. */
+  update(connection: C, meta: Value, now: number): "updated" | "rejoined" | "evicted" | "released" | Full {
+    const { status, meta: previousMeta } = connection
+    if (status !== "present" && status !== "expired") return this.rejoin(connection, now)
+    if (status === "present" && equal(previousMeta, meta)) return "updated"
+    const more = weigh(meta) - (status === "present" ? weigh(previousMeta) : 0)
+    // What becomes smaller may always.
+    const full = more > 0 ? this.tooHeavy(more) : undefined
+    if (full !== undefined) return full
+    connection.meta = meta
+    if (status === "expired") return this.rejoin(connection, now)
+    this.metas += more
+    const previousSeq = connection.seq
+    const roster = this.rosters.get(connection.topic) as Roster<C>
+    connection.seq = ++this.seq
+    roster.touch(connection.key)
+    this.onChange(Change.update(roster, connection, previousMeta, previousSeq))
+    return "updated"
   }
 
   /** Ends it for good. Again: nothing. */
@@ -317,13 +326,19 @@ export class Registry<C extends TrackedConnection> {
     let size = roster?.size(key) ?? 0
     if (size === 0) {
       const max = this.limits.keysPerTopic
-      return (roster?.keys ?? 0) < max ? undefined : { limit: "keysPerTopic", max }
+      return (roster?.keys ?? 0) < max ? undefined : { limit: "keysPerTopic", max, actual: max + 1 }
     }
     const max = this.limits.connectionsPerKey
     if (size < max) return undefined
     // Those that linger make room.
     for (const connection of roster?.of(key) ?? NOBODY) if (connection.status === "lingering") size--
-    return size < max ? undefined : { limit: "connectionsPerKey", max }
+    return size < max ? undefined : { limit: "connectionsPerKey", max, actual: max + 1 }
+  }
+
+  private tooHeavy(more: number): Full | undefined {
+    const max = this.limits.metaTotal
+    const actual = this.metas + more
+    return actual <= max ? undefined : { limit: "metaTotal", max, actual }
   }
 
   private join(connection: C, now: number): void {
@@ -333,6 +348,7 @@ export class Registry<C extends TrackedConnection> {
     connection.status = "present"
     if (connection.terms.ttl !== Number.POSITIVE_INFINITY) this.expiring.set(connection, now + connection.terms.ttl)
     this.connections++
+    this.metas += weigh(connection.meta)
     if (roster.connections === 0) this.topics++
     roster.add(connection)
     this.keyIndex?.add(connection.key, roster)
@@ -368,6 +384,7 @@ export class Registry<C extends TrackedConnection> {
     connection.status = reason
     const roster = this.rosters.get(connection.topic) as Roster<C>
     this.connections--
+    this.metas -= weigh(connection.meta)
     const last = roster.remove(connection)
     if (last) this.keyIndex?.delete(connection.key, roster)
     if (roster.connections === 0) this.topics--

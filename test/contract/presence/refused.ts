@@ -307,6 +307,25 @@ export const refused = ({ check, layer, test }: Subject) =>
     )
 
     check(
+      "a meta, or an update, over metaTotal",
+      () =>
+        Effect.gen(function* () {
+          const presence = yield* Presence
+          const lease = yield* presence.track("room", "alice", "x".repeat(476))
+          const over = new LimitExceeded({ limit: "metaTotal", max: 1_000, actual: 1_001, value: "bob" })
+          expect(yield* refusal("lobby", "bob", "x".repeat(477))).toEqual(over)
+          yield* presence.track("lobby", "bob", "x".repeat(476))
+          expect(yield* Effect.flip(lease.update("x".repeat(477)))).toMatchObject({
+            limit: "metaTotal",
+            value: "alice"
+          })
+          expect(yield* lease.update("small")).toBe("updated")
+          yield* presence.track("lobby", "carol", "x".repeat(400))
+        }),
+      { limits: { metaTotal: 1_000 } }
+    )
+
+    check(
       "a first key, where no key is allowed",
       () =>
         Effect.gen(function* () {

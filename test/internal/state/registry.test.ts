@@ -13,7 +13,7 @@ import { seedOf } from "../../support/seed.js"
 const topics = ["lobby", "room", "__proto__"] as const
 const keys = ["alice", "bob", "constructor", "z"] as const
 const metas = [{}, { a: 1, b: [2] }, { b: [2], a: 1 }, "away", null] as const
-const limits = { connectionsPerKey: 3, keysPerTopic: 3 }
+const limits = { connectionsPerKey: 3, keysPerTopic: 3, metaTotal: 1_000_000 }
 
 type Command =
   | { readonly do: "nothing" | "expire" | "depart" | "tick" }
@@ -243,7 +243,8 @@ const play = (commands: ReadonlyArray<Command>, keyIndex: boolean): void => {
       }
       case "update": {
         const meta = pick(metas, command.meta)
-        same("the answer to update", registry.update(connection, meta, world.now), world.update(tracked, meta))
+        const answer = registry.update(connection, meta, world.now)
+        same("the answer to update", typeof answer === "string" ? answer : answer.limit, world.update(tracked, meta))
         return
       }
     }
@@ -341,11 +342,78 @@ describe("the registry", () => {
   it("says which count is at its limit, and how many that are", () => {
     const { registry, track } = make()
     for (let i = 0; i < 3; i++) expect(track("room", "alice").full).toBeUndefined()
-    expect(track("room", "alice").full).toEqual({ limit: "connectionsPerKey", max: 3 })
+    expect(track("room", "alice").full).toEqual({ limit: "connectionsPerKey", max: 3, actual: 4 })
     for (const key of ["bob", "carol"]) expect(track("room", key).full).toBeUndefined()
     const { connection, full } = track("room", "dave")
-    expect(full).toEqual({ limit: "keysPerTopic", max: 3 })
+    expect(full).toEqual({ limit: "keysPerTopic", max: 3, actual: 4 })
     expect([connection.status, registry.count("room")]).toEqual(["released", { keys: 3, connections: 5 }])
+  })
+
+  describe("what metas may take of the heap", () => {
+    // A text of n characters counts 24 more.
+    const heavy = (n: number): string => "x".repeat(n - 24)
+    const makeOf = (metaTotal: number) => {
+      const registry = new Registry<TrackedConnection>("replica", { ...limits, metaTotal }, () => {})
+      const terms = { replica: "replica", ttl: 10, leaveDelay: 5 }
+      const track = (topic: string, bytes: number) => {
+        const connection = new TrackedConnection(topic, "alice", heavy(bytes), terms)
+        return { connection, full: registry.track(connection, 0) }
+      }
+      return { registry, track }
+    }
+    const full = (actual: number) => ({ limit: "metaTotal", max: 100, actual })
+
+    it("is of all topics together, and no more", () => {
+      const { registry, track } = makeOf(100)
+      expect(track("one", 60).full).toBeUndefined()
+      expect(track("two", 40).full).toBeUndefined()
+      const late = track("three", 24)
+      expect([late.full, late.connection.status]).toEqual([full(124), "released"])
+      expect(registry.topicNames()).toEqual(["one", "two"])
+    })
+
+    it("is given back however one leaves, and not while one lingers", () => {
+      const { registry, track } = makeOf(100)
+      const ends: ReadonlyArray<(connection: TrackedConnection) => void> = [
+        (connection) => registry.release(connection),
+        () => registry.evict("room", "alice"),
+        () => registry.expire(10, 10),
+        (connection) => {
+          registry.linger(connection, 0)
+          expect(track("other", 24).full).toEqual(full(124))
+          registry.depart(5, 10)
+        }
+      ]
+      for (const end of ends) {
+        const { connection, full: none } = track("room", 100)
+        expect(none).toBeUndefined()
+        expect(track("other", 24).full).toEqual(full(124))
+        end(connection)
+      }
+      expect(track("other", 100).full).toBeUndefined()
+    })
+
+    it("holds for an update, of which what counts is what it adds; a smaller one may always", () => {
+      const { registry, track } = makeOf(100)
+      const { connection } = track("room", 60)
+      track("other", 30)
+      expect(registry.update(connection, heavy(71), 0)).toEqual(full(101))
+      expect(connection.meta).toBe(heavy(60))
+      expect(registry.update(connection, heavy(70), 0)).toBe("updated")
+      expect(track("third", 24).full).toEqual(full(124))
+      expect(registry.update(connection, heavy(24), 0)).toBe("updated")
+      expect(track("third", 46).full).toBeUndefined()
+    })
+
+    it("holds for one that expired and comes back with another", () => {
+      const { registry, track } = makeOf(100)
+      const { connection } = track("room", 60)
+      registry.expire(10, 10)
+      track("other", 50)
+      expect(registry.update(connection, heavy(51), 10)).toEqual(full(101))
+      expect(registry.update(connection, heavy(50), 10)).toBe("rejoined")
+      expect(track("third", 24).full).toEqual(full(124))
+    })
   })
 
   it("who lingers makes room for as many", () => {
@@ -356,7 +424,7 @@ describe("the registry", () => {
     expect(track("room", "alice").full).toBeUndefined()
     expect(changes.at(-1)).toMatchObject({ type: "leave", reason: "released", connection: second, last: false })
     expect([first.status, second.status]).toEqual(["present", "released"])
-    expect(track("room", "alice").full).toEqual({ limit: "connectionsPerKey", max: 3 })
+    expect(track("room", "alice").full).toEqual({ limit: "connectionsPerKey", max: 3, actual: 4 })
   })
 
   it("after a shutdown nobody comes or comes back", () => {
