@@ -10,7 +10,6 @@
  * Decisions only: calls come out, answers (or their loss) go in, and what is to be done comes back. A beat that gets
  * no answer holds nothing up.
  */
-
 import { fieldOf } from "../protocol/keys.js"
 import type { ApplyAnswer, ApplyCall, BeatAnswer, BeatCall } from "../protocol/values.js"
 import { Outbox } from "./outbox.js"
