@@ -2,6 +2,7 @@
  * Several replicas as real processes, and what can happen to their Redis and to the lines that lead there.
  */
 import { describe, expect, it } from "@effect/vitest"
+import type { RedisOptions } from "../../src/redis/index.js"
 import { redisIsOff, startRedis } from "../support/redis.js"
 import {
   eventually,
@@ -16,6 +17,14 @@ import {
 
 describe.skipIf(redisIsOff())("replicas", () => {
   const { redis, start, through, world } = useReplicas()
+
+  /** One whose line to Redis can be cut, and one beside it whose line cannot. */
+  const apart = async (options: RedisOptions = {}) => {
+    const proxy = await through()
+    const [b] = await start(1)
+    const [a] = await start(1, { url: proxy.url, prefix: world(), ...options })
+    return { proxy, a, b }
+  }
 
   it("see nobody leave when Redis stands still for longer than the lease", async () => {
     const [a, b] = await start(2)
@@ -105,9 +114,7 @@ describe.skipIf(redisIsOff())("replicas", () => {
   })
 
   it("do not miss one that was cut off for less than its lease", async () => {
-    const proxy = await through()
-    const [b] = await start(1)
-    const [a] = await start(1, { url: proxy.url, prefix: world() })
+    const { proxy, a, b } = await apart()
     await a.track("1", "room", "alice")
     await b.track("2", "room", "bob")
     proxy.cut()
@@ -119,9 +126,7 @@ describe.skipIf(redisIsOff())("replicas", () => {
   })
 
   it("see one leave that was cut off for longer, and join again as it was", async () => {
-    const proxy = await through()
-    const [b] = await start(1)
-    const [a] = await start(1, { url: proxy.url, prefix: world() })
+    const { proxy, a, b } = await apart()
     await a.track("1", "room", "alice")
     await b.track("2", "room", "bob")
     proxy.cut()
@@ -134,9 +139,7 @@ describe.skipIf(redisIsOff())("replicas", () => {
   })
 
   it("take no ghost from bytes of a dead connection that arrive late", async () => {
-    const proxy = await through()
-    const [b] = await start(1)
-    const [a] = await start(1, { url: proxy.url, prefix: world() })
+    const { proxy, a, b } = await apart()
     await a.track("1", "room", "alice")
     proxy.hold()
     const tracked = a.track("2", "room", "ghost")
@@ -165,9 +168,7 @@ describe.skipIf(redisIsOff())("replicas", () => {
   })
 
   it("whose Redis is away: track fails and leaves nothing, an update stays wanted, a scope closes, lists go on", async () => {
-    const proxy = await through()
-    const [b] = await start(1)
-    const [a] = await start(1, { url: proxy.url, prefix: world(), timeout: 1_500 })
+    const { proxy, a, b } = await apart({ timeout: 1_500 })
     await a.track("1", "room", "alice", 1)
     await a.track("2", "room", "bob")
     await b.track("3", "room", "carol")
@@ -202,9 +203,7 @@ describe.skipIf(redisIsOff())("replicas", () => {
   })
 
   it("with whenUnavailable local: a lease is live at once, others see it when Redis has it", async () => {
-    const proxy = await through()
-    const [b] = await start(1)
-    const [a] = await start(1, { url: proxy.url, prefix: world(), whenUnavailable: "local" })
+    const { proxy, a, b } = await apart({ whenUnavailable: "local" })
     await a.track("1", "room", "alice")
     proxy.cut()
     await eventually(1_000, async () => expect(await a.call({ do: "health" })).toMatchObject({ status: "unavailable" }))
