@@ -211,8 +211,9 @@ export class Registry<C extends TrackedConnection> {
   /** Adds a connection, or says which limit forbids it. */
   track(connection: C, now: number): Full | undefined {
     if (this.closed) return undefined
-    const full = this.full(connection.topic, connection.key) ?? this.tooHeavy(weigh(connection.meta))
-    if (full === undefined) this.join(connection, now)
+    const weight = weigh(connection.meta)
+    const full = this.full(connection.topic, connection.key) ?? this.tooHeavy(weight)
+    if (full === undefined) this.join(connection, weight, now)
     return full
   }
 
@@ -341,14 +342,15 @@ export class Registry<C extends TrackedConnection> {
     return actual <= max ? undefined : { limit: "metaTotal", max, actual }
   }
 
-  private join(connection: C, now: number): void {
+  /** Adds it, whose meta has that weight. */
+  private join(connection: C, weight: number, now: number): void {
     const roster = this.roster(connection.topic)
     connection.seq = ++this.seq
     connection.joined = connection.seq
     connection.status = "present"
     if (connection.terms.ttl !== Number.POSITIVE_INFINITY) this.expiring.set(connection, now + connection.terms.ttl)
     this.connections++
-    this.metas += weigh(connection.meta)
+    this.metas += weight
     if (roster.connections === 0) this.topics++
     roster.add(connection)
     this.keyIndex?.add(connection.key, roster)
@@ -367,7 +369,7 @@ export class Registry<C extends TrackedConnection> {
           connection.status = "released"
           return "released"
         }
-        this.join(connection, now)
+        this.join(connection, weigh(connection.meta), now)
         return "rejoined"
       case "evicted":
         return "evicted"
