@@ -41,6 +41,8 @@ export interface HostEvents {
   readonly publish: (channel: string, text: string) => void
   /** A heartbeat was taken; who was found late with it. */
   readonly onBeat: (call: BeatCall, settings: Settings, late: ReadonlyArray<string>) => void
+  /** A heartbeat came of somebody whose lease is over. */
+  readonly onRefused: (settings: Settings) => void
 }
 
 export class SimulatedHost {
@@ -196,6 +198,7 @@ export class SimulatedHost {
     const settings = { lease: Number(lease), heartbeat: Number(heartbeat), partitions: Number(partitions) }
     const answer = this.data.beat(call, settings)
     if (answer.status === "SHARED") return ["SHARED", answer.theirs]
+    if (answer.status === "LEASE") this.events.onRefused(settings)
     if (answer.status !== "OK") return [answer.status]
     const newlyLate = answer.late.filter((other) => !before.has(other))
     this.events.onBeat(call, settings, newlyLate)

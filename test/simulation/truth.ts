@@ -68,12 +68,22 @@ export class Heartbeats {
     this.heard.set(replica, { at: this.active, beatenAt: now, lease, heartbeat, isOut: false, owesFrom })
   }
 
+  /** A call came from somebody whose own lease is over, or not wanted any more: the silence of all ends with it. */
+  hear({ heartbeat }: Life, now: number): void {
+    const silence = now - this.beatenAt
+    if (this.isNew || silence > 2 * Math.min(heartbeat, this.shortest)) {
+      for (const heard of this.inTime) heard.beatenAt += silence
+      this.beatenAt = now
+    }
+    this.giveLeases(now)
+  }
+
   /**
    * It gives its lease back, and with that what is known of its heartbeats: time stands where others last beat. Where it
    * still has something it keeps it.
    */
-  leave(replica: string, isGone: boolean, now: number): void {
-    this.giveLeases(now)
+  leave(replica: string, life: Life, isGone: boolean, now: number): void {
+    this.hear(life, now)
     if (!isGone) return
     this.heard.delete(replica)
     const last = this.inTime.sort((a, b) => b.beatenAt - a.beatenAt)[0]

@@ -351,6 +351,7 @@ class World {
       now: () => this.time.now,
       random: this.time.random,
       publish: (channel, text) => this.publish(host, channel, text),
+      onRefused: (life) => host.heartbeats.hear(life, this.time.now),
       onBeat: (call, life, late) => this.onBeat(host, call.replica, call.mode, life, late)
     })
     return host
@@ -440,7 +441,7 @@ class World {
     late: ReadonlyArray<string>
   ): void {
     const { now } = this.time
-    if (mode === "leave") heartbeats.leave(id, !data.leases.has(id), now)
+    if (mode === "leave") heartbeats.leave(id, life, !data.leases.has(id), now)
     else heartbeats.beat(id, life, this.isAnswered(id), now)
     const hasStepped = now - this.redisStepped < EXCUSED
     const silent = heartbeats.silent(hasStepped ? 2 : 0)
