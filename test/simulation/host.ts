@@ -113,6 +113,15 @@ export class SimulatedHost {
         const found = this.membersOf(topic).filter(({ key }) => key === args[1])
         return found.length === 0 ? null : ` ${found.map(({ connection }) => connection).join(" ")} `
       }
+      case "ZRANGE":
+        return [...this.data.leases.keys()]
+      case "ZADD": {
+        const [, , ...late] = args
+        for (const name of late.filter((_, at) => at % 2 === 1)) {
+          if (!this.data.leases.has(name)) this.data.leases.set(name, Number.NEGATIVE_INFINITY)
+        }
+        return null
+      }
       case "ZSCORE": {
         const deadline = this.data.leases.get(args[1] ?? "")
         return deadline === undefined ? null : String(deadline)

@@ -43,8 +43,8 @@ export type Move = { readonly after: number } & (
     }
 )
 
-/** A key by its letter: of all, the first replica's index, or a topic's members. */
-export type Deleted = "l" | "v" | "r" | "c" | "i" | `m:${string}`
+/** A key by its letter: of all, the first replica's index, or a topic's members; or the two that know who lives. */
+export type Deleted = "l" | "v" | "r" | "lr" | "c" | "i" | `m:${string}`
 
 export type Line = "commands" | "subscriber" | "both"
 
@@ -169,16 +169,14 @@ export const scheduleOf = (seed: number, length = 30): Schedule => {
   return { seed, lives: Array.from({ length: random() < 0.4 ? 2 : REPLICAS }, life), moves: withDeletion(seed, moves) }
 }
 
-/**
- * In every third schedule somebody deletes a key besides, and only one: who has died is not found any more when both keys are
- * gone that know of it.
- */
+/** In every third schedule somebody deletes a key besides, sometimes both of those that know who lives. */
 const withDeletion = (seed: number, moves: ReadonlyArray<Move>): ReadonlyArray<Move> => {
   // By chance of its own, so that seeds keep their meaning.
   const random = randomFrom(~seed)
   if (random() > 1 / 3) return moves
   const at = Math.floor(random() * moves.length)
-  const key = DELETED[Math.floor(random() * DELETED.length)] as Deleted
+  const one = DELETED[Math.floor(random() * DELETED.length)] as Deleted
+  const key = one === "r" && random() < 0.5 ? "lr" : one
   return moves.toSpliced(at, 0, { after: 1 + Math.floor(random() * PACE), do: "delete", key })
 }
 

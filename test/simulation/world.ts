@@ -233,12 +233,12 @@ class World {
   private delete(key: Deleted): void {
     const { data, heartbeats } = this.master
     const [replica = ""] = data.numbers.keys()
-    data.delete(key === "i" ? `i:${replica}` : key)
+    for (const one of key === "lr" ? ["l", "r"] : [key]) data.delete(one === "i" ? `i:${replica}` : one)
     if (key === "l") heartbeats.loseLeases()
     // Until all have beaten again nobody knows how long they may be silent.
-    if (key === "r") this.numbersLost = this.time.now
-    // Whoever reads them before they are written again tells that they left.
-    if (key.startsWith("m")) this.allExcused = this.time.now
+    if (key === "r" || key === "lr") this.numbersLost = this.time.now
+    // Whoever reads them before they are written again tells that they left; nobody knows whose lease was longer than theirs.
+    if (key.startsWith("m") || key === "lr") this.allExcused = this.time.now
     if (key !== "v") return
     // It is another epoch.
     this.loses = true
@@ -508,7 +508,7 @@ class World {
     for (const { process, state, failure } of replicas) {
       if (process.isDead || state === "running" || state === "stopped") continue
       // One that starts while Redis is away gives up; until they beat again those whose numbers somebody deleted look old.
-      const looksOld = this.schedule.moves.some((move) => move.do === "delete" && move.key === "r")
+      const looksOld = this.schedule.moves.some((move) => move.do === "delete" && /r$/.test(move.key))
       if (state === "failed" && (looksOld || !/version|live by|partitions/.test(failure))) continue
       this.problem(`${process.name} is ${state} ${failure}`)
     }

@@ -3,7 +3,7 @@
  * test compares it with the scripts on a real server, so simulations may stand on it.
  */
 
-import { connectionOf, fieldOf } from "../../src/redis/protocol/keys.js"
+import { connectionOf, EVERYBODY, fieldOf } from "../../src/redis/protocol/keys.js"
 import type {
   ApplyAnswer,
   ApplyCall,
@@ -130,7 +130,7 @@ export class FakePartition {
     this.epoch = epoch
     for (const [name, { topic, from, fromTag, isUnversioned, told }] of opened) {
       const isMoved = told.length > 0 || isUnversioned
-      versions.set(name, isMoved ? from + 1 : from)
+      versions.set(name, isMoved ? from + 1 : fromTag === "" ? 0 : from)
       if (!isMoved) continue
       topic.version = from + 1
       topic.tag = tag
@@ -157,6 +157,10 @@ export class FakePartition {
     if (call.number <= (this.numbers.get(replica) ?? 0)) return { status: "STALE" }
     if (this.leases.size === 0) {
       for (const [other, { lease }] of this.settings) this.leases.set(other, now + lease)
+      if (this.leases.size === 0 && [...this.topics.values()].some(({ tag }) => tag !== "")) {
+        this.leases.set(EVERYBODY, now + lease)
+        this.settings.set(EVERYBODY, { lease, heartbeat, settled: "" })
+      }
     }
     const elder = /^lease (\d+) ms, heartbeat (\d+) ms, partitions (\d+)$/.exec(this.shared ?? "")
     const elders = elder === null ? undefined : { lease: Number(elder[1]), heartbeat: Number(elder[2]) }

@@ -472,6 +472,21 @@ describe.skipIf(redisIsOff())("the scripts, on a real server", () => {
     expect(again.status === "OK" && again.versions.get("low")).toBe(4)
   })
 
+  it("a topic where nobody was and is stands at no version, wherever others have taken the floor", async () => {
+    await redis.command("FLUSHALL")
+    await beat("claim", "r")
+    await apply("own", "r", put("other", 1))
+    await apply("own", "r", remove("other", 1))
+    const answer = await apply("own", "r", remove("nobody", 2), remove("other", 1))
+    expect(answer).toMatchObject({
+      changed: 0,
+      versions: new Map([
+        ["nobody", 0],
+        ["other", 0]
+      ])
+    })
+  })
+
   it("ten comes after nine: revisions, versions and floors are numbers", async () => {
     await redis.command("FLUSHALL")
     await beat("claim", "r")
@@ -1055,7 +1070,7 @@ describe.skipIf(redisIsOff())("the scripts, on a real server", () => {
         weight: 1,
         arbitrary: fc.record({
           do: fc.constant("delete" as const),
-          key: fc.constantFrom("l", "v", "r", "c", "i:r", "i:s", "m:a", "m:b", "m:__proto__")
+          lost: fc.constantFrom("l", "v", "r", "l r", "c", "i:r", "i:s", "m:a", "m:b", "m:__proto__")
         })
       },
       { weight: 1, arbitrary: fc.record({ do: fc.constant("loaded" as const) }) },
@@ -1096,10 +1111,11 @@ describe.skipIf(redisIsOff())("the scripts, on a real server", () => {
             await late(command.replica)
             if (fake.leases.has(command.replica)) fake.leases.set(command.replica, Number.NEGATIVE_INFINITY)
           } else if (command.do === "delete") {
-            const { key } = command
             const base = keys.leases.slice(0, -1)
-            await port.command("DEL", [base + key, base + key.replace(/^m/, "k")])
-            fake.delete(key)
+            for (const key of command.lost.split(" ")) {
+              await port.command("DEL", [base + key, base + key.replace(/^m/, "k")])
+              fake.delete(key)
+            }
           } else if (command.do === "flush") {
             await port.command("FLUSHALL", [])
             fake.flush()

@@ -23,7 +23,7 @@
 --   "-" topic number, seq, reason (r, e, v, l): leaves when present
 --
 -- Answers {"OK", epoch, changed, emptied, versions of the topics, the operations that x forbade, lost, the operations
--- that a key of another type prevents}. `changed` counts what was written; `emptied` is 1 when the reaped replica has
+-- that a key of another type prevents}. The version of a topic on which nobody was and is, is 0. `changed` counts what was written; `emptied` is 1 when the reaped replica has
 -- nothing left and is forgotten; `lost` has in mode reap by turns the operations that ended a member, and the member.
 -- Operations are counted from 0.
 -- Or, with nothing written: {"LEASE"} not in l or found late, {"STALE"} a higher number was seen, {"ALIVE"} not found
@@ -191,7 +191,8 @@ local top = floor
 for number = 1, count do
   local name, version = ARGV[6 + number], to[number]
   if not told[number] and not unversioned[number] then
-    answer[number] = from[number]
+    -- The floor may have risen since by other topics: no message leads there.
+    answer[number] = fromTag[number] == '' and '0' or from[number]
   else
     answer[number] = version
     if shrank[number] and call('EXISTS', KEYS[3 + 2 * number]) == 0 then
