@@ -23,7 +23,15 @@ export class ByHand extends Context.Tag("bench/ByHand")<ByHand, Hand>() {
       Effect.promise(async () => {
         const replica = "hand"
         const keys = new Keys(replica, 0)
-        const claim = { mode: "claim", replica, number: 1, tag: `${replica}.1`, settled: "", seen: [] } as const
+        const claim = {
+          mode: "claim",
+          replica,
+          number: 1,
+          tag: `${replica}.1`,
+          settled: "",
+          whole: false,
+          seen: []
+        } as const
         await calls.beat(port, keys, { ...terms, partitions: 1 }, claim)
         return new Hand(client, keys, replica)
       })

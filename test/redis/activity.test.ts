@@ -85,7 +85,15 @@ describe.skipIf(redisIsOff())("the activity of several replicas", () => {
       // One that writes, and never beats again.
       const keys = new Keys("presence", 0)
       const settings = { lease: LEASE, heartbeat: HEARTBEAT, partitions: 1 }
-      const claim: BeatCall = { mode: "claim", replica: "lost", number: 1, tag: "lost.1", settled: "", seen: [] }
+      const claim: BeatCall = {
+        mode: "claim",
+        replica: "lost",
+        number: 1,
+        tag: "lost.1",
+        settled: "",
+        whole: false,
+        seen: []
+      }
       expect((yield* Effect.promise(() => calls.beat(port, keys, settings, claim))).status).toBe("OK")
       const seqs = Array.from({ length: 1_000 }, (_, i) => i + 1)
       for (let from = 0, number = 2; from < seqs.length; from += 100, number++) {

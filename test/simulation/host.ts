@@ -194,13 +194,14 @@ export class SimulatedHost {
 
   private beat(args: Args): RedisReply {
     this.mustBeMaster()
-    const [mode, replica = "", number, tag = "", lease, heartbeat, settled = "", partitions, , ...seen] = args
+    const [mode, replica = "", number, tag = "", lease, heartbeat, settled = "", partitions, , whole, ...seen] = args
     const call: BeatCall = {
       mode: mode as BeatCall["mode"],
       replica,
       number: Number(number),
       tag,
       settled,
+      whole: whole === "1",
       seen
     }
     const before = new Set([...this.data.leases].filter(([, at]) => at === Number.NEGATIVE_INFINITY).map(([r]) => r))
@@ -212,7 +213,7 @@ export class SimulatedHost {
     const newlyLate = answer.late.filter((other) => !before.has(other))
     this.events.onBeat(call, settings, newlyLate)
     const { epoch, history, connections, late, evicted } = answer
-    return ["OK", epoch, history, connections, late, evicted, answer.heartbeat, answer.lease]
+    return ["OK", epoch, history, connections ?? null, late, evicted, answer.heartbeat, answer.lease]
   }
 
   private read([topic = "", limit, purpose]: Args): RedisReply {

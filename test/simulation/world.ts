@@ -38,7 +38,6 @@ class World {
   /** What Redis had now and then. */
   private readonly saved: Array<{
     readonly at: number
-    readonly isWhole: boolean
     readonly restore: ReturnType<FakePartition["save"]>
     readonly heartbeats: Heartbeats
   }> = []
@@ -266,9 +265,7 @@ class World {
   /** What was saved at that age, or before. */
   private oldest(age: number): World["saved"][number] | undefined {
     this.save()
-    // Whose index was lost before it beat, and then its other writes too, is not found any more.
-    const whole = this.saved.filter(({ isWhole }) => isWhole)
-    return [...whole].reverse().find(({ at }) => at <= this.time.now - age) ?? whole[0]
+    return this.saved.findLast(({ at }) => at <= this.time.now - age) ?? this.saved[0]
   }
 
   private load(host: SimulatedHost, data: World["saved"][number] | undefined): void {
@@ -281,8 +278,7 @@ class World {
   private save(): void {
     const { now } = this.time
     const { data, heartbeats } = this.master
-    const isWhole = [...data.leases.keys()].every((replica) => data.numbers.has(replica))
-    this.saved.push({ at: now, isWhole, restore: data.save(), heartbeats: heartbeats.copy() })
+    this.saved.push({ at: now, restore: data.save(), heartbeats: heartbeats.copy() })
     if (this.saved.length > 1 && (this.saved[1]?.at ?? now) < now - 30_000) this.saved.shift()
   }
 

@@ -199,7 +199,8 @@ export class FakePartition {
     if (mode === "beat" && this.shared === undefined && ![...this.leases.keys()].some(isStranger)) this.shared = format
     const evicted = setOf(this.evicted, replica)
     for (const place of call.seen) evicted.delete(place)
-    const connections = setOf(this.indexes, replica).size
+    const isWhole = this.numbers.has(replica) || call.whole || !this.leases.has(replica)
+    const connections = isWhole ? setOf(this.indexes, replica).size : undefined
     this.epoch ??= call.tag
     const { history } = this
     const answer = {
@@ -222,7 +223,7 @@ export class FakePartition {
     const isSettled = connections === 0 || call.settled === history || this.settings.get(replica)?.settled === history
     this.settings.set(replica, { lease, heartbeat, settled: isSettled ? history : "" })
     this.leases.set(replica, now + lease)
-    this.numbers.set(replica, call.number)
+    if (isWhole) this.numbers.set(replica, call.number)
     if (mode === "claim" && shortest === heartbeat) {
       for (const [other, lived] of this.settings) if (lived.heartbeat > heartbeat) this.nudge(other)
     }

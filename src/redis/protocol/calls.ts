@@ -75,7 +75,8 @@ export const beat = async (port: Port, keys: Keys, settings: Settings, call: Bea
   const own = [keys.index(replica), keys.evicted(replica)]
   const names = [keys.leases, keys.versions, ...own, keys.shared, keys.replicas, ...(keyIndex ? [keys.keyIndex] : [])]
   const numbers = [lease, heartbeat, call.settled, partitions]
-  const args = [call.mode, replica, call.number, call.tag, ...numbers, keys.inboxes, ...call.seen]
+  const whole = call.whole ? "1" : ""
+  const args = [call.mode, replica, call.number, call.tag, ...numbers, keys.inboxes, whole, ...call.seen]
   const reply = list(await port.run(scripts.beat, names, args))
   const status = String(reply[0])
   if (status === "LEASE" || status === "STALE") return { status }
@@ -84,7 +85,7 @@ export const beat = async (port: Port, keys: Keys, settings: Settings, call: Bea
     status: "OK",
     epoch: String(reply[1]),
     history: String(reply[2]),
-    connections: Number(reply[3]),
+    connections: reply[3] === null ? undefined : Number(reply[3]),
     late: list(reply[4]).map(String),
     evicted: list(reply[5]).map(String),
     heartbeat: Number(reply[6]),

@@ -67,6 +67,8 @@ export interface BeatCall {
   readonly tag: string
   /** The history in which the replica has removed what Redis had of it and it did not hold; empty for none. */
   readonly settled: string
+  /** Whether it has looked for all that Redis has of it, and written all that it holds, since its index was lost. */
+  readonly whole: boolean
   /** Places of connections whose eviction the owner has seen. */
   readonly seen: ReadonlyArray<string>
 }
@@ -80,8 +82,8 @@ export type BeatAnswer =
       readonly epoch: string
       /** Another after each restart and fail-over of Redis, which may have lost the last writes. */
       readonly history: string
-      /** How many connections Redis has for this replica. */
-      readonly connections: number
+      /** How many connections Redis has for this replica; `undefined` where somebody has deleted its index. */
+      readonly connections: number | undefined
       readonly late: ReadonlyArray<string>
       /** Places of connections that were evicted. */
       readonly evicted: ReadonlyArray<string>

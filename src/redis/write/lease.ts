@@ -46,6 +46,11 @@ export class ReplicaLease<O = unknown> {
   private settled = ""
   /** Whether all that Redis has of it was looked through since it last had to recover. */
   private looked = false
+  /**
+   * Where its index was lost it is `missing` until all that Redis has of it was looked through, and all that it holds is
+   * written: then it is `whole`, until Redis has heard of that.
+   */
+  private index: "kept" | "missing" | "whole" = "kept"
   /** Places whose eviction the owner knows; Redis may forget them. */
   private readonly seen = new Set<string>()
 
@@ -96,7 +101,10 @@ export class ReplicaLease<O = unknown> {
     this.outbox.evictedAt(answer.evicted)
 
     const epochChanged = this.sees(answer.epoch)
-    let recover = epochChanged || this.history !== answer.history
+    const isIndexLost = answer.connections === undefined && this.index === "kept"
+    if (answer.connections !== undefined) this.index = "kept"
+    else if (isIndexLost) this.index = "missing"
+    let recover = isIndexLost || epochChanged || this.history !== answer.history
     this.history = answer.history
     // Where it has nothing there is nobody to remove.
     if (answer.connections === 0) this.settled = answer.history
@@ -106,7 +114,7 @@ export class ReplicaLease<O = unknown> {
       this.isIn = true
       this.wasIn = true
       this.claimed = call.number
-    } else if (call.number === this.number && this.outbox.idle) {
+    } else if (call.number === this.number && this.outbox.idle && this.index === "kept") {
       // Nothing was said since, so what Redis counts must be what is held.
       recover ||= answer.connections !== this.outbox.present
     }
@@ -145,7 +153,10 @@ export class ReplicaLease<O = unknown> {
 
   /** When nobody is left who should not be there, the others are to believe again what Redis shows of this replica. */
   private settle(): Todo {
-    if (!this.looked || this.outbox.ghosts > 0 || this.settled === this.history) return nothing
+    if (!this.looked || this.outbox.ghosts > 0) return nothing
+    const isIndexWhole = this.index === "missing" && this.outbox.idle
+    if (!isIndexWhole && this.settled === this.history) return nothing
+    if (isIndexWhole) this.index = "whole"
     this.settled = this.history
     return { ...nothing, beat: true }
   }
@@ -154,7 +165,15 @@ export class ReplicaLease<O = unknown> {
     const number = this.next()
     this.lastBeat = number
     const seen = Array.from(this.seen).slice(0, 1_000)
-    return { mode, replica: this.id, number, tag: this.tag(number), settled: this.settled, seen }
+    return {
+      mode,
+      replica: this.id,
+      number,
+      tag: this.tag(number),
+      settled: this.settled,
+      whole: this.index === "whole",
+      seen
+    }
   }
 
   private readonly next = (): number => ++this.number

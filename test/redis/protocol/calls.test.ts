@@ -87,18 +87,33 @@ describe("a call says by its keys and arguments what its script reads, and answe
 
   describe("beat", () => {
     const settings: Settings = { lease: 15_000, heartbeat: 5_000, partitions: 16 }
-    const call: BeatCall = { mode: "claim", replica: "r", number: 5, tag: "r.5", settled: "h", seen: ["1:a", "2:b"] }
+    const call: BeatCall = {
+      mode: "claim",
+      replica: "r",
+      number: 5,
+      tag: "r.5",
+      settled: "h",
+      whole: true,
+      seen: ["1:a", "2:b"]
+    }
     const names = ["p:{0}:l", "p:{0}:v", "p:{0}:i:r", "p:{0}:x:r", "p:{0}:c", "p:{0}:r"]
-    const reply = ["OK", "e", "h", 3, ["s"], ["1:a"], 2_000, 60_000]
+    const reply: ReadonlyArray<RedisReply> = ["OK", "e", "h", 3, ["s"], ["1:a"], 2_000, 60_000]
 
     it("says how this replica lives and what it has seen, and is told how others do", async () => {
       const asked = await ask(calls.beat(port, keys, settings, call), "beat", reply)
       expect(asked.keys).toEqual(names)
-      expect(asked.args).toEqual(["claim", "r", 5, "r.5", 15_000, 5_000, "h", 16, "p:{0}:n:", "1:a", "2:b"])
+      expect(asked.args).toEqual(["claim", "r", 5, "r.5", 15_000, 5_000, "h", 16, "p:{0}:n:", "1", "1:a", "2:b"])
       expect(asked.answer).toEqual({
         ...{ status: "OK", epoch: "e", history: "h", connections: 3, late: ["s"], evicted: ["1:a"] },
         ...{ heartbeat: 2_000, lease: 60_000 }
       })
+    })
+
+    it("is told nothing of how much there is where the index is lost, and says that it is not whole", async () => {
+      const lost = { ...call, whole: false }
+      const asked = await ask(calls.beat(port, keys, settings, lost), "beat", reply.toSpliced(3, 1, null))
+      expect(asked.args).toEqual(["claim", "r", 5, "r.5", 15_000, 5_000, "h", 16, "p:{0}:n:", "", "1:a", "2:b"])
+      expect(asked.answer).toMatchObject({ status: "OK", connections: undefined })
     })
 
     it("is given the key index by who keeps it", async () => {

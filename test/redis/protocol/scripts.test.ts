@@ -96,6 +96,7 @@ describe.skipIf(redisIsOff())("the scripts, on a real server", () => {
     number: ++number,
     tag: `${replica}.${number}`,
     settled: "",
+    whole: false,
     seen: [],
     ...more
   })
@@ -172,7 +173,7 @@ describe.skipIf(redisIsOff())("the scripts, on a real server", () => {
 
   it("a connection that was evicted is not written again, also not after its replica was reaped", async () => {
     await redis.command("FLUSHALL")
-    await beat("claim", "r")
+    for (const replica of ["r", "other"]) await beat("claim", replica)
     await apply("own", "r", put("t", 1), put("t", 2))
     expect(await apply("evict", "r", remove("t", 1), remove("t", 7))).toMatchObject({ status: "OK", changed: 1 })
     expect(await apply("own", "r", put("t", 1, 3))).toMatchObject({ changed: 0, forbidden: [0] })
@@ -241,9 +242,13 @@ describe.skipIf(redisIsOff())("the scripts, on a real server", () => {
     await lose(keys.index("r"), keys.keys("a"), keys.keys("b"))
     expect(await apply("own", "r", ...all)).toMatchObject({ changed: 0, prevented: [] })
     expect(await apply("own", "other", put("b", 1, 1, "bob"))).toMatchObject({ changed: 0 })
-    // The number comes back with a heartbeat, so that a reaper knows that the index was not whole.
-    expect(await port.command("HEXISTS", [keys.index("r"), ""])).toBe(0)
-    expect(await beat("beat", "r")).toMatchObject({ connections: 4 })
+    // The number comes back with who says that all is in it, so that a reaper knows that the index was not whole.
+    for (const mode of ["beat", "claim", "leave"] as const) {
+      expect(await beat(mode, "r")).toMatchObject({ connections: undefined })
+      expect(await port.command("HEXISTS", [keys.index("r"), ""])).toBe(0)
+    }
+    const whole = beatOf("beat", "r", { whole: true })
+    expect(await calls.beat(port, keys, settings, whole)).toMatchObject({ connections: 4 })
     expect(await state()).toMatchObject({ a: before.a, b: before.b })
     expect([...((await state()).index as Array<string>)].sort()).toEqual([...(before.index as Array<string>)].sort())
     // Again it changes nothing.
@@ -1055,6 +1060,7 @@ describe.skipIf(redisIsOff())("the scripts, on a real server", () => {
           replica,
           seen: fc.array(fc.constantFrom("1:a", "2:b"), { maxLength: 1 }),
           isSettled: fc.boolean(),
+          whole: fc.boolean(),
           back: fc.constantFrom(0, 0, 0, 3)
         })
       },
@@ -1120,9 +1126,9 @@ describe.skipIf(redisIsOff())("the scripts, on a real server", () => {
             await port.command("FLUSHALL", [])
             fake.flush()
           } else if (command.do === "beat") {
-            const { mode, replica, seen } = command
+            const { mode, replica, seen, whole } = command
             const settled = command.isSettled ? fake.history : ""
-            await beatBoth({ mode, replica, seen, settled, number: number - command.back, tag })
+            await beatBoth({ mode, replica, seen, settled, whole, number: number - command.back, tag })
           } else {
             const { mode, replica } = command
             // Nobody joins for another.

@@ -275,6 +275,36 @@ describe("a replica", () => {
     ).toEqual(["s"])
   })
 
+  it("whose index is lost writes all again and looks for all, and says once that it is whole", () => {
+    const replica = settled()
+    const lost = beaten({ connections: undefined })
+    expect(replica.beat().whole).toBe(false)
+    expect(replica.beatAnswered(replica.beat(), lost)).toEqual({ ...quiet, recover: true })
+    // Once is enough.
+    expect(replica.beatAnswered(replica.beat(), lost)).toEqual(quiet)
+    replica.outbox.disown(["9:t"])
+    expect(replica.recovered()).toEqual(quiet)
+    const again = write(replica)
+    expect(again.operations.map(({ type, seq }) => [type, seq]).sort()).toEqual([
+      ["put", 1],
+      ["remove", 9]
+    ])
+    // What is to be said meanwhile is to be written too.
+    replica.outbox.join("t", "bob", 2, {})
+    expect(replica.written(again, written(again))).toEqual(quiet)
+    expect(replica.beat().whole).toBe(false)
+    const bob = write(replica)
+    expect(replica.written(bob, written(bob))).toEqual({ ...quiet, beat: true })
+    expect(replica.beat().whole).toBe(true)
+    // Until Redis has heard it.
+    expect(replica.beatAnswered(replica.beat(), undefined)).toEqual(quiet)
+    expect(replica.beat().whole).toBe(true)
+    expect(replica.beatAnswered(replica.beat(), beaten({ connections: 2 }))).toEqual(quiet)
+    expect(replica.beat().whole).toBe(false)
+    // Another time the same.
+    expect(replica.beatAnswered(replica.beat(), lost).recover).toBe(true)
+  })
+
   it("is to be believed in a new history when it has removed who left before, and says so at once", () => {
     const replica = settled()
     // When it came it had nothing there.

@@ -21,10 +21,13 @@
 -- ARGV[7]  the history in which the replica has removed what Redis had of it and it did not hold; empty for none
 -- ARGV[8]  how many partitions there are
 -- ARGV[9]  what the channel begins with where a replica is told to beat
+-- ARGV[10] whether the replica has looked for all that Redis has of it, and written all that it holds, since i was
+--          lost: '1' or empty
 -- then the "seq:topic" of connections whose eviction the owner has seen
 --
 -- Answers {"OK", epoch, history, connections, late replicas, evicted connections, shortest heartbeat, longest lease}, of
--- the lists the first 100 and 1,000. `history` is another after each restart and each fail-over, which may have lost the last writes.
+-- the lists the first 100 and 1,000. `connections` is nil where i is lost: then it has no '' until ARGV[10] says so, and
+-- whoever reaps looks on all topics. `history` is another after each restart and each fail-over, which may have lost the last writes.
 -- Or, with nothing written: {"LEASE"} not in l or found late, {"STALE"} a higher number was seen, {"SHARED", theirs} a
 -- claim while others live by what this replica does not understand, or understand nothing of its own numbers; of a newer
 -- format also a beat, so that it stands aside. Replicas of such a format are in l, and in r say other than numbers.
@@ -130,9 +133,11 @@ if mode == 'beat' and (deadlines[replica] or LATE) == LATE then return { 'LEASE'
 -- Somebody has deleted it.
 if mode == 'beat' and not theirs and not strangers then call('SET', common, format) end
 
-for i = 10, #ARGV do call('HDEL', evicted, ARGV[i]) end
+for i = 11, #ARGV do call('HDEL', evicted, ARGV[i]) end
 
-local connections = call('HLEN', index) - call('HEXISTS', index, '')
+-- Who has a lease and no index has lost it to somebody who deleted it, and nobody knows what else it had.
+local isWhole = last or ARGV[10] == '1' or not deadlines[replica]
+local connections = isWhole and call('HLEN', index) - call('HEXISTS', index, '')
 
 local epoch = string.match(call('HGET', versions, '') or '', '^(%S+) %d+$')
 if not epoch then
@@ -141,7 +146,6 @@ if not epoch then
 end
 
 if mode == 'leave' then
-  -- If somebody deleted its index, nobody knows whether it has nothing.
   if connections == 0 and last then
     call('DEL', index, evicted)
     call('ZREM', leases, replica)
@@ -161,7 +165,7 @@ if not deadlines[replica] then names[#names + 1] = replica end
 deadlines[replica] = now + lease
 
 call('ZADD', leases, now + lease, replica)
-call('HSET', index, '', ARGV[3])
+if isWhole then call('HSET', index, '', ARGV[3]) end
 -- Of who has nothing here, all will be in it. If somebody deletes it, nobody says so of what it no longer has.
 if keyIndex and connections == 0 then redis.pcall('ZADD', keyIndex, 0, '0:' .. replica) end
 call('HSET', replicas, replica, own[replica])
