@@ -347,7 +347,7 @@ class World {
       now: () => this.time.now,
       random: this.time.random,
       publish: (channel, text) => this.publish(host, channel, text),
-      onRefused: (life) => host.heartbeats.hear(life, this.time.now),
+      onRefused: (life) => host.heartbeats.hear(life, this.wholeMs),
       onBeat: (call, life, late) => this.onBeat(host, call.replica, call.mode, life, late)
     })
     return host
@@ -429,6 +429,11 @@ class World {
     this.problems.push(`${(this.time.now / 1_000).toFixed(1)} s: ${text}`)
   }
 
+  /** As Redis counts: its rules compare differences, and a part of one would be the other side of them. */
+  private get wholeMs(): number {
+    return Math.floor(this.time.now)
+  }
+
   private onBeat(
     { heartbeats, data }: SimulatedHost,
     id: string,
@@ -436,7 +441,7 @@ class World {
     life: Life,
     late: ReadonlyArray<string>
   ): void {
-    const { now } = this.time
+    const now = this.wholeMs
     if (mode === "leave") heartbeats.leave(id, life, !data.leases.has(id), now)
     else heartbeats.beat(id, life, this.isAnswered(id), now)
     const hasStepped = now - this.redisStepped < EXCUSED

@@ -144,7 +144,8 @@ export class FakePartition {
       this.publish(name, { epoch, from, fromTag, to: topic.version, tag, born, operations: told })
     }
     let emptied = false
-    if (mode === "reap" && index.size === 0) {
+    const isWhole = call.operations.length === 0 || this.numbers.has(replica)
+    if (mode === "reap" && isWhole && index.size === 0) {
       this.forget(replica)
       emptied = true
     }

@@ -223,6 +223,20 @@ describe.skipIf(redisIsOff())("the scripts, on a real server", () => {
     expect(await port.command("EXISTS", [keys.keys("t"), keys.keys("u")])).toBe(0)
   })
 
+  it("reap forgets whose index is lost when nothing is asked for any more, as it may have had more", async () => {
+    await redis.command("FLUSHALL")
+    for (const replica of ["r", "other"]) await beat("claim", replica)
+    await apply("own", "r", put("t", 1))
+    await port.command("DEL", [keys.index("r")])
+    await apply("own", "r", put("t", 2))
+    await late("r")
+    expect(await apply("reap", "r", remove("t", 2))).toMatchObject({ changed: 1, emptied: false })
+    expect(await apply("reap", "r", remove("t", 1))).toMatchObject({ changed: 1, emptied: false })
+    expect(await apply("reap", "r")).toMatchObject({ changed: 0, emptied: true })
+    expect(await members("t")).toEqual([])
+    expect(await port.command("ZSCORE", [keys.leases, "r"])).toBe(null)
+  })
+
   it("put gives back what belongs to a member and somebody has deleted, and tells nobody", async () => {
     await redis.command("FLUSHALL")
     for (const replica of ["r", "other"]) await beat("claim", replica)

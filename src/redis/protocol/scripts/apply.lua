@@ -23,8 +23,9 @@
 --   "-" topic number, seq, reason (r, e, v, l): leaves when present
 --
 -- Answers {"OK", epoch, changed, emptied, versions of the topics, the operations that x forbade, lost, the operations
--- that a key of another type prevents}. The version of a topic on which nobody was and is, is 0. `changed` counts what was written; `emptied` is 1 when the reaped replica has
--- nothing left and is forgotten; `lost` has in mode reap by turns the operations that ended a member, and the member.
+-- that a key of another type prevents}. The version of a topic on which nobody was and is, is 0. `changed` counts what
+-- was written; `emptied` is 1 when the reaped replica has nothing left and is forgotten; `lost` has in mode reap by turns
+-- the operations that ended a member, and the member.
 -- Operations are counted from 0.
 -- Or, with nothing written: {"LEASE"} not in l or found late, {"STALE"} a higher number was seen, {"ALIVE"} not found
 -- late. Only a heartbeat finds somebody late; no clock is asked here, which may step between the two.
@@ -221,8 +222,10 @@ if next(arrived) then
   call('ZADD', keyIndex, unpack(adding))
 end
 
+-- An index that somebody deleted does not say what else there is: who has looked everywhere calls without operations.
 local emptied = 0
-if mode == 'reap' and call('HLEN', index) <= call('HEXISTS', index, '') then
+local isWhole = mode == 'reap' and (operation == 0 or call('HEXISTS', index, '') == 1)
+if isWhole and call('HLEN', index) <= call('HEXISTS', index, '') then
   call('DEL', index)
   call('ZREM', leases, replica)
   if hasKeyIndex then pcall('ZREM', keyIndex, '0:' .. replica) end

@@ -27,7 +27,8 @@
 --
 -- Answers {"OK", epoch, history, connections, late replicas, evicted connections, shortest heartbeat, longest lease}, of
 -- the lists the first 100 and 1,000. `connections` is nil where i is lost: then it has no '' until ARGV[10] says so, and
--- whoever reaps looks on all topics. `history` is another after each restart and each fail-over, which may have lost the last writes.
+-- whoever reaps looks on all topics. `history` is another after each restart and each fail-over, which may have lost the
+-- last writes.
 -- Or, with nothing written: {"LEASE"} not in l or found late, {"STALE"} a higher number was seen, {"SHARED", theirs} a
 -- claim while others live by what this replica does not understand, or understand nothing of its own numbers; of a newer
 -- format also a beat, so that it stands aside. Replicas of such a format are in l, and in r say other than numbers.
