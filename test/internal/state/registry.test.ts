@@ -414,6 +414,18 @@ describe("the registry", () => {
       expect(registry.update(connection, heavy(50), 10)).toBe("rejoined")
       expect(track("third", 24).full).toEqual(full(124))
     })
+
+    it("does not keep out who was here: one that expired and is refreshed comes back beyond it, and none may grow", () => {
+      const { registry, track } = makeOf(100)
+      const { connection } = track("room", 60)
+      registry.expire(10, 10)
+      track("other", 100)
+      expect(registry.refresh(connection, 10)).toBe("rejoined")
+      expect(registry.update(connection, heavy(61), 10)).toEqual(full(161))
+      // As heavy, and lighter.
+      expect(registry.update(connection, heavy(60).replace("x", "y"), 10)).toBe("updated")
+      expect(registry.update(connection, heavy(59), 10)).toBe("updated")
+    })
   })
 
   it("who lingers makes room for as many", () => {
