@@ -24,6 +24,15 @@ export const match = <A, E, R, B, R2 = never>(
   })
 }
 
+/** What it gives, or that it threw. */
+export const attempt = <A>(ask: () => Effect.Effect<A>): Effect.Effect<A> => {
+  try {
+    return ask()
+  } catch (defect) {
+    return Exit.die(defect)
+  }
+}
+
 export const map = <A, R, B>(asked: AtOnce<A, R>, f: (value: A) => B): AtOnce<B, R> =>
   Effect.isEffect(asked) ? Effect.map(asked, f) : f(asked)
 

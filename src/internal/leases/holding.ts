@@ -9,10 +9,13 @@ import type { TrackError } from "../../PresenceError.js"
 import { type OwnedLease, type Owner, ScopeLeases } from "./lease.js"
 import type { TrackOptions } from "./tracker.js"
 
-/** Leases that end together. */
+/** Leases that end together. What it gives is to be run at once; an exit: it has happened already. */
 export interface Holding {
-  /** To be run at once. An exit: it has happened, and a lease is there. */
+  /** With an exit a lease is there. */
   readonly track: (topic: string, key: string, meta: unknown, options: TrackOptions) => Effect.Effect<Lease, TrackError>
+  /** One that it tracked. */
+  readonly update: (lease: Lease, meta: unknown) => ReturnType<Lease["update"]>
+  readonly release: (lease: Lease) => Effect.Effect<void>
   /** Ends them, and all that come later. */
   readonly close: () => Effect.Effect<void>
 }
@@ -36,26 +39,35 @@ interface Tracking {
 export const holdOf = (service: Tracking): (() => Holding) =>
   (service as { readonly [HOLD]?: () => Holding })[HOLD] ?? (() => new ScopeHolding(service))
 
-/** Tracks in a list of leases: now, if it can. */
-type Track = (leases: ScopeLeases, ...args: Parameters<Holding["track"]>) => Effect.Effect<OwnedLease, TrackError>
+/** What a service whose steps are synchronous does as it is called. */
+export interface Now extends Pick<Owner, "update" | "release" | "closeScope" | "checkMeta"> {
+  readonly track: (leases: ScopeLeases, ...args: Parameters<Holding["track"]>) => Effect.Effect<OwnedLease, TrackError>
+}
 
-/** That of a service whose steps are synchronous. */
 export class DirectHolding implements Holding {
   private readonly leases: ScopeLeases
 
   constructor(
     owner: Owner,
-    private readonly now: Track
+    private readonly now: Now
   ) {
     this.leases = new ScopeLeases(owner)
   }
 
   track(topic: string, key: string, meta: unknown, options: TrackOptions): Effect.Effect<Lease, TrackError> {
-    return this.now(this.leases, topic, key, meta, options)
+    return this.now.track(this.leases, topic, key, meta, options)
+  }
+
+  update(lease: Lease, meta: unknown): ReturnType<Lease["update"]> {
+    return this.now.update(lease as OwnedLease, () => this.now.checkMeta(lease.topic, lease.key, meta))
+  }
+
+  release(lease: Lease): Effect.Effect<void> {
+    return this.now.release(lease as OwnedLease)
   }
 
   close(): Effect.Effect<void> {
-    return this.leases.owner.closeScope(this.leases)
+    return this.now.closeScope(this.leases)
   }
 }
 
@@ -67,6 +79,14 @@ class ScopeHolding implements Holding {
 
   track(topic: string, key: string, meta: unknown, options: TrackOptions): Effect.Effect<Lease, TrackError> {
     return Effect.flatMap(this.open(), (scope) => Scope.extend(this.service.track(topic, key, meta, options), scope))
+  }
+
+  update(lease: Lease, meta: unknown): ReturnType<Lease["update"]> {
+    return lease.update(meta)
+  }
+
+  release(lease: Lease): Effect.Effect<void> {
+    return lease.release
   }
 
   close(): Effect.Effect<void> {

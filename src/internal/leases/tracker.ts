@@ -14,7 +14,7 @@ import { checkKey, checkMeta, checkTopic, overFull } from "../input/validate.js"
 import * as metrics from "../metrics.js"
 import { type Change, Registry, type Terms } from "../state/registry.js"
 import { makeEnds, SHARE } from "./ends.js"
-import { DirectHolding, type Holding } from "./holding.js"
+import { DirectHolding, type Holding, type Now } from "./holding.js"
 import { OwnedLease, type Owner, type ScopeLeases, Scopes } from "./lease.js"
 import { inTurns } from "./turns.js"
 
@@ -184,27 +184,53 @@ export const makeTracker = (
       if (expired) end(lease, "released")
     }
 
-    const base: Owner = {
-      // The hottest of all, so past the `Ref`.
-      refresh: (lease) => Effect.sync(() => unsafeStep(() => registry.refresh(lease, now()))),
-
+    /** What a lease does, as it is called. */
+    const atOnce: Omit<Now, "track"> = {
       update: (lease, next) =>
-        Effect.flatten(
-          step((registry): Effect.Effect<"updated" | "rejoined" | "evicted" | "released", TrackError> => {
-            if (lease.status === "evicted") return Effect.succeed("evicted")
-            if (lease.status !== "present" && lease.status !== "expired") return Effect.succeed("released")
-            const checked = next(lease.meta)
-            if ("_tag" in checked) return Effect.fail(checked)
-            const updated = registry.update(lease, checked.value, now())
-            return typeof updated === "string"
-              ? Effect.succeed(updated)
-              : Effect.fail(overFull(updated, lease.topic, lease.key))
-          })
-        ),
+        unsafeStep((registry): Exit.Exit<"updated" | "rejoined" | "evicted" | "released", TrackError> => {
+          if (lease.status === "evicted") return Exit.succeed("evicted")
+          if (lease.status !== "present" && lease.status !== "expired") return Exit.succeed("released")
+          const checked = next(lease.meta)
+          if ("_tag" in checked) return Exit.fail(checked)
+          const updated = registry.update(lease, checked.value, now())
+          return typeof updated === "string"
+            ? Exit.succeed(updated)
+            : Exit.fail(overFull(updated, lease.topic, lease.key))
+        }),
 
       checkMeta: (topic, key, meta) => checkMeta(topic, key, meta, limits),
 
-      release: (lease) => step((registry) => release(registry, lease)),
+      release: (lease) => {
+        unsafeStep((registry) => release(registry, lease))
+        return Exit.void
+      },
+
+      closeScope: (leases) => {
+        let lingers = false
+        const some = (registry: Registry<OwnedLease>): boolean => {
+          leases.closed = true
+          for (let n = 0; n < SHARE && leases.last !== undefined; n++) {
+            const lease = leases.last
+            leases.delete(lease)
+            if (lease.status === "present" && lease.terms.leaveDelay > 0) {
+              registry.linger(lease, now())
+              lingers = true
+            } else release(registry, lease)
+          }
+          return leases.last !== undefined
+        }
+        const after = () => (lingers ? departLater : Exit.void)
+        // Few leases, as nearly every scope has, end in one step and need no fiber's loop.
+        return unsafeStep(some) ? Effect.flatMap(inTurns(step(some)), after) : after()
+      }
+    }
+
+    const base: Owner = {
+      // The hottest of all, so past the `Ref`.
+      refresh: (lease) => Effect.sync(() => unsafeStep(() => registry.refresh(lease, now()))),
+      update: (lease, next) => Effect.suspend(() => atOnce.update(lease, next)),
+      checkMeta: atOnce.checkMeta,
+      release: (lease) => Effect.suspend(() => atOnce.release(lease)),
 
       expire: (lease) =>
         step((registry) => registry.leave(lease, lease.status === "lingering" ? "released" : "expired")),
@@ -221,25 +247,7 @@ export const makeTracker = (
           return Deferred.await(deferred)
         }),
 
-      closeScope: (leases) =>
-        Effect.suspend(() => {
-          let lingers = false
-          const some = (registry: Registry<OwnedLease>): boolean => {
-            leases.closed = true
-            for (let n = 0; n < SHARE && leases.last !== undefined; n++) {
-              const lease = leases.last
-              leases.delete(lease)
-              if (lease.status === "present" && lease.terms.leaveDelay > 0) {
-                registry.linger(lease, now())
-                lingers = true
-              } else release(registry, lease)
-            }
-            return leases.last !== undefined
-          }
-          const after = () => (lingers ? departLater : Effect.void)
-          // Few leases, as nearly every scope has, end in one step and need no fiber's loop.
-          return unsafeStep(some) ? Effect.flatMap(inTurns(step(some)), after) : after()
-        })
+      closeScope: (leases) => Effect.suspend(() => atOnce.closeScope(leases))
     }
     const owner = host.own?.(base) ?? base
 
@@ -298,12 +306,15 @@ export const makeTracker = (
       })
 
     const hold = (): Holding =>
-      new DirectHolding(owner, (leases, topic, key, meta, options) => {
-        const asked = read(topic, key, meta, options)
-        if ("_tag" in asked) return Exit.fail(asked)
-        const entered = enter(asked, leases)
-        // Whoever was told of it may have put it out again.
-        return Exit.isSuccess(entered) && entered.value.status !== "present" ? Effect.suspend(() => entered) : entered
+      new DirectHolding(owner, {
+        ...atOnce,
+        track: (leases, topic, key, meta, options) => {
+          const asked = read(topic, key, meta, options)
+          if ("_tag" in asked) return Exit.fail(asked)
+          const entered = enter(asked, leases)
+          // Whoever was told of it may have put it out again.
+          return Exit.isSuccess(entered) && entered.value.status !== "present" ? Effect.suspend(() => entered) : entered
+        }
       })
 
     const close = step((registry) => registry.shutdown()).pipe(

@@ -28,7 +28,7 @@ import type {
 } from "../protocol/sessionStep.js"
 import type { Topics } from "../topic/topics.js"
 import { ChannelMember, type Order, type Place } from "./channelMember.js"
-import type { FairTurns, Worker } from "./fairTurns.js"
+import { type FairTurns, Usage, type Worker } from "./fairTurns.js"
 import {
   type Draining,
   FlowControl,
@@ -79,6 +79,7 @@ export interface Peer<R> {
 type Asked = Question & { readonly _tag: "Ask" }
 
 export class SocketConnection<R> implements Open, Worker, FlowListener {
+  readonly usage = new Usage()
   private state = session.initial
   /** By the client's topic. */
   private readonly places = new Map<string, Place>()
@@ -143,16 +144,19 @@ export class SocketConnection<R> implements Open, Worker, FlowListener {
   /** Leaves its topics, then its leases end. */
   private finish(): void {
     const { waiting } = this
-    const ending = Effect.suspend(() => {
+    const end = (): Effect.Effect<void> => {
       this.leave()
-      return this.holding?.close() ?? Effect.void
-    })
-    this.peer
-      .run(waiting === undefined ? ending : Effect.zipRight(Fiber.interrupt(waiting), ending))
-      .addObserver(() => {
-        this.finished = true
-        this.forget()
-      })
+      return this.holding?.close() ?? Exit.void
+    }
+    const ending =
+      waiting === undefined ? AtOnce.attempt(end) : Effect.zipRight(Fiber.interrupt(waiting), Effect.suspend(end))
+    const ended = (exit: Exit.Exit<void>): void => {
+      if (Exit.isFailure(exit)) this.tell(exit.cause)
+      this.finished = true
+      this.forget()
+    }
+    if (Exit.isExit(ending)) ended(ending as Exit.Exit<void>)
+    else this.peer.run(ending).addObserver(ended)
   }
 
   private forget(): void {
@@ -214,9 +218,14 @@ export class SocketConnection<R> implements Open, Worker, FlowListener {
 
   /** A defect ends this socket only. */
   private fail(cause: Cause.Cause<never>): void {
-    if (Cause.isInterruptedOnly(cause)) return
+    if (this.tell(cause)) this.flow.close(1011, "internal error")
+  }
+
+  /** Whether there is anything to tell. */
+  private tell(cause: Cause.Cause<never>): boolean {
+    if (Cause.isInterruptedOnly(cause)) return false
     this.peer.run(this.host.tellDefect(cause))
-    this.flow.close(1011, "internal error")
+    return true
   }
 
   /** Leaves all topics. The leases are the scope's. */
@@ -345,7 +354,7 @@ export class SocketConnection<R> implements Open, Worker, FlowListener {
       case "Track":
         return AtOnce.map(this.track(question.channel, question.key, question.meta), question.next)
       case "Update":
-        return Effect.map(this.update(question.channel, question.meta), question.next)
+        return AtOnce.map(this.update(question.channel, question.meta), question.next)
       case "Leave": {
         const place = this.places.get(question.wire)
         this.places.delete(question.wire)
@@ -357,9 +366,13 @@ export class SocketConnection<R> implements Open, Worker, FlowListener {
     }
   }
 
-  private track(channel: Channel, key: string, meta: unknown): AtOnce.AtOnce<Outcome> {
+  private get held(): Holding {
     this.holding ??= this.host.hold()
-    const tracked = this.holding.track(channel.topic, key, meta, this.host.termsOf(channel))
+    return this.holding
+  }
+
+  private track(channel: Channel, key: string, meta: unknown): AtOnce.AtOnce<Outcome> {
+    const tracked = this.held.track(channel.topic, key, meta, this.host.termsOf(channel))
     const isThere = Exit.isExit(tracked)
     return AtOnce.match(
       tracked,
@@ -369,28 +382,27 @@ export class SocketConnection<R> implements Open, Worker, FlowListener {
         place.lease = lease
         // Meanwhile it may have been evicted, before the topic could know whose lease it is.
         if (!isThere) this.flow.order({ wire: channel.wire, joinRef: channel.joinRef, end: "if evicted" })
-        return old === undefined ? done : Effect.as(old.release, done)
+        return old === undefined ? done : AtOnce.match(this.held.release(old), () => done, failed)
       },
       failed
     )
   }
 
-  private update({ wire }: Channel, meta: unknown): Effect.Effect<Outcome> {
+  private update({ wire }: Channel, meta: unknown): AtOnce.AtOnce<Outcome> {
     const lease = this.places.get(wire)?.lease
-    if (lease === undefined) return Effect.succeed({ _tag: "Failed", reason: "released" })
-    return lease.update(meta).pipe(
-      Effect.map(
-        (result): Outcome => (result === "updated" || result === "rejoined" ? done : { _tag: "Failed", reason: result })
-      ),
-      Effect.catchAll((error) => Effect.succeed(failed(error)))
+    if (lease === undefined) return { _tag: "Failed", reason: "released" }
+    return AtOnce.match(
+      this.held.update(lease, meta),
+      (result) => (result === "updated" || result === "rejoined" ? done : { _tag: "Failed", reason: result }),
+      failed
     )
   }
 
-  private untrack(place: Place | undefined, next: () => SessionStep): SessionStep | Effect.Effect<SessionStep> {
+  private untrack(place: Place | undefined, next: () => SessionStep): AtOnce.AtOnce<SessionStep> {
     if (place?.lease === undefined) return next()
     const { lease } = place
     place.lease = undefined
-    return Effect.map(lease.release, next)
+    return AtOnce.match(this.held.release(lease), next, next)
   }
 
   private place(wire: string): Place {

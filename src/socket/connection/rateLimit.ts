@@ -12,10 +12,13 @@ const BYTES = 256
  */
 export const costOf = (bytes: number): number => Math.max(1, bytes / BYTES)
 
+/** Thousandths of a token, so that a token a second is one of them a millisecond, and they add up to the last digit. */
+const TOKEN = 1_000
+
 /** A token bucket: `burst` messages at once, `perSecond` in the long run. */
 export interface Bucket {
-  readonly tokens: number
-  /** When `tokens` was true, in milliseconds. */
+  readonly thousandths: number
+  /** When that was true, in milliseconds. */
   readonly at: number
 }
 
@@ -24,7 +27,7 @@ export interface Rate {
   readonly burst: number
 }
 
-export const full = (rate: Rate, now: number): Bucket => ({ tokens: rate.burst, at: now })
+export const full = (rate: Rate, now: number): Bucket => ({ thousandths: rate.burst * TOKEN, at: now })
 
 /**
  * Takes the tokens of one message, or says how many milliseconds to wait. One is enough to begin with: what a long message
@@ -38,9 +41,9 @@ export const take = (
 ): { readonly bucket: Bucket; readonly wait: number } => {
   // A clock that stepped back gives nothing, and takes nothing away.
   const elapsed = Math.max(0, now - bucket.at)
-  const tokens = Math.min(rate.burst, bucket.tokens + (elapsed * rate.perSecond) / 1_000)
-  if (tokens >= 1) return { bucket: { tokens: tokens - cost, at: now }, wait: 0 }
-  return { bucket: { tokens, at: now }, wait: Math.ceil(((1 - tokens) * 1_000) / rate.perSecond) }
+  const thousandths = Math.min(rate.burst * TOKEN, bucket.thousandths + elapsed * rate.perSecond)
+  if (thousandths >= TOKEN) return { bucket: { thousandths: thousandths - cost * TOKEN, at: now }, wait: 0 }
+  return { bucket: { thousandths, at: now }, wait: Math.ceil((TOKEN - thousandths) / rate.perSecond) }
 }
 
 /** What a socket may have waiting, unsent. */

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "@effect/vitest"
-import { Effect, Exit } from "effect"
+import { Effect, Exit, Option } from "effect"
 import { Presence } from "../../../src/index.js"
 import { followOf } from "../../../src/internal/feed/direct.js"
 import { holdOf } from "../../../src/internal/leases/holding.js"
@@ -61,7 +61,42 @@ describe.each([
       expect(yield* presence.topics).toEqual([])
     }).pipe(Effect.provide(Presence.layer()))
   )
+
+  it.effect("are updated and released as by themselves", () =>
+    Effect.gen(function* () {
+      const presence = yield* Presence
+      const holding = holdOf(of(presence))()
+      const lease = yield* holding.track("room", "a", { n: 1 }, {})
+      expect(yield* holding.update(lease, { n: 2 })).toBe("updated")
+      expect((yield* Effect.flip(holding.update(lease, { n: 1n })))._tag).toBe("InvalidMeta")
+      expect(yield* presence.get("room", "a")).toEqual(Option.some({ key: "a", metas: [{ n: 2 }] }))
+      yield* holding.release(lease)
+      expect(yield* keys(presence, "room")).toEqual([])
+      expect(yield* holding.update(lease, { n: 3 })).toBe("released")
+      const evicted = yield* holding.track("room", "a", {}, {})
+      yield* presence.evict("room", "a")
+      expect(yield* holding.update(evicted, {})).toBe("evicted")
+      const large = yield* holding.track("room", "b", {}, {})
+      expect((yield* Effect.flip(holding.update(large, "x".repeat(1_000))))._tag).toBe("LimitExceeded")
+      yield* holding.close()
+    }).pipe(Effect.provide(Presence.layer({ limits: { metaBytes: 500 } })))
+  )
 })
+
+it.effect("what is asked of a lease that is held by calls has happened as it was asked", () =>
+  Effect.gen(function* () {
+    const presence = yield* Presence
+    const holding = holdOf(presence)()
+    const lease = yield* holding.track("room", "a", { n: 1 }, {})
+    yield* holding.track("room", "b", {}, {})
+    expect(Exit.isExit(holding.update(lease, { n: 2 }))).toBe(true)
+    expect(yield* presence.get("room", "a")).toEqual(Option.some({ key: "a", metas: [{ n: 2 }] }))
+    expect(Exit.isExit(holding.release(lease))).toBe(true)
+    expect(yield* keys(presence, "room")).toEqual(["b"])
+    expect(Exit.isExit(holding.close())).toBe(true)
+    expect(yield* presence.topics).toEqual([])
+  }).pipe(Effect.provide(Presence.layer()))
+)
 
 it.effect("a lease held by a call is there at once, unless whoever was told has put it out", () =>
   Effect.gen(function* () {

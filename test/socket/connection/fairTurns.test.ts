@@ -1,8 +1,16 @@
-import { expect, it, vi } from "@effect/vitest"
-import { FairTurns, type Worker } from "../../../src/socket/connection/fairTurns.js"
+import { afterEach, beforeEach, expect, it, vi } from "@effect/vitest"
+import { FairTurns, Usage, type Worker } from "../../../src/socket/connection/fairTurns.js"
+
+let clock = 0
+beforeEach(() => {
+  vi.spyOn(performance, "now").mockImplementation(() => clock)
+})
+afterEach(() => {
+  vi.restoreAllMocks()
+})
 
 const busy = (ms: number): void => {
-  for (const until = performance.now() + ms; performance.now() < until; );
+  clock += ms
 }
 
 it("who costs little waits for one of those who cost much, and not for all of them", async () => {
@@ -11,6 +19,7 @@ it("who costs little waits for one of those who cost much, and not for all of th
   let working = true
   const costly = Array.from({ length: 20 }, (_, n): Worker => {
     return {
+      usage: new Usage(),
       work: () => {
         busy(4)
         order.push(`costly ${n}`)
@@ -25,6 +34,7 @@ it("who costs little waits for one of those who cost much, and not for all of th
     const before = order.length
     let done = false
     turns.run({
+      usage: new Usage(),
       work: () => {
         done = true
         return false
@@ -39,12 +49,56 @@ it("who costs little waits for one of those who cost much, and not for all of th
   working = false
 })
 
+it("who says little goes before those who say much, and they still have a share in each turn", async () => {
+  const turns = new FairTurns()
+  const shares = { much: 0, little: 0 }
+  let working = true
+  const worker = (kind: keyof typeof shares, until: () => boolean): Worker => ({
+    usage: new Usage(),
+    work: () => {
+      busy(0.3)
+      shares[kind]++
+      return until()
+    }
+  })
+  for (let n = 0; n < 50; n++) turns.run(worker("much", () => working))
+  while (shares.much < 200) await new Promise(setImmediate)
+  // More of them than a turn has time for, each new.
+  for (let times = 0; times < 10; times++) {
+    const before = { ...shares }
+    for (let n = 0; n < 40; n++) turns.run(worker("little", () => false))
+    while (shares.little < before.little + 40) await new Promise(setImmediate)
+    // One in each of three turns, and what is left of the last one.
+    expect(shares.much - before.much).toBeGreaterThanOrEqual(3)
+    expect(shares.much - before.much).toBeLessThanOrEqual(3 + 5 / 0.3)
+  }
+  working = false
+})
+
+it("what somebody has taken counts for a second, half of it for another, and then no more", () => {
+  const usage = new Usage()
+  expect(usage.line).toBe(0)
+  usage.add(10_000, 0.125)
+  expect(usage.line).toBe(0)
+  usage.add(10_500, 0.125)
+  expect(usage.line).toBe(1)
+  usage.add(10_600, 3.75)
+  expect(usage.line).toBe(5)
+  usage.add(11_000, 0)
+  expect(usage.line).toBe(4)
+  usage.add(12_000, 1_000)
+  expect(usage.line).toBe(7)
+  usage.add(14_000, 0)
+  expect(usage.line).toBe(0)
+})
+
 it("one that throws keeps nobody else waiting", () => {
   vi.useFakeTimers({ toFake: ["setImmediate"] })
   try {
     const turns = new FairTurns()
     const done: Array<string> = []
     const worker = (name: string, work: () => void): Worker => ({
+      usage: new Usage(),
       work: () => {
         done.push(name)
         work()

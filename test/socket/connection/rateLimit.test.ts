@@ -19,7 +19,7 @@ describe("messages a second", () => {
 
   it("a long message is let in by one token, and what it costs beyond is owed", () => {
     expect([costOf(1), costOf(256), costOf(25_600)]).toEqual([1, 1, 100])
-    const first = take(rate, { tokens: 1, at: 0 }, 0, costOf(1_048_576))
+    const first = take(rate, { thousandths: 1_000, at: 0 }, 0, costOf(1_048_576))
     expect(first.wait).toBe(0)
     expect(take(rate, first.bucket, 0).wait).toBe(4_096)
     expect(take(rate, first.bucket, 4_096).wait).toBe(0)
