@@ -305,17 +305,17 @@ export const makeTracker = (
         return leases !== undefined ? enter(asked, leases) : scopes.make(scope, (leases) => enter(asked, leases))
       })
 
-    const hold = (): Holding =>
-      new DirectHolding(owner, {
-        ...atOnce,
-        track: (leases, topic, key, meta, options) => {
-          const asked = read(topic, key, meta, options)
-          if ("_tag" in asked) return Exit.fail(asked)
-          const entered = enter(asked, leases)
-          // Whoever was told of it may have put it out again.
-          return Exit.isSuccess(entered) && entered.value.status !== "present" ? Effect.suspend(() => entered) : entered
-        }
-      })
+    const direct: Now = {
+      ...atOnce,
+      track: (leases, topic, key, meta, options) => {
+        const asked = read(topic, key, meta, options)
+        if ("_tag" in asked) return Exit.fail(asked)
+        const entered = enter(asked, leases)
+        // Whoever was told of it may have put it out again.
+        return Exit.isSuccess(entered) && entered.value.status !== "present" ? Effect.suspend(() => entered) : entered
+      }
+    }
+    const hold = (): Holding => new DirectHolding(owner, direct)
 
     const close = step((registry) => registry.shutdown()).pipe(
       Effect.zipRight(

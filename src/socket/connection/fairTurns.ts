@@ -10,8 +10,8 @@ const TURN = 5
 /** Milliseconds that one takes before the next. One message may take longer. */
 const SHARE = 0.25
 
-/** Milliseconds of late up to which one waits in the first line; in each next one it is twice as many. */
-const LEAST = 0.125
+/** Microseconds of late up to which one waits in the first line; in each next one it is twice as many. */
+const LEAST = 125
 
 /** How many lines there are. In the last one wait who take a hundredth of a second and more in each. */
 const LINES = 8
@@ -19,18 +19,19 @@ const LINES = 8
 /** How long what one has taken counts whole, in milliseconds; for as long again it counts half. */
 const LATE = 1_000
 
-/** What somebody has taken of late. */
+/** What somebody has taken of late, in whole numbers: others take more memory. */
 export class Usage {
+  /** Microseconds. */
   private taken = 0
   private since = 0
 
   add(now: number, ms: number): void {
     const age = now - this.since
     if (age >= LATE) {
-      this.taken = age < 2 * LATE ? this.taken / 2 : 0
-      this.since = now
+      this.taken = age < 2 * LATE ? this.taken >> 1 : 0
+      this.since = Math.floor(now)
     }
-    this.taken += ms
+    this.taken += Math.round(1_000 * ms)
   }
 
   /** The line to wait in. */
