@@ -28,7 +28,7 @@ import type {
 } from "../protocol/sessionStep.js"
 import type { Topics } from "../topic/topics.js"
 import { ChannelMember, type Order, type Place } from "./channelMember.js"
-import { type FairTurns, Usage, type Worker } from "./fairTurns.js"
+import type { FairTurns, Worker } from "./fairTurns.js"
 import {
   type Draining,
   FlowControl,
@@ -79,7 +79,6 @@ export interface Peer<R> {
 type Asked = Question & { readonly _tag: "Ask" }
 
 export class SocketConnection<R> implements Open, Worker, FlowListener {
-  readonly usage = new Usage()
   private state = session.initial
   /** By the client's topic. */
   private readonly places = new Map<string, Place>()

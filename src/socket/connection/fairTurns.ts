@@ -1,54 +1,29 @@
 /**
  * Who may keep the process busy, and for how long: in one turn of the event loop all sockets of a route together have some
- * milliseconds. Who has more to do than fits waits in line, and each takes a small share before the next one does. Whoever
- * has taken least of late has the next share, so that who says little waits for none of those who say much.
+ * milliseconds. Who has more to do than fits waits in line. Whoever comes has one message taken before those who had theirs
+ * go on, a small share each: so who says little waits for none of those who say much. Whoever's last share was long waits
+ * in another line, of which one has a turn, so that nobody else waits for more than one of them.
  */
 
 /** Milliseconds that all take in a turn. */
 const TURN = 5
 
-/** Milliseconds that one takes before the next. One message may take longer. */
+/** Milliseconds that one takes before the next. */
 const SHARE = 0.25
 
-/** Microseconds of late up to which one waits in the first line; in each next one it is twice as many. */
-const LEAST = 125
-
-/** How many lines there are. In the last one wait who take a hundredth of a second and more in each. */
-const LINES = 8
-
-/** How long what one has taken counts whole, in milliseconds; for as long again it counts half. */
-const LATE = 1_000
-
-/** What somebody has taken of late, in whole numbers: others take more memory. */
-export class Usage {
-  /** Microseconds. */
-  private taken = 0
-  private since = 0
-
-  add(now: number, ms: number): void {
-    const age = now - this.since
-    if (age >= LATE) {
-      this.taken = age < 2 * LATE ? this.taken >> 1 : 0
-      this.since = Math.floor(now)
-    }
-    this.taken += Math.round(1_000 * ms)
-  }
-
-  /** The line to wait in. */
-  get line(): number {
-    return Math.min(LINES - 1, Math.max(0, Math.ceil(Math.log2(this.taken / LEAST))))
-  }
-}
+/** Milliseconds of a share from which on somebody is costly: one message may take more than a share. */
+const COSTLY = 2
 
 export interface Worker {
-  readonly usage: Usage
-  /** Works until then, by `performance.now`. Whether there is more to do. */
+  /** Takes a message, and others until then, by `performance.now`. Whether there is more to do. */
   readonly work: (until: number) => boolean
 }
 
 export class FairTurns {
-  private readonly lines = Array.from({ length: LINES }, () => new Line())
-  private waiting = 0
+  private readonly coming = new Line()
+  private readonly goingOn = new Line()
+  private readonly costly = new Line()
+  private readonly known = new WeakSet<Worker>()
   private ends = 0
   private begun = false
 
@@ -56,27 +31,24 @@ export class FairTurns {
   run(worker: Worker): void {
     const now = performance.now()
     if (!this.begun) this.begin(now)
-    if (this.waiting > 0 || now >= this.ends) this.wait(worker)
-    else this.work(worker, now)
+    if (this.known.has(worker)) this.costly.push(worker)
+    else if (this.isBusy || now >= this.ends) this.coming.push(worker)
+    else this.work(worker, now, now + SHARE)
+  }
+
+  private get isBusy(): boolean {
+    return this.coming.length > 0 || this.goingOn.length > 0
   }
 
   /** Gives one its share, and a place in line if there is more to do. When that was over. */
-  private work(worker: Worker, now: number): number {
-    let isMore = false
-    let done = now
-    try {
-      isMore = worker.work(Math.min(this.ends, now + SHARE))
-    } finally {
-      done = performance.now()
-      worker.usage.add(done, done - now)
-    }
-    if (isMore) this.wait(worker)
+  private work(worker: Worker, now: number, until: number): number {
+    const isMore = worker.work(Math.min(this.ends, until))
+    const done = performance.now()
+    const isCostly = done - now > COSTLY
+    if (isCostly) this.known.add(worker)
+    else this.known.delete(worker)
+    if (isMore) (isCostly ? this.costly : this.goingOn).push(worker)
     return done
-  }
-
-  private wait(worker: Worker): void {
-    this.lines[worker.usage.line]?.push(worker)
-    this.waiting++
   }
 
   private begin(now: number): void {
@@ -87,31 +59,31 @@ export class FairTurns {
 
   private readonly next = (): void => {
     this.begun = false
-    if (this.waiting === 0) return
+    if (!this.isBusy && this.costly.length === 0) return
     let now = performance.now()
     this.begin(now)
-    // Nobody waits for ever: one of the last line has a share in each turn.
-    const last = this.lines.findLast((line) => line.length > 0)?.shift()
-    if (last !== undefined) {
-      this.waiting--
-      now = this.work(last, now)
-    }
-    while (now < this.ends) {
-      const worker = this.lines.find((line) => line.length > 0)?.shift()
-      if (worker === undefined) return
-      this.waiting--
-      now = this.work(worker, now)
-    }
+    for (let left = this.coming.length; left > 0 && now < this.ends; left--) now = this.give(this.coming, now, now)
+    // One at the least: nobody waits for ever, however many come.
+    let left = this.goingOn.length
+    do now = this.give(this.goingOn, now, now + SHARE)
+    while (--left > 0 && now < this.ends)
+    this.give(this.costly, now, now + SHARE)
+  }
+
+  /** To the first in a line. When that was over. */
+  private give(line: Line, now: number, until: number): number {
+    const worker = line.shift()
+    return worker === undefined ? now : this.work(worker, now, until)
   }
 }
 
 /** First in, first out. */
 class Line {
   private workers: Array<Worker> = []
-  private head = 0
+  private first = 0
 
   get length(): number {
-    return this.workers.length - this.head
+    return this.workers.length - this.first
   }
 
   push(worker: Worker): void {
@@ -119,10 +91,11 @@ class Line {
   }
 
   shift(): Worker | undefined {
-    const worker = this.workers[this.head++]
-    if (this.head * 2 >= this.workers.length) {
-      this.workers = this.workers.slice(this.head)
-      this.head = 0
+    if (this.length === 0) return undefined
+    const worker = this.workers[this.first++]
+    if (this.first * 2 >= this.workers.length) {
+      this.workers = this.workers.slice(this.first)
+      this.first = 0
     }
     return worker
   }

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, expect, it, vi } from "@effect/vitest"
-import { FairTurns, Usage, type Worker } from "../../../src/socket/connection/fairTurns.js"
+import { FairTurns, type Worker } from "../../../src/socket/connection/fairTurns.js"
 
 let clock = 0
 beforeEach(() => {
@@ -19,7 +19,6 @@ it("who costs little waits for one of those who cost much, and not for all of th
   let working = true
   const costly = Array.from({ length: 20 }, (_, n): Worker => {
     return {
-      usage: new Usage(),
       work: () => {
         busy(4)
         order.push(`costly ${n}`)
@@ -34,7 +33,6 @@ it("who costs little waits for one of those who cost much, and not for all of th
     const before = order.length
     let done = false
     turns.run({
-      usage: new Usage(),
       work: () => {
         done = true
         return false
@@ -54,7 +52,6 @@ it("who says little goes before those who say much, and they still have a share 
   const shares = { much: 0, little: 0 }
   let working = true
   const worker = (kind: keyof typeof shares, until: () => boolean): Worker => ({
-    usage: new Usage(),
     work: () => {
       busy(0.3)
       shares[kind]++
@@ -75,21 +72,30 @@ it("who says little goes before those who say much, and they still have a share 
   working = false
 })
 
-it("what somebody has taken counts for a second, half of it for another, and then no more", () => {
-  const usage = new Usage()
-  expect(usage.line).toBe(0)
-  usage.add(10_000, 0.125)
-  expect(usage.line).toBe(0)
-  usage.add(10_500, 0.125)
-  expect(usage.line).toBe(1)
-  usage.add(10_600, 3.75)
-  expect(usage.line).toBe(5)
-  usage.add(11_000, 0)
-  expect(usage.line).toBe(4)
-  usage.add(12_000, 1_000)
-  expect(usage.line).toBe(7)
-  usage.add(14_000, 0)
-  expect(usage.line).toBe(0)
+it("who comes has one message taken, and a share of time only after all who came", async () => {
+  const turns = new FairTurns()
+  const taken: Array<string> = []
+  const worker = (name: string, messages: number): Worker => ({
+    work: (until) => {
+      do {
+        busy(0.1)
+        taken.push(name)
+      } while (--messages > 0 && performance.now() < until)
+      return messages > 0
+    }
+  })
+  // It takes the whole turn, so that the others wait.
+  turns.run({
+    work: () => {
+      busy(6)
+      return false
+    }
+  })
+  turns.run(worker("a", 4))
+  turns.run(worker("b", 4))
+  turns.run(worker("c", 1))
+  while (taken.length < 9) await new Promise(setImmediate)
+  expect(taken.join(" ")).toBe("a b c a a a b b b")
 })
 
 it("one that throws keeps nobody else waiting", () => {
@@ -98,7 +104,6 @@ it("one that throws keeps nobody else waiting", () => {
     const turns = new FairTurns()
     const done: Array<string> = []
     const worker = (name: string, work: () => void): Worker => ({
-      usage: new Usage(),
       work: () => {
         done.push(name)
         work()
