@@ -142,7 +142,7 @@ export const layerRouter = <R = never>(
       const leaveDelay = readDuration("leaveDelay", options.leaveDelay ?? 0, TIMER_OR_NONE)
       const run = yield* FiberSet.makeRuntime<never, void, never>()
       const onTheirWay = { bytes: 0 }
-      const lists = new Lists({ ...limits, onTheirWay, json })
+      const lists = new Lists({ ...limits, onTheirWay, headers: HEADERS })
       const members = yield* Effect.acquireRelease(
         Effect.sync(() => new Members({ presence, leaveDelay, idleTimeout: limits.idleTimeout, run })),
         (members) => members.end
@@ -170,7 +170,7 @@ export const layerRouter = <R = never>(
             return yield* new Unauthorized({ status: 401, reason: "unauthorized" })
           }
           if (view === "list") {
-            const listed = lists.answer(request, yield* presence.list(topic))
+            const listed = yield* lists.answer(request, topic, presence.list(topic))
             return listed ?? (yield* new PresenceUnavailable({ reason: "more is on its way already than may be" }))
           }
           if (view === "count") return json(yield* presence.count(topic))
@@ -253,11 +253,10 @@ const varyOf = (request: Request) => ({
   vary: request.method === "OPTIONS" ? "origin, access-control-request-headers" : "origin"
 })
 
+const HEADERS = { "cache-control": "no-cache", "x-content-type-options": "nosniff" }
+
 const json = (body: unknown, status = 200, headers: Record<string, string> = {}): Response =>
-  HttpServerResponse.unsafeJson(body, {
-    status,
-    headers: { "cache-control": "no-cache", "x-content-type-options": "nosniff", ...headers }
-  })
+  HttpServerResponse.unsafeJson(body, { status, headers: { ...HEADERS, ...headers } })
 
 const refuse = (status: number, error: string, headers?: Record<string, string>): Response =>
   json({ error }, status, headers)

@@ -184,6 +184,40 @@ const churn: Attack = {
   }
 }
 
+/** A large topic that changes all the time, and whose list is asked for as often as it can be read. */
+const lists: Attack = {
+  name: "lists of a large topic that changes",
+  run: async (port, size) => {
+    const members: Array<WebSocket> = []
+    for (let i = 0; i < size * 3; i++) {
+      const ws = await open(port)
+      // Nobody reads what all of them are told: that is another attack.
+      ws.pause()
+      say(ws, "1", "1", "long", "phx_join", { key: `m${i}`, meta: "x".repeat(15_000) })
+      members.push(ws)
+    }
+    const changer = await open(port)
+    say(changer, "1", "1", "long", "phx_join", { key: "changer", meta: 0 })
+    const changing = setInterval(
+      () => say(changer, "1", "2", "long", "presence", { event: "track", payload: Date.now() }),
+      10
+    )
+    const until = performance.now() + 2_000
+    const agent = new Http.Agent({ keepAlive: true })
+    await each(4, async () => {
+      while (performance.now() < until) {
+        const request = Http.get({ port, host: "127.0.0.1", path: "/presence/long", agent })
+        const [response] = (await once(request, "response")) as [Http.IncomingMessage]
+        response.resume()
+        await once(response, "end")
+      }
+    })
+    clearInterval(changing)
+    agent.destroy()
+    await gone([...members, changer])
+  }
+}
+
 /** Requests that do not wait for the answers before them, by the thousand. */
 const pipelines: Attack = {
   name: "requests in one go",
@@ -291,6 +325,7 @@ export const attacks: ReadonlyArray<Attack> = [
   resets,
   topics,
   unread,
+  lists,
   metas,
   junk,
   slow,
