@@ -238,9 +238,9 @@ const track = (
 
 /**
  * A newer token. One that is refused, or is somebody else's, is none: the channel goes on with what it has. Whoever holds
- * two may stay as long as the later one lets them.
+ * two may stay as long as the later one lets them. Who they ask to be was said by joining, and is said by no token's push.
  */
-const renew = (state: SessionState, channel: Channel, payload: Payload): SessionStep => {
+const renew = (state: SessionState, channel: Channel, { key: _, ...payload }: Payload): SessionStep => {
   if (typeof payload.access_token !== "string") return stay(state)
   return ask(state, {
     _tag: "Authorize",

@@ -106,6 +106,19 @@ describe("a newer token", () => {
     expect(client.channels).toMatchObject([{ expires: 10, tracked: true }])
   })
 
+  it("says nothing of who one is: a key beside it is neither asked about nor kept, however long or odd", () => {
+    const { client, renew } = joined("alice 10")
+    for (const key of ["bob", "k".repeat(1_000_000), ["k"], 5, null]) renew({ access_token: "alice 20", key })
+    expect(client.questions.map(({ payload }) => payload)).toEqual(
+      Array(5).fill({ key: "alice", access_token: "alice 20" })
+    )
+    expect(client.channels[0]?.asked).toStrictEqual({ key: "alice", access_token: "alice 20" })
+    // A watcher named nobody.
+    client.say("3", "3", "other", "phx_join", { access_token: "undefined" })
+    client.say("3", "4", "other", "access_token", { access_token: "undefined", key: "k".repeat(1_000_000) })
+    expect(client.channels[1]?.asked).not.toHaveProperty("key")
+  })
+
   it("is for the channel that it is said on", () => {
     const { client, renew } = joined("alice 10")
     client.say("3", "3", "other", "phx_join", { key: "alice", access_token: "alice 10" })
