@@ -23,7 +23,7 @@ export class InvalidTopic extends Schema.TaggedError<InvalidTopic>("effect-prese
 }
 
 /**
- * The key is empty, holds a lone surrogate, or is no string.
+ * The key is empty, holds a lone surrogate, or is no string. The `topic` of who asks about all of them is empty.
  *
  * @since 0.1.0
  * @category errors
@@ -34,7 +34,8 @@ export class InvalidKey extends Schema.TaggedError<InvalidKey>("effect-presence/
   reason: Schema.String
 }) {
   override get message(): string {
-    return `invalid key ${JSON.stringify(this.key)} on topic ${JSON.stringify(this.topic)}: ${this.reason}`
+    const where = this.topic === "" ? "" : ` on topic ${JSON.stringify(this.topic)}`
+    return `invalid key ${JSON.stringify(this.key)}${where}: ${this.reason}`
   }
 }
 

@@ -1,8 +1,10 @@
 /**
- * What calls are told, checked with its name: whoever writes JavaScript has no types. All of them throw `InvalidOption`.
+ * What calls are told, checked with its name: whoever writes JavaScript has no types. Options throw `InvalidOption`, names
+ * what `track` refuses them with: nobody is ever under a name that cannot be, so whoever asks about one means another.
  */
 import { show } from "../internal/input/names.js"
-import { checkNames, checkObject } from "../internal/input/options.js"
+import { checkNames, checkObject, type InputLimits } from "../internal/input/options.js"
+import { checkKey, checkTopic } from "../internal/input/validate.js"
 import { InvalidOption } from "../PresenceError.js"
 import type { IterateOptions, NodePresence } from "./NodePresence.js"
 
@@ -21,8 +23,21 @@ export const readChanges = (options: ChangesOptions = {}): ChangesOptions => {
   return options
 }
 
-export const readTopics = (topics: ReadonlyArray<string>): ReadonlyArray<string> => {
-  if (Array.isArray(topics)) return topics
+export const readTopic = (topic: string, limits: InputLimits): string => {
+  const refused = checkTopic(topic, limits)
+  if (refused !== undefined) throw refused
+  return topic
+}
+
+/** Without a topic it is one of all topics. */
+export const readKey = (key: string, limits: InputLimits, topic = ""): string => {
+  const refused = checkKey(topic, key, limits)
+  if (refused !== undefined) throw refused
+  return key
+}
+
+export const readTopics = (topics: ReadonlyArray<string>, limits: InputLimits): ReadonlyArray<string> => {
+  if (Array.isArray(topics)) return topics.map((topic) => readTopic(topic, limits))
   throw new InvalidOption({ option: "topics", value: show(topics), allowed: "a list of topics" })
 }
 

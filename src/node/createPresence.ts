@@ -10,7 +10,7 @@ import type { Lease } from "../Lease.js"
 import { Presence } from "../Presence.js"
 import { PresenceUnavailable } from "../PresenceError.js"
 import { explained } from "../web/missingPeers.js"
-import { readChanges, readIterate, readRequest, readTopics } from "./callOptions.js"
+import { readChanges, readIterate, readKey, readRequest, readTopic, readTopics } from "./callOptions.js"
 import { iterate } from "./iterate.js"
 import type { NodeLease, NodeOptions, NodePresence, NodeTrackOptions, RedisOptions } from "./NodePresence.js"
 import type { Attached } from "./NodeRoutes.js"
@@ -41,6 +41,7 @@ export const createPresence = async (options: NodeOptions = {}): Promise<NodePre
     )
   )
   const presence = Context.get(services, Presence)
+  const { limits } = presence
   /** Called before the presence ends. */
   const endings = new Set<() => Promise<void>>()
   let closing: Promise<void> | undefined
@@ -48,6 +49,11 @@ export const createPresence = async (options: NodeOptions = {}): Promise<NodePre
   const closed = () => new PresenceUnavailable({ reason: "this presence is closed: close() was called" })
   const open = Effect.suspend(() => (closing === undefined ? Effect.void : Effect.fail(closed())))
   const call = <A, E>(effect: Effect.Effect<A, E>): Promise<A> => run(Effect.zipRight(open, effect))
+  /** About a topic, and about a key there. */
+  const on = <A, E>(topic: string, ask: (topic: string) => Effect.Effect<A, E>) =>
+    call(Effect.suspend(() => ask(readTopic(topic, limits))))
+  const of = <A, E>(topic: string, key: string, ask: (key: string) => Effect.Effect<A, E>) =>
+    on(topic, () => ask(readKey(key, limits, topic)))
   const whileOpen = <A, E>(stream: Stream.Stream<A, E>) => Stream.unwrap(Effect.as(open, stream))
 
   const close = (): Promise<void> => {
@@ -91,21 +97,22 @@ export const createPresence = async (options: NodeOptions = {}): Promise<NodePre
 
   return {
     track: (topic, key, meta, options) => call(track(presence, topic, key, meta, options)),
-    list: (topic) => call(presence.list(topic)),
-    get: (topic, key) => call(Effect.map(presence.get(topic, key), Option.getOrUndefined)),
-    count: (topic) => call(presence.count(topic)),
-    counts: (topics) => call(Effect.suspend(() => presence.counts(readTopics(topics)))),
-    topicsOf: (key) => call(presence.topicsOf(key)),
-    evictEverywhere: (key) => call(presence.evictEverywhere(key)),
+    list: (topic) => on(topic, presence.list),
+    get: (topic, key) => of(topic, key, (key) => Effect.map(presence.get(topic, key), Option.getOrUndefined)),
+    count: (topic) => on(topic, presence.count),
+    counts: (topics) => call(Effect.suspend(() => presence.counts(readTopics(topics, limits)))),
+    topicsOf: (key) => call(Effect.suspend(() => presence.topicsOf(readKey(key, limits)))),
+    evictEverywhere: (key) => call(Effect.suspend(() => presence.evictEverywhere(readKey(key, limits)))),
     topics: () => call(presence.topics),
-    snapshot: (topic) => call(presence.snapshot(topic)),
-    evict: (topic, key) => call(presence.evict(topic, key)),
+    snapshot: (topic) => on(topic, presence.snapshot),
+    evict: (topic, key) => of(topic, key, (key) => presence.evict(topic, key)),
     changes: (topic, options) => {
       const { signal, ...since } = readChanges(options)
-      return iterate(whileOpen(presence.changes(topic, since)), signal)
+      return iterate(whileOpen(presence.changes(readTopic(topic, limits), since)), signal)
     },
-    live: (topic, options) => iterate(whileOpen(presence.live(topic)), readIterate(options).signal),
-    events: (topic, options) => iterate(whileOpen(presence.events(topic)), readIterate(options).signal),
+    live: (topic, options) => iterate(whileOpen(presence.live(readTopic(topic, limits))), readIterate(options).signal),
+    events: (topic, options) =>
+      iterate(whileOpen(presence.events(readTopic(topic, limits))), readIterate(options).signal),
     attach,
     fetch,
     close,

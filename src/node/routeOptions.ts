@@ -21,9 +21,10 @@ const DEFAULT_PATHS = { http: "/presence", phoenix: "/socket", supabase: "/realt
 export const readServer = (server: unknown): Server => {
   // One over TLS tells the same.
   if (server instanceof Server || server instanceof SecureServer) return server as Server
+  const of = typeof server === "object" ? server?.constructor?.name : undefined
   throw new InvalidOption({
     option: "server",
-    value: typeof server === "object" ? `a ${server?.constructor?.name ?? "null"}` : `a ${typeof server}`,
+    value: of === undefined ? show(server) : `an object of ${of}`,
     allowed:
       "a server of node:http or node:https, as http.createServer(app), Express's app.listen(port) and Fastify's " +
       "app.server are one, and not the app"
@@ -32,13 +33,18 @@ export const readServer = (server: unknown): Server => {
 
 /** What the routes over HTTP take. */
 export const readFetch = ({ path = DEFAULT_PATHS.http, ...options }: FetchOptions) => ({
-  ...readCommon(options, HttpLimits.names),
+  ...readCommon(options, ["path"], HttpLimits.names),
   path: readPath("path", path)
 })
 
 /** What the routes on a server take. */
 export const readAttach = ({ paths = DEFAULT_PATHS, drain = "3 seconds", ...options }: AttachOptions) => {
-  const common = readCommon(options, [...HttpLimits.names, ...SocketLimits.names])
+  const common = readCommon(
+    options,
+    ["paths", "drain"],
+    // They have some in common.
+    Array.from(new Set([...HttpLimits.names, ...SocketLimits.names]))
+  )
   SocketLimits.decode(common.limits)
   return {
     paths: readPaths(paths),
@@ -57,9 +63,11 @@ const readCommon = (
     limits = {},
     ...others
   }: Omit<FetchOptions, "path">,
+  ownNames: ReadonlyArray<string>,
   limitNames: ReadonlyArray<string>
 ) => {
   checkNames("options", others, [
+    ...ownNames,
     "authorize",
     "authorizeTimeout",
     "allowedOrigins",

@@ -395,9 +395,9 @@ describe("what makes no sense is refused", () => {
   })
 
   it.each([
-    ["one that speaks no HTTP", () => Net.createServer(), "a Server"],
-    ["one of HTTP/2", () => Http2.createSecureServer(), "a Http2SecureServer"],
-    ["nothing", () => undefined, "a undefined"]
+    ["one that speaks no HTTP", () => Net.createServer(), "an object of Server"],
+    ["one of HTTP/2", () => Http2.createSecureServer(), "an object of Http2SecureServer"],
+    ["nothing", () => undefined, "undefined"]
   ])("%s in its place", async (_, make, value) => {
     await expect(attach(make() as never)).rejects.toMatchObject({ _tag: "InvalidOption", option: "server", value })
   })

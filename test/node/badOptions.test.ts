@@ -76,6 +76,48 @@ const CALLS: ReadonlyArray<readonly [option: string, call: (value: never) => unk
   ["topics", (topics) => jwt({ secret, topics })]
 ]
 
+/** What is named by words alone is the same to all calls: nobody is ever under a name that cannot be. */
+const ABOUT: ReadonlyArray<readonly [what: "topic" | "key", call: (name: never) => unknown]> = [
+  ["topic", (topic) => presence.track(topic, "alice")],
+  ["key", (key) => presence.track("room", key)],
+  ["topic", (topic) => presence.list(topic)],
+  ["topic", (topic) => presence.get(topic, "alice")],
+  ["key", (key) => presence.get("room", key)],
+  ["topic", (topic) => presence.count(topic)],
+  ["topic", (topic) => presence.counts(["room", topic])],
+  ["topic", (topic) => presence.snapshot(topic)],
+  ["key", (key) => presence.topicsOf(key)],
+  ["topic", (topic) => presence.evict(topic, "alice")],
+  ["key", (key) => presence.evict("room", key)],
+  ["key", (key) => presence.evictEverywhere(key)],
+  ["topic", (topic) => presence.changes(topic)],
+  ["topic", (topic) => presence.live(topic)],
+  ["topic", (topic) => presence.events(topic)]
+]
+
+describe("each call refuses a name that cannot be, and says what was given", () => {
+  it.each(ABOUT.map(([what, call]) => ({ what, call })))("the $what of $call", async ({ what, call }) => {
+    const said = (name: unknown) =>
+      (async () => call(name as never))().then(
+        () => "it was taken",
+        (error: unknown) => String(error)
+      )
+    const invalid = `Invalid${what === "topic" ? "Topic" : "Key"}: invalid ${what} `
+    expect(await said(undefined)).toContain(`${invalid}"undefined"`)
+    expect(await said(undefined)).toMatch(/ is no string but undefined$/)
+    for (const [name, shown] of [
+      [null, "null"],
+      [42, "42"],
+      [{ id: 1 }, "an object"],
+      [["room"], "a list"],
+      ["", ""]
+    ] as const) {
+      expect(await said(name)).toContain(`${invalid}"${shown}"`)
+    }
+    expect(await said("x".repeat(256))).toContain(`over the limit ${what}Bytes: 256, at most 255`)
+  })
+})
+
 describe("each call answers what makes no sense with the option and what is allowed", () => {
   it.each(CALLS.map(([option, call, good]) => ({ option, call, good })))(
     "$option: $call",
@@ -93,6 +135,25 @@ describe("each call answers what makes no sense with the option and what is allo
       expect(await presence.topics()).toEqual([])
     }
   )
+
+  it("names what there is, each once", async () => {
+    const said = async (call: () => unknown) =>
+      String(
+        await (async () => call())().then(
+          () => "it was taken",
+          (error: unknown) => error
+        )
+      )
+    const ofAttach = await said(() => attach({ authorize: allowAll, path: "/x" }))
+    expect(ofAttach).toContain("there are paths, drain, authorize, ")
+    const ofFetch = await said(() => presence.fetch({ authorize: allowAll, paths: {} } as never))
+    expect(ofFetch).toContain("there are path, authorize, ")
+    const [, limits = ""] =
+      /there are (.*)/.exec(await said(() => attach({ authorize: allowAll, limits: { a: 1 } }))) ?? []
+    const names = limits.split(", ")
+    expect(names).toContain("idleTimeout")
+    expect(new Set(names).size).toBe(names.length)
+  })
 
   it("also what is misspelt", async () => {
     expect(() => jwt({ secret, audiance: "me" } as never)).toThrow("the option audiance is ")

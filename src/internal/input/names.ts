@@ -20,7 +20,7 @@ export const checkName = (name: unknown, maxBytes: number): NameRefusal | undefi
 
 /** What an error may carry of a value that can be long, or no string at all. */
 export const cut = (value: unknown): string => {
-  const text = typeof value === "string" ? value : `a ${typeof value}`
+  const text = typeof value === "string" ? value : show(value)
   return text.length > 64 ? `${text.slice(0, 64).toWellFormed()}…` : text.toWellFormed()
 }
 

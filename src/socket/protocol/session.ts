@@ -29,6 +29,11 @@ export const initial: SessionState = { channels: new Map() }
 /** What a message from the client leads to. */
 export const receive = (rules: Rules, state: SessionState, message: ClientMessage): SessionStep => {
   const { topic, event, payload } = message
+  // Phoenix reads nothing of what these two carry, so clients send whatever they have for nothing.
+  if (topic === "phoenix" && event === "heartbeat") return stay(state, accept(message, null))
+  if (topic !== "phoenix" && event === "phx_leave") {
+    return onChannel(state, message, (channel) => leave(state, channel, message))
+  }
   if (payload instanceof Uint8Array) {
     if (isReserved(event) || topic === "phoenix") return stay(state, refuse(message, "payload must be an object"))
     return onChannel(state, message, (channel) => push(rules, state, channel, message, payload))
@@ -38,12 +43,9 @@ export const receive = (rules: Rules, state: SessionState, message: ClientMessag
   if (isDeeper(payload, rules.metaDepth + 1)) {
     return stay(state, refuse(message, `payload is nested deeper than ${rules.metaDepth}`))
   }
-  if (topic === "phoenix") {
-    return stay(state, event === "heartbeat" ? accept(message, null) : refuse(message, "unmatched topic", null))
-  }
+  if (topic === "phoenix") return stay(state, refuse(message, "unmatched topic", null))
   if (event === "phx_join") return join(rules, state, message, payload)
   return onChannel(state, message, (channel) => {
-    if (event === "phx_leave") return leave(state, channel, message)
     if (event === "access_token") return renew(state, channel, payload)
     if (event === "presence") return presence(rules, state, channel, message, payload)
     if (isReserved(event)) return stay(state, refuse(message, "reserved event"))

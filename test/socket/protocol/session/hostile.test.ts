@@ -13,9 +13,6 @@ describe("what hostile clients get", () => {
     expect(client.say("1", "2", "t", "phx_join", Uint8Array.of(1))).toEqual([
       error("1", "2", "t", "payload must be an object")
     ])
-    expect(client.say(null, "2", "phoenix", "heartbeat", Uint8Array.of(1))).toEqual([
-      error(null, "2", "phoenix", "payload must be an object")
-    ])
   })
 
   it("a key that is no string", () => {
@@ -51,7 +48,7 @@ describe("what hostile clients get", () => {
     const bytes = Uint8Array.of(1)
     expect(client.say("1", "2", "t", "file", bytes)).toEqual([error(null, "2", "t", "unmatched topic")])
     client.say("1", "1", "t", "phx_join", {})
-    for (const event of ["phx_leave", "presence", "access_token", "system"]) {
+    for (const event of ["presence", "access_token", "system"]) {
       expect(client.say("1", "2", "t", event, bytes)).toEqual([error("1", "2", "t", "payload must be an object")])
     }
     expect(client.say("1", "2", "phoenix", "file", bytes)).toEqual([
@@ -121,7 +118,7 @@ describe("what hostile clients get", () => {
       error("1", "1", "t", reason)
     ])
     expect(client.say("1", "1", "t", "phx_join", { key: "a", meta: nested(64) })[0]).toEqual(ok("1", "1", "t"))
-    for (const event of ["presence", "hello", "phx_leave"]) {
+    for (const event of ["presence", "hello", "access_token"]) {
       expect(client.say("1", "2", "t", event, { payload: nested(100_000) })).toEqual([error("1", "2", "t", reason)])
     }
     expect(client.channels).toHaveLength(1)

@@ -103,6 +103,23 @@ describe("joining and leaving", () => {
     expect(client.channels).toEqual([])
   })
 
+  it("a leave and a heartbeat are what they are whatever they carry, which Phoenix does not read either", () => {
+    const client = makeClient()
+    const deep: unknown = JSON.parse(`${"[".repeat(1_000)}${"]".repeat(1_000)}`)
+    for (const payload of [null, undefined, "", 0, [], deep, { deep }, Uint8Array.of(1)]) {
+      expect(client.say(null, "1", "phoenix", "heartbeat", payload)).toEqual([ok(null, "1", "phoenix")])
+      client.say("4", "4", "room:1", "phx_join", { key: "alice" })
+      expect(client.say("4", "6", "room:1", "phx_leave", payload)).toEqual([
+        ok("4", "6", "room:1"),
+        ["4", "4", "room:1", "phx_close", {}]
+      ])
+      expect(client.say("4", "7", "room:1", "phx_leave", payload)).toEqual([ok("4", "7", "room:1")])
+      expect(client.channels).toEqual([])
+    }
+    // There is no topic of that name to leave.
+    expect(client.say("4", "8", "phoenix", "phx_leave", {})).toEqual([error(null, "8", "phoenix", "unmatched topic")])
+  })
+
   it("a leave of a topic not joined is answered ok", () => {
     expect(makeClient().say("4", "6", "room:1", "phx_leave", {})).toEqual([ok("4", "6", "room:1")])
   })
