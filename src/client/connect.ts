@@ -7,7 +7,7 @@
  */
 import { type Frame, Serializer, type Socket } from "phoenix"
 import { checkName, show } from "../internal/input/names.js"
-import { ClientError, checkOptions } from "./errors.js"
+import { ClientError, checkOptions, checkToken, invalid } from "./errors.js"
 import { makeRoom, readObject } from "./makeRoom.js"
 import type { Room } from "./room.js"
 import { type TokenSource, Tokens } from "./tokens.js"
@@ -94,9 +94,7 @@ export const connect = (url: string, options: ConnectOptions = {}): Client => {
   const endPoint = readUrl(url)
   checkOptions("connect", options, ["token", "leaveDelay", "transport"])
   const { token, leaveDelay = 200, transport = (globalThis as { readonly WebSocket?: unknown }).WebSocket } = options
-  if (!["string", "function", "undefined"].includes(typeof token)) {
-    throw invalid("token", token, "a string, or a function that gives one, is allowed")
-  }
+  checkToken(token)
   if (typeof leaveDelay !== "number" || !(leaveDelay >= 0 && leaveDelay < 2 ** 31)) {
     throw invalid("leaveDelay", leaveDelay, "milliseconds from 0 to 2 ** 31 are allowed")
   }
@@ -259,6 +257,3 @@ const check = (tag: "InvalidTopic" | "InvalidKey", what: string, name: unknown):
     throw new ClientError(tag, `${what} ${show(name)} ${refusal.reason}: a string that is not empty is allowed`)
   }
 }
-
-const invalid = (option: string, value: unknown, allowed: string): ClientError =>
-  new ClientError("InvalidOption", `${option} is ${show(value)}: ${allowed}`)

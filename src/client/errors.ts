@@ -44,6 +44,16 @@ export const checkOptions = (call: string, given: unknown, known: ReadonlyArray<
   }
 }
 
+/** An option, by its name, and what it may be. */
+export const invalid = (option: string, value: unknown, allowed: string): ClientError =>
+  new ClientError("InvalidOption", `${option} is ${show(value)}: ${allowed}`)
+
+/** A promise is none: it would be one token for ever. */
+export const checkToken = (token: unknown): void => {
+  if (["string", "function", "undefined"].includes(typeof token)) return
+  throw invalid("token", token, "a string, or a function that gives one, is allowed")
+}
+
 /** One that is none would fail with every change, far from where it was given. */
 export const checkListener = (call: string, listener: unknown): void => {
   if (typeof listener === "function") return

@@ -16,6 +16,7 @@ import {
   useMemo,
   useRef
 } from "react"
+import { checkOptions, checkToken } from "../client/errors.js"
 import { type Client, type ConnectOptions, connect, type Token } from "../client/index.js"
 
 /**
@@ -51,13 +52,10 @@ const Context = createContext<Client | undefined>(undefined)
  * @since 0.2.0
  * @category components
  */
-export const PresenceProvider = ({
-  url,
-  token,
-  leaveDelay,
-  transport,
-  children
-}: PresenceProviderProps): ReactElement => {
+export const PresenceProvider = (props: PresenceProviderProps): ReactElement => {
+  checkOptions("PresenceProvider", props, ["url", "token", "leaveDelay", "transport", "children"])
+  const { url, token, leaveDelay, transport, children } = props
+  checkToken(token)
   const newest = useRef(token)
   useNow(() => {
     newest.current = token

@@ -2,7 +2,7 @@
  * Present for as long as somebody listens, where a connection alone proves nothing: the system of a client that is frozen,
  * or has lost its network, seems to take what is written for minutes, or for ever.
  *
- * The lease has a ttl, and each time the reader asks for more it starts anew. RPC asks once its client has said that it got
+ * The lease has a ttl, and each time the reader asks, the first included, it starts anew. RPC asks once its client has said that it got
  * what was sent. So that there is always something to get, a stream that is quiet repeats where it stands: a diff from a
  * version to itself, which changes nothing. Who comes back after a silence is present again.
  */
@@ -41,16 +41,9 @@ export const proving =
   (lease: Pick<Lease<never, never>, "refresh">) =>
   <A, E, R>(stream: Stream.Stream<A, E, R>): Stream.Stream<A, E | PresenceUnavailable, R> =>
     Stream.fromPull(
-      Effect.map(Stream.toPull(stream), (pull) => {
-        let begun = false
-        return Effect.suspend(() => {
-          if (begun) {
-            return Effect.flatMap(Effect.mapError(lease.refresh, Option.some), (result) =>
-              result === "renewed" || result === "rejoined" ? pull : Effect.fail(Option.none())
-            )
-          }
-          begun = true
-          return pull
-        })
-      })
+      Effect.map(Stream.toPull(stream), (pull) =>
+        Effect.flatMap(Effect.mapError(lease.refresh, Option.some), (result) =>
+          result === "renewed" || result === "rejoined" ? pull : Effect.fail(Option.none())
+        )
+      )
     )

@@ -7,7 +7,7 @@ import { connect } from "node:net"
 import { Socket } from "@effect/platform"
 import { RpcClient, RpcSerialization } from "@effect/rpc"
 import { describe, expect, it } from "@effect/vitest"
-import { Effect, Fiber, Layer, Schedule, Stream } from "effect"
+import { Effect, Fiber, Layer, Logger, Schedule, Stream } from "effect"
 import { WebSocket } from "ws"
 import type { Authorize } from "../../src/http/index.js"
 import { Unauthorized } from "../../src/index.js"
@@ -106,6 +106,37 @@ describe("over a WebSocket", () => {
       while ((yield* presence.count("board")).keys === 0) yield* Effect.sleep("50 millis")
     })
   )
+
+  it.scopedLive("who never says that they got anything did nothing that the log has to advise a program of", () => {
+    const warned: Array<string> = []
+    const logger = Logger.make<unknown, void>(({ message }) => {
+      if (String(message).includes("never refreshed")) warned.push(String(message))
+    })
+    return Effect.gen(function* () {
+      const { host, presence } = yield* serve("websocket", { idleTimeout: "300 millis" })
+      const socket = yield* Effect.acquireRelease(
+        Effect.sync(() => new WebSocket(`ws://${host}/rpc`)),
+        (socket) => Effect.sync(() => socket.terminate())
+      )
+      const ended = yield* Effect.fork(
+        presence.events("board").pipe(
+          Stream.find(({ type }) => type === "leave"),
+          Stream.runHead
+        )
+      )
+      yield* Effect.async<void>((resume) => {
+        socket.once("message", () => resume(Effect.void))
+        const payload = { ...me, meta: { x: 0, since: new Date(0) } }
+        const join = JSON.stringify({ _tag: "Request", id: "1", tag: "Join", payload, headers: [] })
+        socket.once("open", () => socket.send(`${join}\n`))
+      })
+      expect(yield* Fiber.join(ended)).toMatchObject({ value: { key: "alice" } })
+      // One who never refreshes is told of, so by then the other would have been.
+      yield* presence.track("board", "bob", {}, { ttl: "50 millis" })
+      while (warned.length === 0) yield* Effect.sleep("50 millis")
+      expect(warned).toEqual([expect.stringContaining('"bob" on "board" has expired')])
+    }).pipe(Effect.provide(Logger.replace(Logger.defaultLogger, logger)))
+  })
 
   it.scopedLive("authorize sees the request that carries the call, and the headers of the call", () =>
     Effect.gen(function* () {

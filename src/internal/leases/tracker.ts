@@ -20,7 +20,7 @@ import { inTurns } from "./turns.js"
 
 /** What is to be known of ttls. */
 const TTL =
-  "where the scope says that somebody is here (a socket, a stream, a fiber), pass { ttl: Duration.infinity } to track; where a client's heartbeat says it, call lease.refresh. This is said once"
+  "where the scope says that somebody is here (a socket, a stream, a fiber), pass { ttl: Infinity } to track; where a client's heartbeat says it, call lease.refresh. This is said once"
 
 /** The meta of who gives none. */
 const NO_META = { value: EMPTY }
