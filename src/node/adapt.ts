@@ -2,6 +2,7 @@
  * A function without Effect that says who may, as the routes ask it, with an answer that is checked.
  */
 import { Cause, Effect } from "effect"
+import { isPlain } from "../internal/input/json.js"
 import { show } from "../internal/input/names.js"
 import { InvalidOption, Unauthorized } from "../PresenceError.js"
 import type * as Web from "../web/Authorize.js"
@@ -39,10 +40,23 @@ export const adapt = (authorize: Authorize): Web.Authorize => {
 
 class NoGrant extends TypeError {}
 
-/** Whoever returns nothing, or no key by mistake, grants nothing. */
+const known: Record<keyof Grant, true> = { key: true, meta: true, clientMeta: true, expires: true }
+
+/**
+ * Whoever returns nothing, or no key by mistake, grants nothing; nor does an error or a response that is returned where it
+ * would be thrown, or an end by another name, which would let in for ever.
+ */
 const readGrant = (grant: Grant): Grant => {
-  const what = typeof grant !== "object" || grant === null ? show(grant) : undefined
-  if (what !== undefined) throw new NoGrant(`authorize answered ${what}, and must answer a grant, such as { key }`)
+  if (typeof grant !== "object" || grant === null || !isPlain(Object.getPrototypeOf(grant))) {
+    const what = typeof grant === "object" ? (grant as object | null)?.constructor?.name : undefined
+    throw new NoGrant(
+      `authorize answered ${what === undefined ? show(grant) : `an object of ${what}`}, and must answer a grant, such as { key }, or throw`
+    )
+  }
+  const other = Object.keys(grant).find((name) => !Object.hasOwn(known, name))
+  if (other !== undefined) {
+    throw new NoGrant(`authorize granted ${show(other)}, and a grant has ${Object.keys(known).join(", ")}`)
+  }
   const { key, expires, clientMeta } = grant
   if (key !== undefined && typeof key !== "string") {
     throw new NoGrant(`authorize granted a key that is a ${typeof key}, and must be a string or left out`)

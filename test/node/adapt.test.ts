@@ -1,6 +1,8 @@
 /** What an `authorize` without Effect makes the log say. */
+import { runInNewContext } from "node:vm"
 import { expect, it } from "@effect/vitest"
 import { Cause, Effect, Logger, TestClock } from "effect"
+import { Unauthorized } from "../../src/index.js"
 import { adapt } from "../../src/node/adapt.js"
 import type { Attempt } from "../../src/web/Authorize.js"
 
@@ -30,5 +32,46 @@ it.effect("one that throws at whatever clients send is told once a minute, with 
       `${first}; 41 more since this was told last, which are at debug Error: no again`,
       `${first} Error: no later`
     ])
+  })
+)
+
+it.effect.each([
+  ["nothing", undefined, "undefined"],
+  ["null", null, "null"],
+  ["true", true, "true"],
+  ["a list", ["alice"], "an object of Array"],
+  ["an error that is returned", new Error("no"), "an object of Error"],
+  [
+    "a refusal that is returned",
+    new Unauthorized({ status: 401, reason: "log in first" }),
+    "an object of Unauthorized"
+  ],
+  ["a response", new Response(null, { status: 401 }), "an object of Response"],
+  [
+    "an end by another name",
+    { key: "alice", expiresAt: 0 },
+    'granted "expiresAt", and a grant has key, meta, clientMeta, expires'
+  ],
+  ["a user", { id: 1, name: "alice" }, 'granted "id"']
+] as const)("%s is no grant, also not of one who only watches, and the log says what it is", ([, answer, said]) =>
+  Effect.gen(function* () {
+    const told: Array<string> = []
+    const logger = Logger.make(({ cause }) => void told.push(Cause.pretty(cause)))
+    const attempt = { on: "read", route: "http", topic: "room", payload: {} } as Attempt
+    const refused = yield* Effect.flip(adapt(() => answer as never)(attempt)).pipe(
+      Effect.provide(Logger.replace(Logger.defaultLogger, logger))
+    )
+    expect(refused).toMatchObject({ status: 403, reason: "authorization failed" })
+    expect(told).toEqual([expect.stringContaining(said)])
+  })
+)
+
+it.effect("a plain object is one, whichever realm or prototype it has, with fields that are undefined", () =>
+  Effect.gen(function* () {
+    const attempt = { on: "read", route: "http", topic: "room", payload: {} } as Attempt
+    const grants = [{}, { key: undefined, expires: undefined }, Object.assign(Object.create(null), { key: "alice" })]
+    for (const grant of [...grants, runInNewContext('({ key: "alice" })')]) {
+      expect(yield* adapt(() => grant)(attempt)).toBe(grant)
+    }
   })
 )

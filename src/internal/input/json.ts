@@ -186,7 +186,7 @@ const refuse = (place: Place | undefined, reason: string): never => {
 const isLowSurrogate = (unit: number): boolean => unit >= 0xdc00 && unit <= 0xdfff
 
 /** No prototype, or an `Object.prototype`, also of another realm. */
-const isPlain = (prototype: unknown): boolean =>
+export const isPlain = (prototype: unknown): boolean =>
   prototype === null || (typeof prototype === "object" && Object.getPrototypeOf(prototype) === null)
 
 /** Whether a value is JSON as it stands. */
