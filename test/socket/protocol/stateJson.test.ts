@@ -24,6 +24,7 @@ const diff = (parts: Partial<Pick<Diff, "joins" | "leaves" | "updates">>): Diff 
 })
 
 const at = (key: string, ref: string, meta: Connection["meta"] = {}): Connection => ({ key, ref, meta })
+const textOf = ({ state }: StateJson): string => (typeof state === "string" ? state : Buffer.concat(state).toString())
 const left = (connection: Connection) => ({ ...connection, reason: "released" as const })
 
 describe("the state as JSON", () => {
@@ -98,23 +99,120 @@ describe("the state as JSON", () => {
     expect(state.state).toBe(`{"a":{"metas":[{"phx_ref":"r2"},{"phx_ref":"r6"}]},"c":{"metas":[{"phx_ref":"r4"}]}}`)
   })
 
-  it("whatever changes, the state is as if it had been written anew", () => {
-    const connection = fc.record({ key: fc.constantFrom("a", "b", "__proto__"), ref: fc.nat(20).map(String) })
-    const states = fc.array(fc.uniqueArray(connection, { selector: ({ ref }) => ref, maxLength: 6 }), { minLength: 2 })
-    fc.assert(
-      fc.property(states, ([first = [], ...others]) => {
-        // A ref is of one key and has one meta, for ever.
-        const named = (all: typeof first) => all.map(({ key, ref }) => at(key, `${key}${ref}`, { n: ref }))
-        const sorted = (text: string) =>
-          JSON.parse(text, (name, value) =>
-            name === "metas" ? value.map((meta: object) => JSON.stringify(meta)).sort() : value
-          )
-        const state = new StateJson(snapshot(...named(first)))
-        for (const other of others) {
-          state.become(snapshot(...named(other)))
-          expect(sorted(state.state)).toEqual(sorted(new StateJson(snapshot(...named(other))).state))
-        }
-      })
-    )
+  it("a large state is some parts, of which a change makes one anew", () => {
+    const members = (n: number) =>
+      Array.from({ length: n }, (_, i) => at(`é${i}`, `r${i}`, { text: "x".repeat(1_000) }))
+    const state = new StateJson(snapshot(...members(200)))
+    const parts = (): ReadonlyArray<Uint8Array> => (typeof state.state === "string" ? [] : state.state)
+    const before = parts()
+    expect(before.length).toBeGreaterThan(5)
+    // Without a change they are the same.
+    expect(parts().filter((part, i) => part.buffer !== before[i]?.buffer)).toEqual([])
+    state.apply(diff({ updates: [{ ...at("é70", "r70b", 1), previousRef: "r70" }] }))
+    const after = parts()
+    expect(after.length).toBe(before.length)
+    expect(after.filter((part) => !before.includes(part)).length).toBeLessThanOrEqual(2)
+    expect(JSON.parse(textOf(state))).toMatchObject({ é69: {}, é70: { metas: [{ value: 1, phx_ref: "r70b" }] } })
+    // Many who leave, from everywhere: it becomes few parts again, and in the end a text.
+    const leaves = members(200).filter((_, i) => i !== 70 && i % 25 !== 0)
+    for (const member of leaves) state.apply(diff({ leaves: [left(member)] }))
+    expect(Object.keys(JSON.parse(textOf(state)))).toEqual([0, 25, 50, 70, 75, 100, 125, 150, 175].map((i) => `é${i}`))
+    expect(typeof state.state).toBe("string")
   })
+
+  describe("in blocks of 32,768 characters of metas", () => {
+    const BLOCK = 32_768
+    /** One whose meta takes so many characters. */
+    const sized = (key: string, ref: string, length: number): Connection => {
+      const rest = `{"t":"","phx_ref":${JSON.stringify(ref)}}`.length
+      return at(key, ref, { t: "x".repeat(length - rest) })
+    }
+    const blocksOf = ({ state }: StateJson): ReadonlyArray<Uint8Array> =>
+      typeof state === "string" ? [] : state.slice(1, -1)
+    const keysOf = (state: StateJson) => Object.keys(JSON.parse(textOf(state)))
+
+    it("it is a text below one", () => {
+      expect(typeof new StateJson(snapshot(sized("a", "r", BLOCK - 1))).state).toBe("string")
+      const state = new StateJson(snapshot(sized("a", "r", BLOCK)))
+      expect(blocksOf(state)).toHaveLength(1)
+      state.apply(diff({ updates: [{ ...sized("a", "s", BLOCK - 1), previousRef: "r" }] }))
+      expect(typeof state.state).toBe("string")
+      state.apply(diff({ updates: [{ ...sized("a", "r", BLOCK), previousRef: "s" }] }))
+      expect(blocksOf(state)).toHaveLength(1)
+    })
+
+    it("also where that is left of two", () => {
+      const big = sized("a", "r1", BLOCK)
+      const state = new StateJson(snapshot(big, at("a", "r2"), at("b", "r3"), at("c", "r4")))
+      expect(blocksOf(state)).toHaveLength(2)
+      state.apply(diff({ leaves: [left(big)] }))
+      expect(state.state).toBe(
+        `{"a":{"metas":[{"phx_ref":"r2"}]},"b":{"metas":[{"phx_ref":"r3"}]},"c":{"metas":[{"phx_ref":"r4"}]}}`
+      )
+    })
+
+    it("who comes goes into the last until it is full, and others' blocks stay as they are", () => {
+      const state = new StateJson(snapshot(...["a", "b", "c"].map((key) => sized(key, `${key}1`, BLOCK))))
+      const before = blocksOf(state)
+      expect(before).toHaveLength(3)
+      for (let n = 0; n < 4; n++) state.apply(diff({ joins: [sized(`d${n}`, `d${n}`, BLOCK / 4)] }))
+      expect(blocksOf(state)).toHaveLength(4)
+      state.apply(diff({ joins: [at("e", "e1")] }))
+      state.apply(diff({ joins: [at("b", "b2")], leaves: [left(sized("d0", "d0", BLOCK / 4))] }))
+      const after = blocksOf(state)
+      expect(after).toHaveLength(5)
+      expect([after[0]?.buffer, after[2]]).toEqual([before[0]?.buffer, before[2]])
+      expect(after[2]).toBe(before[2])
+      expect(keysOf(state)).toEqual(["a", "b", "c", "d1", "d2", "d3", "e"])
+    })
+
+    it("they are made few again when there are four times as many as would do, and four", () => {
+      const keys = Array.from({ length: 12 }, (_, n) => `k${n}`)
+      const bigs = keys.map((key) => sized(key, `${key}-`, BLOCK))
+      const state = new StateJson(snapshot(...bigs.flatMap((big) => [big, at(big.key, `${big.key}+`)])))
+      for (const [n, big] of bigs.slice(0, 11).entries()) {
+        expect([n, blocksOf(state).length]).toEqual([n, 12])
+        state.apply(diff({ leaves: [left(big)] }))
+      }
+      expect(blocksOf(state).length).toBeLessThanOrEqual(2)
+      expect(keysOf(state)).toEqual(keys)
+    })
+  })
+
+  it("of a state whose blocks others have left few full ones are made, in the same order", () => {
+    const members = Array.from({ length: 1_000 }, (_, i) => at(`k${i}`, `r${i}`, { text: "x".repeat(1_000) }))
+    const state = new StateJson(snapshot(...members))
+    const parts = state.state.length
+    for (const [i, member] of members.entries()) if (i % 16 !== 0) state.apply(diff({ leaves: [left(member)] }))
+    expect(typeof state.state).not.toBe("string")
+    expect(state.state.length).toBeLessThan(parts / 2)
+    const kept = members.filter((_, i) => i % 16 === 0).map(({ key }) => key)
+    expect(Object.keys(JSON.parse(textOf(state)))).toEqual(kept)
+  })
+
+  it.each([0, 4_000])(
+    "whatever changes, the state is as if it had been written anew, with metas of %i and more",
+    (size) => {
+      const connection = fc.record({ key: fc.constantFrom("a", "b", "__proto__"), ref: fc.nat(20).map(String) })
+      const states = fc.array(fc.uniqueArray(connection, { selector: ({ ref }) => ref, maxLength: 20 }), {
+        minLength: 2
+      })
+      fc.assert(
+        fc.property(states, ([first = [], ...others]) => {
+          // A ref is of one key and has one meta, for ever.
+          const named = (all: typeof first) =>
+            all.map(({ key, ref }) => at(key, `${key}${ref}`, { n: ref, text: "x".repeat(size) }))
+          const sorted = (text: string) =>
+            JSON.parse(text, (name, value) =>
+              name === "metas" ? value.map((meta: object) => JSON.stringify(meta)).sort() : value
+            )
+          const state = new StateJson(snapshot(...named(first)))
+          for (const other of others) {
+            state.become(snapshot(...named(other)))
+            expect(sorted(textOf(state))).toEqual(sorted(textOf(new StateJson(snapshot(...named(other))))))
+          }
+        })
+      )
+    }
+  )
 })
