@@ -99,7 +99,10 @@ export class Lists {
     const goOn = (): void => {
       // Who asked for it may have gone.
       const isWanted = making.waiting.size > 0
-      if (isWanted && !isDone()) return this.turns.add(goOn)
+      if (isWanted && !isDone()) {
+        this.turns.add(goOn)
+        return
+      }
       if (isWanted) this.keep(entries, blocks)
       this.making.delete(topic)
       for (const over of making.waiting) over()
