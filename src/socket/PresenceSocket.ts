@@ -229,7 +229,7 @@ export const layerRouter = <R = never, R2 = never>(
           ),
           follow: followerOf(presence, runHere),
           hear: hearerOf(channels, runHere),
-          publish: channels.publish,
+          publish: channels.unsafePublish,
           stopping: () => sockets.stopping
         }),
         hold: holdOf(presence),

@@ -184,38 +184,57 @@ const churn: Attack = {
   }
 }
 
-/** A large topic that changes all the time, and whose list is asked for as often as it can be read. */
+/** A large topic that changes all the time, while four do something again and again. */
+const onLargeTopic = async (port: number, size: number, act: () => Promise<void>): Promise<void> => {
+  const members: Array<WebSocket> = []
+  for (let i = 0; i < size * 3; i++) {
+    const ws = await open(port)
+    // Nobody reads what all of them are told: that is another attack.
+    ws.pause()
+    say(ws, "1", "1", "large", "phx_join", { key: `m${i}`, meta: "x".repeat(15_000) })
+    members.push(ws)
+  }
+  const changer = await open(port)
+  say(changer, "1", "1", "large", "phx_join", { key: "changer", meta: 0 })
+  const changing = setInterval(
+    () => say(changer, "1", "2", "large", "presence", { event: "track", payload: Date.now() }),
+    10
+  )
+  const until = performance.now() + 2_000
+  await each(4, async () => {
+    while (performance.now() < until) await act()
+  })
+  clearInterval(changing)
+  await gone([...members, changer])
+}
+
+/** Its list, as often as it can be read. */
 const lists: Attack = {
   name: "lists of a large topic that changes",
   run: async (port, size) => {
-    const members: Array<WebSocket> = []
-    for (let i = 0; i < size * 3; i++) {
-      const ws = await open(port)
-      // Nobody reads what all of them are told: that is another attack.
-      ws.pause()
-      say(ws, "1", "1", "long", "phx_join", { key: `m${i}`, meta: "x".repeat(15_000) })
-      members.push(ws)
-    }
-    const changer = await open(port)
-    say(changer, "1", "1", "long", "phx_join", { key: "changer", meta: 0 })
-    const changing = setInterval(
-      () => say(changer, "1", "2", "long", "presence", { event: "track", payload: Date.now() }),
-      10
-    )
-    const until = performance.now() + 2_000
     const agent = new Http.Agent({ keepAlive: true })
-    await each(4, async () => {
-      while (performance.now() < until) {
-        const request = Http.get({ port, host: "127.0.0.1", path: "/presence/long", agent })
-        const [response] = (await once(request, "response")) as [Http.IncomingMessage]
-        response.resume()
-        await once(response, "end")
-      }
+    await onLargeTopic(port, size, async () => {
+      const request = Http.get({ port, host: "127.0.0.1", path: "/presence/large", agent })
+      const [response] = (await once(request, "response")) as [Http.IncomingMessage]
+      response.resume()
+      await once(response, "end")
     })
-    clearInterval(changing)
     agent.destroy()
-    await gone([...members, changer])
   }
+}
+
+/** Its state, as often as it can be joined. */
+const states: Attack = {
+  name: "joins of a large topic that changes",
+  run: (port, size) =>
+    onLargeTopic(port, size, async () => {
+      const ws = await open(port)
+      say(ws, "1", "1", "large", "phx_join", {})
+      for (let heard = 0; heard < 2 && ws.readyState === WebSocket.OPEN; heard++) {
+        await Promise.race([once(ws, "message"), once(ws, "close")])
+      }
+      ws.terminate()
+    })
 }
 
 /** Requests that do not wait for the answers before them, by the thousand. */
@@ -326,6 +345,7 @@ export const attacks: ReadonlyArray<Attack> = [
   topics,
   unread,
   lists,
+  states,
   metas,
   junk,
   slow,

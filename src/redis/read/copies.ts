@@ -183,10 +183,13 @@ export class Copies {
     while (!followed.hasReached && followed.references > 0 && !this.closed) {
       const { copy, expected } = followed
       await this.settled()
-      if (expected !== undefined && !copy.hasReached(expected.epoch, expected.version)) {
+      if (expected === undefined || copy.hasReached(expected.epoch, expected.version)) continue
+      if (!followed.isReading) {
         this.read(followed, "late message")
         break
       }
+      // What is being read for another reason will show it, or the next one.
+      await pause(GRACE)
     }
     followed.isConfirming = false
   }

@@ -1,7 +1,6 @@
 /**
  * A channel of a socket, as its topic knows it: who follows, what is tracked, and what others want of it.
  */
-import { Effect } from "effect"
 import type { Lease } from "../../Lease.js"
 import type { Ref, Version } from "../protocol/codec.js"
 import type { Channel } from "../protocol/sessionStep.js"
@@ -75,7 +74,7 @@ export class ChannelMember implements Member {
     if (this.stale) this.topic?.greet(this)
   }
 
-  pass(message: RelayedMessage, self: boolean): Effect.Effect<void> {
-    return this.topic === undefined ? Effect.void : this.topic.pass(message, this, self)
+  pass(message: RelayedMessage, self: boolean): void {
+    this.topic?.pass(message, this, self)
   }
 }

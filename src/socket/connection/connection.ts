@@ -344,11 +344,10 @@ export class SocketConnection<R> implements Open, Worker, FlowListener {
           ? question.next(undefined)
           : Effect.map(this.host.onMessage(this.peer, question), question.next)
       case "Relay": {
-        const member = this.places.get(question.channel.wire)?.member
-        if (member === undefined) return question.next()
         const { event, payload, inner, self } = question
         const message = { event, inner, payload: payload instanceof Uint8Array ? payload : JSON.stringify(payload) }
-        return Effect.map(member.pass(message, self), question.next)
+        this.places.get(question.channel.wire)?.member?.pass(message, self)
+        return question.next()
       }
       case "Track":
         return AtOnce.map(this.track(question.channel, question.key, question.meta), question.next)

@@ -44,7 +44,7 @@ export interface Transport {
   readonly bufferedAmount: number
   /** Bytes that have come of a message that is not whole, where it is read bit by bit. */
   readonly unfinished?: number
-  send(bytes: Uint8Array, options: { readonly binary: boolean }): void
+  send(bytes: Uint8Array, options: Omit<Frame, "bytes">): void
   pong(data: Buffer): void
   pause(): void
   resume(): void
@@ -169,12 +169,12 @@ export class FlowControl<Order> {
     return this.fullSince === undefined && !this.ended
   }
 
-  write({ bytes, binary }: Frame): void {
+  write({ bytes, binary, rest }: Frame): void {
     if (this.ended) return
     if (this.fullSince !== undefined && this.ws.bufferedAmount > this.limits.allowance.unsentBytesMax) {
       this.cut()
     } else {
-      this.ws.send(bytes, { binary })
+      this.ws.send(bytes, { binary, rest })
       this.measure()
     }
   }

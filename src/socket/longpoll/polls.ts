@@ -11,6 +11,7 @@ import { EventEmitter } from "node:events"
 import type { IncomingMessage, ServerResponse } from "node:http"
 import { type Duration, Effect } from "effect"
 import type { Turns } from "../../web/turns.js"
+import type { Frame } from "../topic/audience.js"
 import { readBody } from "./body.js"
 
 /** Posts of a client that may wait for the one before; phoenix.js 1.6 sends a post for each message. */
@@ -64,10 +65,11 @@ export class Polls extends EventEmitter {
   }
 
   /** Its clients read texts only: bytes are lost to them, as they are to version 1. */
-  send(bytes: Uint8Array, { binary }: { readonly binary: boolean }): void {
+  send(bytes: Uint8Array, { binary, rest }: Omit<Frame, "bytes">): void {
     if (this.over !== undefined || binary) return
-    this.frames.push(bytes)
-    this.queuedBytes += bytes.byteLength
+    const whole = rest === undefined ? bytes : Buffer.concat([bytes, ...rest])
+    this.frames.push(whole)
+    this.queuedBytes += whole.byteLength
     this.wake?.()
   }
 

@@ -175,10 +175,22 @@ export interface Text {
   readonly payload: string
 }
 
-export const encodeText = (version: Version, { joinRef, ref, topic, event, payload }: Text): string =>
+export const encodeText = (version: Version, text: Text): string => {
+  const [before, after] = encodeAround(version, text)
+  return before + text.payload + after
+}
+
+/** What stands before and after the payload. */
+export const encodeAround = (
+  version: Version,
+  { joinRef, ref, topic, event }: Omit<Text, "payload">
+): readonly [before: string, after: string] =>
   version === 2
-    ? `[${JSON.stringify(joinRef)},${JSON.stringify(ref)},${JSON.stringify(topic)},${JSON.stringify(event)},${payload}]`
-    : `{"topic":${JSON.stringify(topic)},"event":${JSON.stringify(event)},"payload":${payload},"ref":${JSON.stringify(ref)},"join_ref":${JSON.stringify(joinRef)}}`
+    ? [`[${JSON.stringify(joinRef)},${JSON.stringify(ref)},${JSON.stringify(topic)},${JSON.stringify(event)},`, "]"]
+    : [
+        `{"topic":${JSON.stringify(topic)},"event":${JSON.stringify(event)},"payload":`,
+        `,"ref":${JSON.stringify(ref)},"join_ref":${JSON.stringify(joinRef)}}`
+      ]
 
 /** Bytes for all members of a topic, or `undefined` when a name is over the 255 bytes that a binary frame can say. */
 export const encodeBroadcast = (topic: string, event: string, payload: Uint8Array): Uint8Array | undefined =>

@@ -2,6 +2,8 @@
  * Who is on a topic, as the clients of a socket know it: the state at the last diff that was sent, kept as the JSON
  * that they are sent. Each meta is written once, when its connection comes, and cut into state and diffs from then on.
  *
+ * A large state is kept in blocks of bytes, which all who join are sent, and of which a change makes one anew.
+ *
  * The JSON of maps is put together by hand: keys are names like any other, `__proto__` too, and stay in their order.
  */
 import type { Json } from "../../Json.js"
@@ -15,17 +17,36 @@ interface Present {
 
 type Metas = Map<string, Array<string>>
 
-export class StateJson {
-  private readonly keys = new Map<string, Array<Present>>()
-  private text: string | undefined
+/** Characters of metas from which on a block takes no more keys. */
+const BLOCK = 32_768
 
-  constructor(snapshot: Snapshot) {
-    for (const connection of snapshot.connections) this.add(connection)
+/** Some keys one after the other. */
+class Block {
+  readonly keys = new Map<string, Array<Present>>()
+  /** Characters of its metas. */
+  length = 0
+  private text: string | undefined
+  private bytes: Buffer | undefined
+
+  changed(characters: number): void {
+    this.length += characters
+    this.text = undefined
+    this.bytes = undefined
   }
 
-  /** The payload of `presence_state`. */
-  get state(): string {
-    if (this.text !== undefined) return this.text
+  /** `"key":{"metas":[…]},…` */
+  get json(): string {
+    this.text ??= this.write()
+    return this.text
+  }
+
+  /** The same after a comma. */
+  get encoded(): Buffer {
+    this.bytes ??= Buffer.from(`,${this.write()}`)
+    return this.bytes
+  }
+
+  private write(): string {
     const metas: Metas = new Map()
     for (const [key, present] of this.keys) {
       metas.set(
@@ -33,8 +54,23 @@ export class StateJson {
         present.map(({ json }) => json)
       )
     }
-    this.text = write(metas)
-    return this.text
+    return write(metas)
+  }
+}
+
+export class StateJson {
+  private blocks: Array<Block> = []
+  private length = 0
+
+  constructor(snapshot: Snapshot) {
+    for (const connection of snapshot.connections) this.add(connection)
+  }
+
+  /** The payload of `presence_state`: as text, or of a large one the bytes of its parts. */
+  get state(): string | ReadonlyArray<Uint8Array> {
+    if (this.length < BLOCK) return `{${this.blocks.map(({ json }) => json).join(",")}}`
+    const blocks = this.blocks.map(({ encoded }, index) => (index === 0 ? encoded.subarray(1) : encoded))
+    return [OPEN, ...blocks, CLOSE]
   }
 
   /** Goes on to the state after a diff. The payload of `presence_diff`. */
@@ -60,7 +96,7 @@ export class StateJson {
     const left: Metas = new Map()
     const refs = new Set<string>()
     for (const { ref } of connections) refs.add(ref)
-    for (const [key, present] of Array.from(this.keys)) {
+    for (const [key, present] of this.blocks.flatMap(({ keys }) => Array.from(keys))) {
       for (const { ref, json } of Array.from(present)) {
         if (refs.delete(ref)) continue
         this.remove(key, ref)
@@ -74,39 +110,87 @@ export class StateJson {
   }
 
   private diff(joined: Metas, left: Metas): string {
-    this.text = undefined
-    return `{"joins":${write(joined)},"leaves":${write(left)}}`
+    return `{"joins":{${write(joined)}},"leaves":{${write(left)}}}`
   }
 
   private add({ key, ref, meta }: Connection): Present {
     const present = { ref, json: encodeMeta(meta, ref) }
-    const metas = this.keys.get(key)
-    if (metas === undefined) this.keys.set(key, [present])
-    else metas.push(present)
+    this.append(key, present)
     return present
   }
 
+  private append(key: string, present: Present): void {
+    const block = this.blockOf(key) ?? this.roomy
+    const metas = block.keys.get(key)
+    if (metas === undefined) block.keys.set(key, [present])
+    else metas.push(present)
+    this.changed(block, present.json.length)
+  }
+
   private replace(key: string, previousRef: string, present: Present): Present | undefined {
-    const metas = this.keys.get(key) ?? []
+    const block = this.blockOf(key)
+    const metas = block?.keys.get(key) ?? []
     const at = metas.findIndex(({ ref }) => ref === previousRef)
     const old = metas[at]
-    if (old === undefined) {
-      this.keys.set(key, [...metas, present])
-    } else {
+    if (block === undefined || old === undefined) this.append(key, present)
+    else {
       metas[at] = present
+      this.changed(block, present.json.length - old.json.length)
     }
     return old
   }
 
   private remove(key: string, ref: string): Present | undefined {
-    const metas = this.keys.get(key)
-    if (metas === undefined) return undefined
+    const block = this.blockOf(key)
+    const metas = block?.keys.get(key) ?? []
     const at = metas.findIndex((present) => present.ref === ref)
-    if (at === -1) return undefined
-    if (metas.length === 1) this.keys.delete(key)
-    return metas.splice(at, 1)[0]
+    const [old] = at === -1 ? [] : metas.splice(at, 1)
+    if (block === undefined || old === undefined) return undefined
+    if (metas.length === 0) block.keys.delete(key)
+    this.changed(block, -old.json.length)
+    if (block.keys.size === 0) this.blocks.splice(this.blocks.indexOf(block), 1)
+    else if (this.blocks.length > 4 + (SPARSE * this.length) / BLOCK) this.gather()
+    return old
+  }
+
+  private changed(block: Block, characters: number): void {
+    block.changed(characters)
+    this.length += characters
+  }
+
+  /** There are few: to keep for each key where it is would cost every small topic. */
+  private blockOf(key: string): Block | undefined {
+    return this.blocks.find(({ keys }) => keys.has(key))
+  }
+
+  /** The last one, as long as it takes more. */
+  private get roomy(): Block {
+    const last = this.blocks.at(-1)
+    if (last !== undefined && last.length < BLOCK) return last
+    const block = new Block()
+    this.blocks.push(block)
+    return block
+  }
+
+  /** Of many blocks that others have left, few full ones. */
+  private gather(): void {
+    const sparse = this.blocks
+    this.blocks = []
+    for (const { keys } of sparse) {
+      for (const [key, present] of keys) {
+        const block = this.roomy
+        block.keys.set(key, present)
+        for (const { json } of present) block.changed(json.length)
+      }
+    }
   }
 }
+
+/** How many times as many blocks as would do there may be. */
+const SPARSE = 4
+
+const OPEN = Buffer.from("{")
+const CLOSE = Buffer.from("}")
 
 /** Metas are objects on the wire, and the ref that stands in them is the connection's own. */
 const encodeMeta = (meta: Json, ref: string): string => {
@@ -121,10 +205,11 @@ const push = (metas: Metas, key: string, json: string): void => {
   else known.push(json)
 }
 
+/** `"key":{"metas":[…]},…` */
 const write = (metas: Metas): string => {
   let text = ""
   for (const [key, list] of metas) {
     text += `${text === "" ? "" : ","}${JSON.stringify(key)}:{"metas":[${list.join(",")}]}`
   }
-  return `{${text}}`
+  return text
 }

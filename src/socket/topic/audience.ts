@@ -10,6 +10,7 @@
 import { MAX_DEPTH } from "../../internal/input/json.js"
 import type { PresenceChange } from "../../PresenceChange.js"
 import {
+  encodeAround,
   encodeBroadcast,
   encodeText,
   encodeUserBroadcast,
@@ -25,6 +26,8 @@ import { StateJson } from "../protocol/stateJson.js"
 export interface Frame {
   readonly bytes: Uint8Array
   readonly binary: boolean
+  /** What follows: bytes that others are sent too. */
+  readonly rest?: ReadonlyArray<Uint8Array> | undefined
 }
 
 /** A channel of a socket. */
@@ -108,10 +111,20 @@ export class Audience<L extends Recipient = Recipient> {
   }
 }
 
-const text = (version: Version, joinRef: Ref, topic: string, event: string, payload: string): Frame => ({
-  bytes: Buffer.from(encodeText(version, { joinRef, ref: null, topic, event, payload })),
-  binary: false
-})
+const text = (
+  version: Version,
+  joinRef: Ref,
+  topic: string,
+  event: string,
+  payload: string | ReadonlyArray<Uint8Array>
+): Frame => {
+  const said = { joinRef, ref: null, topic, event }
+  if (typeof payload === "string") {
+    return { bytes: Buffer.from(encodeText(version, { ...said, payload })), binary: false }
+  }
+  const [before, after] = encodeAround(version, said)
+  return { bytes: Buffer.from(before), binary: false, rest: [...payload, Buffer.from(after)] }
+}
 
 /** Encodes when the first recipient of a version needs it. */
 const each = (encode: (version: Version) => Frame | undefined): ((version: Version) => Frame | undefined) => {

@@ -5,7 +5,6 @@
  * Changes wait for `diffInterval` from the first of them. When following fails (the backend is away)
  * every recipient is told, and the topic begins anew with the next that joins.
  */
-import { Effect } from "effect"
 import type { Channels } from "../../Channels.js"
 import type { FollowDirectly, HearDirectly } from "../../internal/feed/direct.js"
 import type { PresenceChange } from "../../PresenceChange.js"
@@ -26,7 +25,7 @@ export interface TopicsOptions {
   readonly flushes: Flushes
   readonly follow: FollowDirectly
   readonly hear: HearDirectly
-  readonly publish: Channels.Service["publish"]
+  readonly publish: Channels.Service["unsafePublish"]
   /** Whether all sockets are told to come back. */
   readonly stopping: () => boolean
 }
@@ -125,10 +124,9 @@ export class Topic implements Flushable {
   }
 
   /** Passes a message on: to the members here at once, and to those elsewhere. */
-  pass(message: RelayedMessage, from: Member | undefined, self: boolean): Effect.Effect<void> {
+  pass(message: RelayedMessage, from: Member | undefined, self: boolean): void {
     this.audience.pass(message, self ? undefined : from)
-    // A channel's name is not empty.
-    return Effect.orDie(this.settings.publish(this.channel, pack(this.origin, message)))
+    this.settings.publish(this.channel, pack(this.origin, message))
   }
 
   private end(): void {

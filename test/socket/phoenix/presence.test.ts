@@ -1,5 +1,7 @@
 import { describe, expect, it } from "@effect/vitest"
 import { Effect } from "effect"
+import { LongPoll } from "phoenix"
+import { WebSocket } from "ws"
 import { connect, phoenixUrl } from "../support/client.js"
 import { join, phoenixSocket } from "../support/phoenix.js"
 import { makeServer } from "../support/server.js"
@@ -19,6 +21,34 @@ describe("presence", () => {
         leaves: { alice: { metas: [{ a: 1, phx_ref: before }] } }
       })
       expect(client.frames.filter(([, , , event]) => event === "presence_diff")).toHaveLength(1)
+    })
+  )
+
+  it.scopedLive("a large state comes whole, in either version and by polls, whatever others were sent of it", () =>
+    Effect.gen(function* () {
+      const { url, presence } = yield* makeServer()
+      const meta = { text: "x".repeat(1_000) }
+      const leases = yield* Effect.forEach(
+        Array.from({ length: 200 }, (_, i) => `é${i}`),
+        (key) => presence.track("room:1", key, meta)
+      )
+      const isOf1 = (frame: unknown) => typeof frame === "object" && frame !== null && "event" in frame && frame
+      for (const changed of [0, 100]) {
+        yield* leases[changed]?.update({ changed }) ?? Effect.void
+        const metaOf = (i: number) => (i % 100 === 0 && i <= changed ? { changed: i } : meta)
+        const list = leases.map(({ key }, i) => `${key}:${JSON.stringify(metaOf(i))}`)
+        for (const transport of [WebSocket, LongPoll]) {
+          const watcher = yield* join(yield* phoenixSocket(url, { transport }), "room:1")
+          yield* watcher.sees(...list)
+        }
+        const one = yield* connect(phoenixUrl(url, "vsn=1.0.0"))
+        one.ws.send(JSON.stringify({ topic: "room:1", event: "phx_join", payload: {}, ref: "1", join_ref: "1" }))
+        const first = yield* one.until(() =>
+          one.frames.map(isOf1).find((frame) => frame && frame.event !== "phx_reply")
+        )
+        expect(first).toMatchObject({ topic: "room:1", event: "presence_state", ref: null, join_ref: "1" })
+        expect(first).toHaveProperty("payload.é199.metas.0.text", meta.text)
+      }
     })
   )
 

@@ -24,6 +24,7 @@ const diff = (parts: Partial<Pick<Diff, "joins" | "leaves" | "updates">>): Diff 
 })
 
 const at = (key: string, ref: string, meta: Connection["meta"] = {}): Connection => ({ key, ref, meta })
+const textOf = ({ state }: StateJson): string => (typeof state === "string" ? state : Buffer.concat(state).toString())
 const left = (connection: Connection) => ({ ...connection, reason: "released" as const })
 
 describe("the state as JSON", () => {
@@ -98,23 +99,61 @@ describe("the state as JSON", () => {
     expect(state.state).toBe(`{"a":{"metas":[{"phx_ref":"r2"},{"phx_ref":"r6"}]},"c":{"metas":[{"phx_ref":"r4"}]}}`)
   })
 
-  it("whatever changes, the state is as if it had been written anew", () => {
-    const connection = fc.record({ key: fc.constantFrom("a", "b", "__proto__"), ref: fc.nat(20).map(String) })
-    const states = fc.array(fc.uniqueArray(connection, { selector: ({ ref }) => ref, maxLength: 6 }), { minLength: 2 })
-    fc.assert(
-      fc.property(states, ([first = [], ...others]) => {
-        // A ref is of one key and has one meta, for ever.
-        const named = (all: typeof first) => all.map(({ key, ref }) => at(key, `${key}${ref}`, { n: ref }))
-        const sorted = (text: string) =>
-          JSON.parse(text, (name, value) =>
-            name === "metas" ? value.map((meta: object) => JSON.stringify(meta)).sort() : value
-          )
-        const state = new StateJson(snapshot(...named(first)))
-        for (const other of others) {
-          state.become(snapshot(...named(other)))
-          expect(sorted(state.state)).toEqual(sorted(new StateJson(snapshot(...named(other))).state))
-        }
-      })
-    )
+  it("a large state is some parts, of which a change makes one anew", () => {
+    const members = (n: number) =>
+      Array.from({ length: n }, (_, i) => at(`é${i}`, `r${i}`, { text: "x".repeat(1_000) }))
+    const state = new StateJson(snapshot(...members(200)))
+    const parts = (): ReadonlyArray<Uint8Array> => (typeof state.state === "string" ? [] : state.state)
+    const before = parts()
+    expect(before.length).toBeGreaterThan(5)
+    // Without a change they are the same.
+    expect(parts().filter((part, i) => part.buffer !== before[i]?.buffer)).toEqual([])
+    state.apply(diff({ updates: [{ ...at("é70", "r70b", 1), previousRef: "r70" }] }))
+    const after = parts()
+    expect(after.length).toBe(before.length)
+    expect(after.filter((part) => !before.includes(part)).length).toBeLessThanOrEqual(2)
+    expect(JSON.parse(textOf(state))).toMatchObject({ é69: {}, é70: { metas: [{ value: 1, phx_ref: "r70b" }] } })
+    // Many who leave, from everywhere: it becomes few parts again, and in the end a text.
+    const leaves = members(200).filter((_, i) => i !== 70 && i % 25 !== 0)
+    for (const member of leaves) state.apply(diff({ leaves: [left(member)] }))
+    expect(Object.keys(JSON.parse(textOf(state)))).toEqual([0, 25, 50, 70, 75, 100, 125, 150, 175].map((i) => `é${i}`))
+    expect(typeof state.state).toBe("string")
   })
+
+  it("of a state whose blocks others have left few full ones are made, in the same order", () => {
+    const members = Array.from({ length: 1_000 }, (_, i) => at(`k${i}`, `r${i}`, { text: "x".repeat(1_000) }))
+    const state = new StateJson(snapshot(...members))
+    const parts = state.state.length
+    for (const [i, member] of members.entries()) if (i % 16 !== 0) state.apply(diff({ leaves: [left(member)] }))
+    expect(typeof state.state).not.toBe("string")
+    expect(state.state.length).toBeLessThan(parts / 2)
+    const kept = members.filter((_, i) => i % 16 === 0).map(({ key }) => key)
+    expect(Object.keys(JSON.parse(textOf(state)))).toEqual(kept)
+  })
+
+  it.each([0, 4_000])(
+    "whatever changes, the state is as if it had been written anew, with metas of %i and more",
+    (size) => {
+      const connection = fc.record({ key: fc.constantFrom("a", "b", "__proto__"), ref: fc.nat(20).map(String) })
+      const states = fc.array(fc.uniqueArray(connection, { selector: ({ ref }) => ref, maxLength: 20 }), {
+        minLength: 2
+      })
+      fc.assert(
+        fc.property(states, ([first = [], ...others]) => {
+          // A ref is of one key and has one meta, for ever.
+          const named = (all: typeof first) =>
+            all.map(({ key, ref }) => at(key, `${key}${ref}`, { n: ref, text: "x".repeat(size) }))
+          const sorted = (text: string) =>
+            JSON.parse(text, (name, value) =>
+              name === "metas" ? value.map((meta: object) => JSON.stringify(meta)).sort() : value
+            )
+          const state = new StateJson(snapshot(...named(first)))
+          for (const other of others) {
+            state.become(snapshot(...named(other)))
+            expect(sorted(textOf(state))).toEqual(sorted(textOf(new StateJson(snapshot(...named(other))))))
+          }
+        })
+      )
+    }
+  )
 })
