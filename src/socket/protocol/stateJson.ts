@@ -20,6 +20,12 @@ type Metas = Map<string, Array<string>>
 /** Characters of metas from which on a block takes no more keys. */
 const BLOCK = 32_768
 
+/** How many times as many blocks as would do there may be. */
+const SPARSE = 4
+
+const OPEN = Buffer.from("{")
+const CLOSE = Buffer.from("}")
+
 /** Some keys one after the other. */
 class Block {
   readonly keys = new Map<string, Array<Present>>()
@@ -185,12 +191,6 @@ export class StateJson {
     }
   }
 }
-
-/** How many times as many blocks as would do there may be. */
-const SPARSE = 4
-
-const OPEN = Buffer.from("{")
-const CLOSE = Buffer.from("}")
 
 /** Metas are objects on the wire, and the ref that stands in them is the connection's own. */
 const encodeMeta = (meta: Json, ref: string): string => {

@@ -296,6 +296,9 @@ describe("a replica", () => {
     const bob = write(replica)
     expect(replica.written(bob, written(bob))).toEqual({ ...quiet, beat: true })
     expect(replica.beat().whole).toBe(true)
+    // The answer to a beat of before says nothing of that.
+    expect(replica.beatAnswered(replica.beat(), lost)).toEqual(quiet)
+    expect(replica.beat().whole).toBe(true)
     // Until Redis has heard it.
     expect(replica.beatAnswered(replica.beat(), undefined)).toEqual(quiet)
     expect(replica.beat().whole).toBe(true)
@@ -303,6 +306,18 @@ describe("a replica", () => {
     expect(replica.beat().whole).toBe(false)
     // Another time the same.
     expect(replica.beatAnswered(replica.beat(), lost).recover).toBe(true)
+  })
+
+  it("whose index is lost is asked for all of it once, also when it has nothing more to say", () => {
+    const replica = settled()
+    const lost = beaten({ connections: undefined })
+    expect(replica.beatAnswered(replica.beat(), lost).recover).toBe(true)
+    const again = write(replica)
+    expect(replica.written(again, written(again))).toEqual(quiet)
+    expect(replica.beatAnswered(replica.beat(), lost)).toEqual(quiet)
+    expect(replica.recovered()).toEqual(quiet)
+    const repeated = write(replica)
+    expect(replica.written(repeated, written(repeated))).toEqual({ ...quiet, beat: true })
   })
 
   it("is to be believed in a new history when it has removed who left before, and says so at once", () => {
@@ -330,7 +345,7 @@ describe("a replica", () => {
       ["remove", 9]
     ])
     expect(replica.written(again, written(again))).toEqual({ ...quiet, beat: true })
-    expect(replica.beat().settled).toBe("new")
+    expect(replica.beat()).toMatchObject({ settled: "new", whole: false })
     expect(replica.recovered().beat).toBe(false)
     // Another one: the same again.
     replica.beatAnswered(replica.beat(), beaten({ connections: 1, history: "newer" }))

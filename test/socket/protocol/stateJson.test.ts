@@ -120,6 +120,65 @@ describe("the state as JSON", () => {
     expect(typeof state.state).toBe("string")
   })
 
+  describe("in blocks of 32,768 characters of metas", () => {
+    const BLOCK = 32_768
+    /** One whose meta takes so many characters. */
+    const sized = (key: string, ref: string, length: number): Connection => {
+      const rest = `{"t":"","phx_ref":${JSON.stringify(ref)}}`.length
+      return at(key, ref, { t: "x".repeat(length - rest) })
+    }
+    const blocksOf = ({ state }: StateJson): ReadonlyArray<Uint8Array> =>
+      typeof state === "string" ? [] : state.slice(1, -1)
+    const keysOf = (state: StateJson) => Object.keys(JSON.parse(textOf(state)))
+
+    it("it is a text below one", () => {
+      expect(typeof new StateJson(snapshot(sized("a", "r", BLOCK - 1))).state).toBe("string")
+      const state = new StateJson(snapshot(sized("a", "r", BLOCK)))
+      expect(blocksOf(state)).toHaveLength(1)
+      state.apply(diff({ updates: [{ ...sized("a", "s", BLOCK - 1), previousRef: "r" }] }))
+      expect(typeof state.state).toBe("string")
+      state.apply(diff({ updates: [{ ...sized("a", "r", BLOCK), previousRef: "s" }] }))
+      expect(blocksOf(state)).toHaveLength(1)
+    })
+
+    it("also where that is left of two", () => {
+      const big = sized("a", "r1", BLOCK)
+      const state = new StateJson(snapshot(big, at("a", "r2"), at("b", "r3"), at("c", "r4")))
+      expect(blocksOf(state)).toHaveLength(2)
+      state.apply(diff({ leaves: [left(big)] }))
+      expect(state.state).toBe(
+        `{"a":{"metas":[{"phx_ref":"r2"}]},"b":{"metas":[{"phx_ref":"r3"}]},"c":{"metas":[{"phx_ref":"r4"}]}}`
+      )
+    })
+
+    it("who comes goes into the last until it is full, and others' blocks stay as they are", () => {
+      const state = new StateJson(snapshot(...["a", "b", "c"].map((key) => sized(key, `${key}1`, BLOCK))))
+      const before = blocksOf(state)
+      expect(before).toHaveLength(3)
+      for (let n = 0; n < 4; n++) state.apply(diff({ joins: [sized(`d${n}`, `d${n}`, BLOCK / 4)] }))
+      expect(blocksOf(state)).toHaveLength(4)
+      state.apply(diff({ joins: [at("e", "e1")] }))
+      state.apply(diff({ joins: [at("b", "b2")], leaves: [left(sized("d0", "d0", BLOCK / 4))] }))
+      const after = blocksOf(state)
+      expect(after).toHaveLength(5)
+      expect([after[0]?.buffer, after[2]]).toEqual([before[0]?.buffer, before[2]])
+      expect(after[2]).toBe(before[2])
+      expect(keysOf(state)).toEqual(["a", "b", "c", "d1", "d2", "d3", "e"])
+    })
+
+    it("they are made few again when there are four times as many as would do, and four", () => {
+      const keys = Array.from({ length: 12 }, (_, n) => `k${n}`)
+      const bigs = keys.map((key) => sized(key, `${key}-`, BLOCK))
+      const state = new StateJson(snapshot(...bigs.flatMap((big) => [big, at(big.key, `${big.key}+`)])))
+      for (const [n, big] of bigs.slice(0, 11).entries()) {
+        expect([n, blocksOf(state).length]).toEqual([n, 12])
+        state.apply(diff({ leaves: [left(big)] }))
+      }
+      expect(blocksOf(state).length).toBeLessThanOrEqual(2)
+      expect(keysOf(state)).toEqual(keys)
+    })
+  })
+
   it("of a state whose blocks others have left few full ones are made, in the same order", () => {
     const members = Array.from({ length: 1_000 }, (_, i) => at(`k${i}`, `r${i}`, { text: "x".repeat(1_000) }))
     const state = new StateJson(snapshot(...members))
