@@ -11,7 +11,6 @@ import { EventEmitter } from "node:events"
 import type { IncomingMessage, ServerResponse } from "node:http"
 import { type Duration, Effect } from "effect"
 import type { Turns } from "../../web/turns.js"
-import type { Frame } from "../topic/audience.js"
 import { readBody } from "./body.js"
 
 /** Posts of a client that may wait for the one before; phoenix.js 1.6 sends a post for each message. */
@@ -31,6 +30,12 @@ export type Polled =
 
 /** What a post is answered: taken, or a status and why not. */
 export type Posted = "taken" | { readonly status: number; readonly error: string }
+
+/** What is sent: text or not, and what follows of it. */
+interface Sent {
+  readonly binary: boolean
+  readonly rest?: ReadonlyArray<Uint8Array> | undefined
+}
 
 export class Polls extends EventEmitter {
   /** Shared with other sockets. */
@@ -65,7 +70,7 @@ export class Polls extends EventEmitter {
   }
 
   /** Its clients read texts only: bytes are lost to them, as they are to version 1. */
-  send(bytes: Uint8Array, { binary, rest }: Omit<Frame, "bytes">): void {
+  send(bytes: Uint8Array, { binary, rest }: Sent): void {
     if (this.over !== undefined || binary) return
     const whole = rest === undefined ? bytes : Buffer.concat([bytes, ...rest])
     this.frames.push(whole)
