@@ -147,6 +147,32 @@ describe.skipIf(redisIsOff())("connections of one's own", () => {
     })
   )
 
+  it.scopedLive(
+    "that Redis has too many of are told so, at the start and later, though nobody reads what it says",
+    () =>
+      Effect.gen(function* () {
+        const full = yield* Effect.acquireRelease(
+          Effect.promise(() => startRedis()),
+          ({ stop }) => Effect.promise(stop)
+        )
+        const admin = yield* Effect.acquireRelease(
+          Effect.sync(() => new Redis({ port: full.port })),
+          (client) => Effect.sync(() => client.disconnect())
+        )
+        const { url } = full
+        const presence = yield* build({ url })
+        yield* Effect.promise(() => admin.config("SET", "maxclients", 1))
+        yield* Effect.promise(() => admin.call("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"))
+        yield* until(
+          Effect.either(Effect.scoped(presence.track("room", "alice"))),
+          (result) => result._tag === "Left" && result.left.message.includes("(maxclients)")
+        )
+        expect(String(yield* Effect.flip(build({ url })))).toContain("(maxclients)")
+        yield* Effect.promise(() => admin.config("SET", "maxclients", 100))
+        yield* until(presence.health, ({ status }) => status === "ok")
+      })
+  )
+
   it.scopedLive("know the database that they are in, and keep its channels apart", () =>
     Effect.gen(function* () {
       const prefix = `own ${++worlds}`

@@ -74,7 +74,14 @@ export class FakePartition {
     const evicted = setOf(this.evicted, replica)
     const opened = new Map<
       string,
-      { topic: Topic; from: number; fromTag: string; isUnversioned: boolean; told: Array<MessageOperation> }
+      {
+        topic: Topic
+        from: number
+        fromTag: string
+        isUnversioned: boolean
+        isUntold: boolean
+        told: Array<MessageOperation>
+      }
     >()
     const forbidden: Array<number> = []
     const lost: Array<Lost> = []
@@ -90,9 +97,10 @@ export class FakePartition {
                 from: this.floor,
                 fromTag: "",
                 isUnversioned: false,
+                isUntold: false,
                 told: []
               }
-            : { topic, from: topic.version, fromTag: topic.tag, isUnversioned: false, told: [] }
+            : { topic, from: topic.version, fromTag: topic.tag, isUnversioned: false, isUntold: false, told: [] }
         opened.set(operation.topic, open)
       }
       const { members } = open.topic
@@ -103,8 +111,9 @@ export class FakePartition {
       if (operation.type === "put") {
         const { revision, key } = operation
         if (member !== undefined && revision <= member.revision) {
+          if (!index.has(field)) open.isUntold = true
+          if (open.fromTag === "" || open.isUntold) open.isUnversioned = true
           index.add(field)
-          if (open.fromTag === "") open.isUnversioned = true
           continue
         }
         if (member === undefined && evicted.has(field)) {
@@ -128,7 +137,7 @@ export class FakePartition {
     }
     const versions = new Map<string, number>()
     this.epoch = epoch
-    for (const [name, { topic, from, fromTag, isUnversioned, told }] of opened) {
+    for (const [name, { topic, from, fromTag, isUnversioned, isUntold, told }] of opened) {
       const isMoved = told.length > 0 || isUnversioned
       versions.set(name, isMoved ? from + 1 : fromTag === "" ? 0 : from)
       if (!isMoved) continue
@@ -139,7 +148,7 @@ export class FakePartition {
         this.topics.delete(name)
         this.floor = Math.max(this.floor, topic.version)
       }
-      if (told.length === 0) continue
+      if (told.length === 0 || isUntold) continue
       const born = fromTag === ""
       this.publish(name, { epoch, from, fromTag, to: topic.version, tag, born, operations: told })
     }

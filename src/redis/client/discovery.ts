@@ -7,6 +7,7 @@
 import { Redis } from "ioredis"
 import { connectionOptions, type RedisConnection } from "./connection.js"
 import type { Port } from "./port.js"
+import { isCut, TURNED_AWAY } from "./reasons.js"
 import type { Address, Target } from "./url.js"
 import { pause, timed } from "./waiting.js"
 
@@ -186,6 +187,10 @@ const asked = async <A>(
   use: (info: ReadonlyMap<string, string>) => Promise<A>
 ): Promise<A> => {
   let reason: Error | undefined
+  let isMade = false
+  client.on("connect", () => {
+    isMade = true
+  })
   client.on("error", (error: Error) => {
     reason ??= error
   })
@@ -194,7 +199,9 @@ const asked = async <A>(
     return await use(fields(String(await timed(client.call("INFO"), timeout, "INFO"))))
   } catch (cause) {
     // The client says "Connection is closed." and keeps what happened for its error event.
-    throw cause instanceof ConnectFailure ? cause : (reason ?? cause)
+    if (cause instanceof ConnectFailure) throw cause
+    const said = reason ?? cause
+    throw isMade && said instanceof Error && isCut(said.message) ? new Error(TURNED_AWAY) : said
   } finally {
     client.disconnect()
   }

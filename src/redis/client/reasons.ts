@@ -7,6 +7,16 @@
 const isDown = (message: string): boolean =>
   /Connection is closed|Stream isn't writeable|enableOfflineQueue|Socket closed unexpectedly/.test(message)
 
+/**
+ * Why a connection ends before anything was answered on it. Redis says it, and ends the connection; what was sent meanwhile
+ * then fails, and nobody reads what it said.
+ */
+export const TURNED_AWAY =
+  "connections are ended as they are made: by a Redis that takes no more (maxclients) or wants TLS, or by a proxy that has none behind it"
+
+/** What a connection says that was ended from the other side, and not why. */
+export const isCut = (message: string): boolean => /EPIPE|ECONNRESET|Connection is closed/.test(message)
+
 /** What Redis does not take as it is, though a script says so and not an error. */
 export class NotTaken extends Error {}
 

@@ -6,6 +6,7 @@
  * that wait for an answer when a connection ends fail with it.
  */
 import type { RedisConnection } from "./connection.js"
+import { isCut, TURNED_AWAY } from "./reasons.js"
 import { backoff, jitter } from "./waiting.js"
 
 /** A connection that lasted this long, in ms, was a good one: the next may follow soon. */
@@ -61,10 +62,16 @@ export class ReconnectingClient {
 
   private use(client: RedisConnection): void {
     this.client = client
+    let isTurnedAway = false
+    client.on("connect", () => {
+      isTurnedAway = true
+    })
     client.on("error", (error: Error) => {
       this.reason = error.message
+      isTurnedAway &&= isCut(error.message)
     })
     client.on("ready", () => {
+      isTurnedAway = false
       if (this.closed) return
       this.readyAt = performance.now()
       // Any other reason comes as an error.
@@ -72,6 +79,7 @@ export class ReconnectingClient {
       this.onReady(client)
     })
     client.on("end", () => {
+      if (isTurnedAway) this.reason = TURNED_AWAY
       if (!this.closed && client === this.client) this.ended()
     })
     client.connect().catch(() => {})

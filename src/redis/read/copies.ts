@@ -165,6 +165,7 @@ export class Copies {
     for (const [topic, version] of versions) {
       const followed = this.topics.get(topic)
       if (followed === undefined) continue
+      followed.copy.confirm(epoch, version)
       const { expected } = followed
       if (expected === undefined || expected.epoch !== epoch || expected.version < version) {
         followed.expected = { epoch, version }
@@ -289,6 +290,10 @@ export class Copies {
     const topics = followed.map(({ copy }) => copy.topic)
     const before = followed.map(({ copy }) => copy.standing)
     const found = await calls.standings(this.options.port, keys, topics)
+    for (const [index, { copy }] of followed.entries()) {
+      const standing = found[index]
+      if (standing !== undefined) copy.confirm(standing.epoch, standing.version)
+    }
     if (!followed.some(({ copy }, index) => copy.differsFrom(found[index]))) return 0
     await this.settled()
     const missed = followed.filter(({ copy }, index) => !copy.hasCaughtUp(found[index], before[index] as Standing))

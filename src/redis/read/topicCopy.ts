@@ -66,6 +66,8 @@ export class TopicCopy {
   private patience = 0
   private history = ""
   private drafts = 0
+  /** The highest version of this epoch that Redis has answered, as a message may tell what Redis has never had. */
+  private confirmed = 0
   /** How often Redis went back within this epoch. */
   private lapses = 0
   private draft: SnapshotDraft<CopyMember> | undefined
@@ -111,6 +113,11 @@ export class TopicCopy {
     // The floor of an empty topic rises with others, and falls only when Redis has lost something.
     if (standing.tag === "") return !this.isEmpty || standing.version < this.standing.version
     return standing.version !== this.standing.version || standing.tag !== this.standing.tag
+  }
+
+  /** Redis has answered that the topic stands here, or beyond. */
+  confirm(epoch: string, version: number): void {
+    if (epoch === this.standing.epoch && version > this.confirmed) this.confirmed = version
   }
 
   /**
@@ -242,6 +249,7 @@ export class TopicCopy {
     const retains = now < this.retainedUntil
     this.isLive = true
     this.history = history
+    this.confirmed = standing.version
 
     const joins: Array<StoredMember> = []
     const updates: Array<StoredMember> = []
@@ -277,7 +285,7 @@ export class TopicCopy {
     if (epoch !== before.epoch) return "emptied"
     const isSame = history === this.history
     if (version < before.version || (version === before.version && tag !== "" && tag !== before.tag)) {
-      return isSame ? "never was" : "went back"
+      return isSame && version >= this.confirmed ? "never was" : "went back"
     }
     return isSame ? "nothing" : "perhaps something"
   }

@@ -421,6 +421,19 @@ describe("the model of a followed topic", () => {
     }
   })
 
+  it("holds also when somebody loads old data into a Redis that goes on, if Redis has answered that it had come further", () => {
+    for (const confirmed of [8, 9]) {
+      const model = live(at(7), [held("r.1", 1)])
+      expect(model.receive(message(8, [put("r.2")], { from: 7, fromTag: "t7" }))).toMatchObject({ type: "applied" })
+      model.confirm("e", confirmed)
+      model.confirm("another", 1)
+      const [told] = read(model, at(7), [held("r.1", 1)]).deltas
+      expect(told?.changes).toEqual([])
+      expect(keys(model)).toEqual(["r.1", "r.2"])
+      expect(model.retentionEnds).toBeLessThan(Number.POSITIVE_INFINITY)
+    }
+  })
+
   it("reads the topic when two messages tell one version otherwise", () => {
     const model = live(at(7), [])
     expect(model.receive(message(8, [put("r.2")], { tag: "forged" }))).toMatchObject({ type: "applied" })

@@ -35,19 +35,31 @@
 
 -- Anybody may have written anything here by mistake. Of what cannot be read the script goes on as if it were not there,
 -- and a key of another type spoils its own topic only: a script that fails half-way leaves half of what it wrote.
+-- It fails where the user loses the right to a command. What it left is made whole when the call is said again: members
+-- come first and the index last, so who is in one of them only is one whom no follower may have heard of.
 
-local call, pcall = redis.call, redis.pcall
+local call = redis.call
 local mode, replica, tag, channel = ARGV[1], ARGV[2], ARGV[4], ARGV[5]
 local leases, versions, index, evicted = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 
+-- Of a key of another type the answer is an error; whatever else fails ends the script.
+local function try(...)
+  local reply = redis.pcall(...)
+  if type(reply) == 'table' and not string.find(reply.err, '^WRONGTYPE') then error(reply) end
+  return reply
+end
+
+local function isError(reply) return type(reply) == 'table' end
+
 local isIn = tonumber(call('ZSCORE', leases, replica) or '-inf') > -math.huge
 
--- What is to be set in the index and in the versions at the end.
-local indexing, versioning = {}, {}
+-- What is to be set in the index and in the versions at the end, what is to be taken out of them, keys of topics that
+-- emptied, and by a topic's number what is to be set in its members.
+local indexing, versioning, unindexing, unversioning, emptying, updating = {}, {}, {}, {}, {}, {}
 
+local last = call('HGET', index, '')
 if mode == 'own' then
   if not isIn then return { 'LEASE' } end
-  local last = call('HGET', index, '')
   if tonumber(ARGV[3]) <= (tonumber(last or 0) or 0) then return { 'STALE' } end
   -- Of an index that somebody deleted it stays away until a heartbeat counts what is missing: whoever reaps looks for it.
   if last then indexing = { '', ARGV[3] } end
@@ -62,7 +74,7 @@ local isFirst = not epoch
 if isFirst then epoch, floor = tag, '0' end
 
 -- Of each topic, by its number: where this call finds it, where it leads, and what there is to tell of it.
-local from, fromTag, to, told, shrank, unversioned = {}, {}, {}, {}, {}, {}
+local from, fromTag, to, told, shrank, unversioned, untold = {}, {}, {}, {}, {}, {}, {}
 for number = 1, count do
   local version = heads[1 + number]
   if version then from[number], fromTag[number] = string.match(version, '^(%d+) (%S+)$') end
@@ -77,12 +89,12 @@ local hasEvicted = call('HLEN', evicted) > 0
 -- Whoever keeps the key index says so in it, before it has any connection here. All take out of it who is gone.
 local keyIndex = KEYS[5 + 2 * count]
 local hasKeyIndex = call('EXISTS', keyIndex) == 1
-local keepsKeyIndex = hasKeyIndex and tonumber(pcall('ZSCORE', keyIndex, '0:' .. replica)) ~= nil
+local score = hasKeyIndex and try('ZSCORE', keyIndex, '0:' .. replica)
+hasKeyIndex = hasKeyIndex and not isError(score)
+local keepsKeyIndex = hasKeyIndex and score
 local arrived = {}
 
 local function whereabouts(topic, key) return #key .. ':' .. key .. ARGV[6 + topic] end
-
-local function isError(reply) return type(reply) == 'table' end
 
 local function tell(topic, text)
   local texts = told[topic]
@@ -90,17 +102,20 @@ local function tell(topic, text)
   changed = changed + 1
 end
 
--- The version is told to nobody: nothing has changed, and who follows the topic compares it soon.
+-- The version is told to nobody, nor what changes with it where followers may lack who is restored: they compare it soon.
 local function restore(topic, connection, key, place)
   local keys = KEYS[4 + 2 * topic]
-  indexing[#indexing + 1] = place
-  indexing[#indexing + 1] = ''
-  local others = pcall('HGET', keys, key) or ' '
+  if call('HEXISTS', index, place) == 0 then
+    indexing[#indexing + 1] = place
+    indexing[#indexing + 1] = ''
+    untold[topic] = true
+  end
+  local others = try('HGET', keys, key) or ' '
   if not isError(others) and not string.find(others, ' ' .. connection .. ' ', 1, true) then
     call('HSET', keys, key, others .. connection .. ' ')
   end
   if keepsKeyIndex then arrived[whereabouts(topic, key)] = true end
-  unversioned[topic] = fromTag[topic] == ''
+  unversioned[topic] = fromTag[topic] == '' or untold[topic]
 end
 
 -- Adds the operation to a list when it does not carry it out.
@@ -114,8 +129,8 @@ local function put(operation, topic, seq, revision, key, meta)
   local members, keys = KEYS[3 + 2 * topic], KEYS[4 + 2 * topic]
   local said = ' ' .. revision .. ' ' .. meta .. '\n' .. key
   -- Most keys have one connection.
-  local isNew = pcall('HSETNX', members, connection, to[topic] .. said)
-  local isFirstOfKey = isNew == 1 and pcall('HSETNX', keys, key, ' ' .. connection .. ' ')
+  local isNew = try('HSETNX', members, connection, to[topic] .. said)
+  local isFirstOfKey = isNew == 1 and try('HSETNX', keys, key, ' ' .. connection .. ' ')
   if isError(isNew) or isError(isFirstOfKey) then
     if isNew == 1 then call('HDEL', members, connection) end
     prevented[#prevented + 1] = operation
@@ -132,7 +147,10 @@ local function put(operation, topic, seq, revision, key, meta)
   else
     local joined, known = string.match(call('HGET', members, connection), '^(%d+) (%d+) ')
     if known and tonumber(revision) <= tonumber(known) then return restore(topic, connection, key, place) end
-    call('HSET', members, connection, (joined or to[topic]) .. said)
+    local updates = updating[topic] or {}
+    updating[topic] = updates
+    updates[#updates + 1] = connection
+    updates[#updates + 1] = (joined or to[topic]) .. said
   end
   tell(topic, '"+","' .. connection .. '",' .. revision .. ',' .. cjson.encode(key) .. ',' .. meta)
 end
@@ -141,32 +159,32 @@ local function remove(topic, seq, reason, operation)
   local connection = replica .. '.' .. seq
   local place = seq .. ':' .. ARGV[6 + topic]
   local members, keys = KEYS[3 + 2 * topic], KEYS[4 + 2 * topic]
-  local isIndexed = call('HDEL', index, place) == 1
-  local member = pcall('HGET', members, connection)
+  local member = try('HGET', members, connection)
   if isError(member) then member = false end
   -- Of a member that somebody deleted too: who follows the topic shows it still.
-  if not member and not isIndexed then return end
-  if member then
-    call('HDEL', members, connection)
-    local key = string.sub(member, (string.find(member, '\n') or #member) + 1)
-    local others = pcall('HGET', keys, key) or ' '
-    if not isError(others) then
-      local first, last = string.find(others, ' ' .. connection .. ' ', 1, true)
-      if first then others = string.sub(others, 1, first) .. string.sub(others, last + 1) end
-      if others == ' ' then
-        call('HDEL', keys, key)
-        if hasKeyIndex then pcall('ZREM', keyIndex, whereabouts(topic, key)) end
-      else
-        call('HSET', keys, key, others)
-      end
-    end
-  end
+  if not member and call('HEXISTS', index, place) == 0 then return end
   if mode == 'evict' then
     call('HSET', evicted, place, '')
     call('EXPIRE', evicted, 3600)
   elseif mode == 'reap' and member then
     lost[#lost + 1] = operation
     lost[#lost + 1] = member
+  end
+  unindexing[#unindexing + 1] = place
+  if member then
+    local key = string.sub(member, (string.find(member, '\n') or #member) + 1)
+    local others = try('HGET', keys, key) or ' '
+    if not isError(others) then
+      local first, last = string.find(others, ' ' .. connection .. ' ', 1, true)
+      if first then others = string.sub(others, 1, first) .. string.sub(others, last + 1) end
+      if others == ' ' then
+        if hasKeyIndex then call('ZREM', keyIndex, whereabouts(topic, key)) end
+        call('HDEL', keys, key)
+      else
+        call('HSET', keys, key, others)
+      end
+    end
+    call('HDEL', members, connection)
   end
   shrank[topic] = true
   tell(topic, '"-","' .. connection .. '","' .. reason .. '"')
@@ -197,9 +215,9 @@ for number = 1, count do
   else
     answer[number] = version
     if shrank[number] and call('EXISTS', KEYS[3 + 2 * number]) == 0 then
-      call('HDEL', versions, name)
+      unversioning[#unversioning + 1] = name
       -- It names who was deleted from the members.
-      pcall('DEL', KEYS[4 + 2 * number])
+      emptying[#emptying + 1] = KEYS[4 + 2 * number]
       if tonumber(version) > tonumber(top) then top = version end
     else
       versioning[#versioning + 1] = name
@@ -211,8 +229,16 @@ if isFirst or top ~= floor then
   versioning[#versioning + 1] = ''
   versioning[#versioning + 1] = epoch .. ' ' .. top
 end
+for number = 1, count do
+  if updating[number] then call('HSET', KEYS[3 + 2 * number], unpack(updating[number])) end
+end
 if #versioning > 0 then call('HSET', versions, unpack(versioning)) end
+if #unversioning > 0 then
+  call('HDEL', versions, unpack(unversioning))
+  call('DEL', unpack(emptying))
+end
 if #indexing > 0 then call('HSET', index, unpack(indexing)) end
+if #unindexing > 0 then call('HDEL', index, unpack(unindexing)) end
 if next(arrived) then
   local adding = {}
   for where in pairs(arrived) do
@@ -224,17 +250,17 @@ end
 
 -- An index that somebody deleted does not say what else there is: who has looked everywhere calls without operations.
 local emptied = 0
-local isWhole = mode == 'reap' and (operation == 0 or call('HEXISTS', index, '') == 1)
-if isWhole and call('HLEN', index) <= call('HEXISTS', index, '') then
+local isWhole = mode == 'reap' and (operation == 0 or last)
+if isWhole and call('HLEN', index) <= (last and 1 or 0) then
   call('DEL', index)
+  if hasKeyIndex then call('ZREM', keyIndex, '0:' .. replica) end
   call('ZREM', leases, replica)
-  if hasKeyIndex then pcall('ZREM', keyIndex, '0:' .. replica) end
   emptied = 1
 end
 
 -- Last, as the user may have lost the right to it: then all is written, and who follows the topic compares its version.
 for number = 1, count do
-  if told[number] then
+  if told[number] and not untold[number] then
     local born = fromTag[number] == '' and '1' or '0'
     call('PUBLISH', channel .. ARGV[6 + number],
       '["' .. epoch .. '",' .. from[number] .. ',"' .. fromTag[number] .. '",' .. to[number] .. ',"' .. tag .. '",' .. born
