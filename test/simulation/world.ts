@@ -238,10 +238,9 @@ class World {
     if (key === "r" || key === "lr") this.numbersLost = this.time.now
     // Whoever reads them before they are written again tells that they left; nobody knows whose lease was longer than theirs.
     if (key.startsWith("m") || key === "lr") this.allExcused = this.time.now
-    if (key !== "v") return
-    // It is another epoch.
-    this.loses = true
-    this.reached.clear()
+    // It is another epoch, or what is written into an index again moves the versions of its topics without a message.
+    if (key === "v" || key === "i") this.loses = true
+    if (key === "v") this.reached.clear()
   }
 
   private failOver({ age, skew, old }: Extract<Move, { readonly do: "failOver" }>): void {

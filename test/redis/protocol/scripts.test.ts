@@ -289,6 +289,32 @@ describe.skipIf(redisIsOff())("the scripts, on a real server", () => {
     await port.unsubscribe([keys.topicChannel("a"), keys.topicChannel("b")])
   })
 
+  it("who is a member and in no index may be one whom no follower has heard of: the version moves, and nobody is told", async () => {
+    await redis.command("FLUSHALL")
+    await beat("claim", "r")
+    await apply("own", "r", put("a", 1), put("b", 2))
+    const [before] = await calls.standings(port, keys, ["a"])
+    expect(before).toMatchObject({ version: 1 })
+    messages = []
+    await port.subscribe([keys.topicChannel("a"), keys.topicChannel("b")])
+    await port.command("HDEL", [keys.index("r"), "1:a"])
+    // What is told with it of others waits for the reading too.
+    const restored = await apply("own", "r", put("a", 1), put("a", 3), put("b", 2))
+    expect(restored).toMatchObject({
+      changed: 1,
+      versions: new Map([
+        ["a", 2],
+        ["b", 1]
+      ])
+    })
+    expect(await calls.standings(port, keys, ["a", "b"])).toMatchObject([{ version: 2 }, { version: 1 }])
+    // Once it is there again nothing moves.
+    expect(await apply("own", "r", put("a", 1))).toMatchObject({ versions: new Map([["a", 2]]) })
+    await marker()
+    expect(messages).toEqual([])
+    await port.unsubscribe([keys.topicChannel("a"), keys.topicChannel("b")])
+  })
+
   it("a member that somebody has deleted leaves for its followers all the same, and its key with the topic", async () => {
     await redis.command("FLUSHALL")
     for (const replica of ["r", "other"]) await beat("claim", replica)
