@@ -230,6 +230,8 @@ describe.skipIf(redisIsOff())("the scripts, on a real server", () => {
     await port.command("DEL", [keys.index("r")])
     await apply("own", "r", put("t", 2))
     await late("r")
+    // Who is in it still may have come since.
+    expect(await apply("reap", "r")).toMatchObject({ changed: 0, emptied: false })
     expect(await apply("reap", "r", remove("t", 2))).toMatchObject({ changed: 1, emptied: false })
     expect(await apply("reap", "r", remove("t", 1))).toMatchObject({ changed: 1, emptied: false })
     expect(await apply("reap", "r")).toMatchObject({ changed: 0, emptied: true })
