@@ -35,6 +35,11 @@ it.effect("one that throws at whatever clients send is told once a minute, with 
   })
 )
 
+/** Which the global one is depends on what else has been loaded. */
+class ResponseOfSomeServer {
+  readonly status = 401
+}
+
 it.effect.each([
   ["nothing", undefined, "undefined"],
   ["null", null, "null"],
@@ -46,7 +51,7 @@ it.effect.each([
     new Unauthorized({ status: 401, reason: "log in first" }),
     "an object of Unauthorized"
   ],
-  ["a response", new Response(null, { status: 401 }), "an object of Response"],
+  ["a response that is returned", new ResponseOfSomeServer(), "an object of ResponseOfSomeServer"],
   [
     "an end by another name",
     { key: "alice", expiresAt: 0 },
