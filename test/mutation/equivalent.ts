@@ -155,7 +155,7 @@ export const EQUIVALENT: ReadonlyArray<Equivalent> = [
   },
   {
     file: "src/socket/protocol/stateJson.ts",
-    line: "else if (this.blocks.length > 4 + (SPARSE * this.length) / BLOCK) this.gather()",
+    line: "else if (this.blocks.length > 4 + (SPARSE * this.length) / BLOCK) {",
     becomes: ["this.blocks.length >= 4 + SPARSE * this.length / BLOCK"],
     because: "whether there is one more makes no difference to anybody"
   },

@@ -155,13 +155,20 @@ export class StateJson {
     if (metas.length === 0) block.keys.delete(key)
     this.changed(block, -old.json.length)
     if (block.keys.size === 0) this.blocks.splice(this.blocks.indexOf(block), 1)
-    else if (this.blocks.length > 4 + (SPARSE * this.length) / BLOCK) this.gather()
+    else if (this.blocks.length > 4 + (SPARSE * this.length) / BLOCK) {
+      // Of many blocks that others have left, few full ones.
+      this.blocks = filled(this.blocks.flatMap(({ keys }) => Array.from(keys)))
+    }
     return old
   }
 
   private changed(block: Block, characters: number): void {
     block.changed(characters)
     this.length += characters
+    // Metas of who is there may have grown.
+    if (block.length > 2 * BLOCK && block.keys.size > 1) {
+      this.blocks.splice(this.blocks.indexOf(block), 1, ...filled(block.keys))
+    }
   }
 
   /** There are few: to keep for each key where it is would cost every small topic. */
@@ -177,19 +184,21 @@ export class StateJson {
     this.blocks.push(block)
     return block
   }
+}
 
-  /** Of many blocks that others have left, few full ones. */
-  private gather(): void {
-    const sparse = this.blocks
-    this.blocks = []
-    for (const { keys } of sparse) {
-      for (const [key, present] of keys) {
-        const block = this.roomy
-        block.keys.set(key, present)
-        for (const { json } of present) block.changed(json.length)
-      }
+/** Blocks of these keys, in their order. */
+const filled = (keys: Iterable<readonly [string, Array<Present>]>): Array<Block> => {
+  const blocks: Array<Block> = []
+  let block: Block | undefined
+  for (const [key, present] of keys) {
+    if (block === undefined || block.length >= BLOCK) {
+      block = new Block()
+      blocks.push(block)
     }
+    block.keys.set(key, present)
+    for (const { json } of present) block.changed(json.length)
   }
+  return blocks
 }
 
 /** Metas are objects on the wire, and the ref that stands in them is the connection's own. */

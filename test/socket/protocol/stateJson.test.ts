@@ -166,6 +166,17 @@ describe("the state as JSON", () => {
       expect(keysOf(state)).toEqual(["a", "b", "c", "d1", "d2", "d3", "e"])
     })
 
+    it("one whose metas grow is cut into some, where it stands", () => {
+      const keys = Array.from({ length: 40 }, (_, n) => `k${n}`)
+      const state = new StateJson(snapshot(...keys.map((key) => at(key, `${key}-`))))
+      expect(typeof state.state).toBe("string")
+      for (const key of keys) {
+        state.apply(diff({ updates: [{ ...sized(key, `${key}+`, BLOCK / 4), previousRef: `${key}-` }] }))
+      }
+      for (const { length } of blocksOf(state)) expect(length).toBeLessThan(2.5 * BLOCK)
+      expect(keysOf(state)).toEqual(keys)
+    })
+
     it("they are made few again when there are four times as many as would do, and four", () => {
       const keys = Array.from({ length: 12 }, (_, n) => `k${n}`)
       const bigs = keys.map((key) => sized(key, `${key}-`, BLOCK))
