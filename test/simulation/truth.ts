@@ -24,8 +24,8 @@ export class Heartbeats {
   private active = 0
   private beatenAt = Number.NEGATIVE_INFINITY
   private isNew = false
-  /** Whether the leases are gone, and given anew with the next call. */
-  private areLost = false
+  /** Whose leases are gone, and given anew with the next call. */
+  private lost: ReadonlyArray<string> = []
 
   copy(): Heartbeats {
     const copy = new Heartbeats()
@@ -33,7 +33,7 @@ export class Heartbeats {
     copy.active = this.active
     copy.beatenAt = this.beatenAt
     copy.isNew = this.isNew
-    copy.areLost = this.areLost
+    copy.lost = this.lost
     return copy
   }
 
@@ -97,9 +97,9 @@ export class Heartbeats {
     if (heard !== undefined) heard.isOut = true
   }
 
-  /** The leases are gone: with the next call whoever was heard has a whole one again. */
-  loseLeases(): void {
-    this.areLost = true
+  /** The leases are gone: with the next call whoever was heard, and is not let go yet, has a whole one again. */
+  loseLeases(known: Iterable<string>): void {
+    this.lost = [...known]
   }
 
   /** Who has been silent for a whole lease, or all of it but for `allowance` heartbeats of the shortest. */
@@ -119,9 +119,11 @@ export class Heartbeats {
   }
 
   private giveLeases(now: number): void {
-    if (this.areLost)
-      for (const heard of this.heard.values()) Object.assign(heard, { at: this.active, beatenAt: now, isOut: false })
-    this.areLost = false
+    for (const replica of this.lost) {
+      const heard = this.heard.get(replica)
+      if (heard !== undefined) Object.assign(heard, { at: this.active, beatenAt: now, isOut: false })
+    }
+    this.lost = []
   }
 
   private get shortest(): number {

@@ -233,7 +233,7 @@ class World {
     const { data, heartbeats } = this.master
     const [replica = ""] = data.numbers.keys()
     for (const one of key === "lr" ? ["l", "r"] : [key]) data.delete(one === "i" ? `i:${replica}` : one)
-    if (key === "l") heartbeats.loseLeases()
+    if (key === "l") heartbeats.loseLeases(data.settings.keys())
     // Until all have beaten again nobody knows how long they may be silent.
     if (key === "r" || key === "lr") this.numbersLost = this.time.now
     // Whoever reads them before they are written again tells that they left; nobody knows whose lease was longer than theirs.

@@ -39,6 +39,8 @@ export interface CopiesOptions {
   readonly partitions: ReadonlyArray<Keys>
   /** How long members are retained that Redis loses now, in ms: until their owners have had time to write them again. */
   readonly retention: () => number
+  /** Milliseconds as leases know them in a partition, by which that is measured. */
+  readonly leaseTime: (partition: number) => number
   /** Milliseconds of a clock that never goes back. */
   readonly now: () => number
   readonly onDelta: (delta: Delta) => void
@@ -235,11 +237,11 @@ export class Copies {
 
   /** Run it every second: lets go of what was retained long enough, and every ten seconds looks what was missed. */
   async patrol(): Promise<void> {
-    const { now, onFailure, port } = this.options
+    const { now, leaseTime, onFailure, port } = this.options
     try {
       // What was retained long enough is looked for once more: nobody leaves because a message was lost.
       for (const followed of this.topics.values()) {
-        if (now() >= followed.copy.retentionEnds) this.read(followed, "retention")
+        if (leaseTime(followed.partition) >= followed.copy.retentionEnds) this.read(followed, "retention")
       }
       if (now() - this.lookedAt < DIGEST) return
       this.lookedAt = now()
@@ -372,10 +374,11 @@ export class Copies {
 
   private async finish(followed: FollowedTopic, end: End): Promise<boolean> {
     const { copy } = followed
-    let finished = copy.finish(end, this.options.now())
+    const now = (): number => this.options.leaseTime(followed.partition)
+    let finished = copy.finish(end, now())
     if (finished.type === "wait") {
       await this.settled()
-      finished = copy.finish(end, this.options.now())
+      finished = copy.finish(end, now())
     }
     if (finished.type !== "done") return false
     if (finished.resync) followed.again ??= "gap"

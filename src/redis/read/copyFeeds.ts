@@ -81,6 +81,7 @@ export const makeCopyFeeds = ({
       port,
       partitions: membership.partitions.map(({ keys }) => keys),
       retention: () => membership.longestLease() + redis.heartbeat,
+      leaseTime: (partition) => membership.partitions[partition]?.now ?? 0,
       now: () => Number(clock.unsafeCurrentTimeNanos() - start) / 1e6,
       onDelta,
       onEmpty: (partition) => membership.partitions[partition]?.beat(),

@@ -14,6 +14,7 @@ import * as calls from "../protocol/calls.js"
 import type { Keys } from "../protocol/keys.js"
 import { placesOf } from "../protocol/pages.js"
 import type { ApplyCall, BeatCall, Settings, StoredMember } from "../protocol/values.js"
+import { AnsweredTime } from "./answeredTime.js"
 import { ReplicaLease, type Todo } from "./lease.js"
 import { Others } from "./others.js"
 import { BATCH, type Cell, type Outbox } from "./outbox.js"
@@ -60,6 +61,7 @@ export class Partition<O> {
   longestLease: number
   /** Since when Redis knows of shorter leases only. */
   private shorterSince: number | undefined
+  private readonly answeredTime = new AnsweredTime()
   private inUse = false
   private stopped = false
   private flushing: NodeJS.Immediate | undefined
@@ -90,6 +92,11 @@ export class Partition<O> {
 
   get keys(): Keys {
     return this.options.keys
+  }
+
+  /** Milliseconds that pass while heartbeats are answered here. */
+  get now(): number {
+    return this.answeredTime.now(this.heartbeat)
   }
 
   get isUsed(): boolean {
@@ -262,6 +269,7 @@ export class Partition<O> {
     calls.beat(port, keys, settings, call).then(
       (answer) => {
         if (this.stopped) return
+        this.answeredTime.answered(this.heartbeat)
         const todo = this.replica.beatAnswered(call, answer)
         if (answer.status === "OK") {
           this.heartbeat = answer.heartbeat
@@ -313,10 +321,9 @@ export class Partition<O> {
 
   /** Who has a longer one may have been lost with Redis's data, and claim again within it. */
   private hearOf(lease: number): void {
-    const now = performance.now()
     if (lease < this.longestLease) {
-      this.shorterSince ??= now
-      if (now - this.shorterSince < this.longestLease) return
+      this.shorterSince ??= this.now
+      if (this.now - this.shorterSince < this.longestLease) return
     }
     this.longestLease = lease
     this.shorterSince = undefined

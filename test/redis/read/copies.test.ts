@@ -28,6 +28,7 @@ describe("the topics that are followed", () => {
   let deltas: Array<Delta>
   let resyncs: Array<string>
   let now: number
+  let leaseTime: number
 
   beforeEach(() => {
     vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] })
@@ -35,11 +36,13 @@ describe("the topics that are followed", () => {
     deltas = []
     resyncs = []
     now = 0
+    leaseTime = 0
     followers = new Copies({
       port,
       partitions: [new Keys("presence", 0)],
       retention: () => HOLD,
       now: () => now,
+      leaseTime: () => leaseTime,
       onDelta: (delta) => deltas.push(delta),
       onEmpty: () => resyncs.push("empty"),
       onResync: (reason) => resyncs.push(reason),
@@ -54,6 +57,7 @@ describe("the topics that are followed", () => {
 
   const pass = async (ms: number): Promise<void> => {
     now += ms
+    leaseTime += ms
     vi.advanceTimersByTime(ms)
     await turn()
   }
@@ -325,13 +329,14 @@ describe("the topics that are followed", () => {
     await answered(port.take("heard"))
     await answered(port.take("read"), ["f 0", null, "h", ["r"], 0, []])
     expect(deltas.map(({ changes }) => changes)).toEqual([[]])
-    now += HOLD - 1
+    now += HOLD
+    leaseTime = HOLD - 1
     void followers.patrol()
     await turn()
     if (port.names.includes("subscribe")) await answered(port.take("subscribe"))
     if (port.names.includes("HMGET")) await answered(port.take("HMGET"), ["f 0", null])
     expect(port.names).toEqual([])
-    now += 1
+    leaseTime = HOLD
     void followers.patrol()
     await turn()
     await answered(port.take("read"), ["f 0", null, "h", ["r"], 0, []])
@@ -358,6 +363,7 @@ describe("the topics that are followed", () => {
       partitions: [new Keys("presence", 0)],
       retention: () => HOLD,
       now: () => now,
+      leaseTime: () => leaseTime,
       onDelta: ({ version }) => {
         seen.push([version, room.isFollowable])
         followers.changed(room, () => seen.push([version, room.isFollowable]))
@@ -387,6 +393,7 @@ describe("the topics that are followed", () => {
       partitions: [new Keys("presence", 0)],
       retention: () => HOLD,
       now: () => now,
+      leaseTime: () => leaseTime,
       onDelta: ({ version }) => {
         told.push(version)
         followers.release(room)

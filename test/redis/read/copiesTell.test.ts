@@ -38,6 +38,7 @@ describe("the followed topics", () => {
       partitions: Array.from({ length: partitions }, (_, i) => new Keys("p", i)),
       retention: () => 20_000,
       now: () => now,
+      leaseTime: () => now,
       onDelta: ({ topic, version }) => tell("delta")(topic, version),
       onEmpty: tell("empty"),
       onResync: tell("resync"),

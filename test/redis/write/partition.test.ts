@@ -77,18 +77,45 @@ describe("a replica at work in a partition", () => {
     expect(partition.longestLease).toBe(15_000)
     await heard(60_000)
     expect(partition.longestLease).toBe(60_000)
+    const pass = async (ms: number): Promise<void> => {
+      for (let left = ms; left > 0; left -= 5_000) {
+        vi.advanceTimersByTime(Math.min(left, 5_000))
+        await heard(15_000)
+      }
+    }
     await heard(15_000)
-    vi.advanceTimersByTime(59_999)
-    await heard(15_000)
+    await pass(59_999)
     expect(partition.longestLease).toBe(60_000)
     await heard(60_000)
     await heard(30_000)
-    vi.advanceTimersByTime(59_999)
-    await heard(15_000)
+    await pass(59_999)
     expect(partition.longestLease).toBe(60_000)
-    vi.advanceTimersByTime(1)
-    await heard(15_000)
+    await pass(1)
     expect(partition.longestLease).toBe(15_000)
+  })
+
+  it("knows time by heartbeats that are answered, and of a time without them counts one", async () => {
+    const heard = async (): Promise<void> => {
+      partition.beat()
+      port.take("beat").answer(beaten())
+      await turn()
+    }
+    await heard()
+    const start = partition.now
+    vi.advanceTimersByTime(4_999)
+    expect(partition.now - start).toBe(4_999)
+    vi.advanceTimersByTime(5_001)
+    expect(partition.now - start).toBe(5_000)
+    await heard()
+    expect(partition.now - start).toBe(10_000)
+    vi.advanceTimersByTime(10_001)
+    await heard()
+    expect(partition.now - start).toBe(15_000)
+    partition.beat()
+    port.take("beat").fail()
+    await turn()
+    vi.advanceTimersByTime(20_000)
+    expect(partition.now - start).toBe(20_000)
   })
 
   it("says what failed again after a pause that grows, and at once when the connection is back", async () => {
