@@ -110,6 +110,7 @@ export const connect = (url: string, options: ConnectOptions = {}): Client => {
     refuse
   )
   let socket: Socket | undefined
+  let lookForSleep = (): void => {}
   /** How often a join was refused since one was not. */
   let refusals = 0
   let closed = false
@@ -127,7 +128,7 @@ export const connect = (url: string, options: ConnectOptions = {}): Client => {
           spread(Math.max(Math.min(50 * 2 ** tries, 5_000), refusals && again(refusals))),
         rejoinAfterMs: (tries: number) => spread(again(Math.max(tries, refusals)))
       })
-      onWake(made, () => topics.size > 0)
+      lookForSleep = onWake(made, () => topics.size > 0)
       socket = made
     }
     socket.connect()
@@ -141,6 +142,7 @@ export const connect = (url: string, options: ConnectOptions = {}): Client => {
     if (topics.size > 0) return
     tokens.stop()
     socket?.disconnect()
+    lookForSleep()
   }
 
   const begin = (name: string, wanted: Wanted): Shared => {
@@ -164,6 +166,7 @@ export const connect = (url: string, options: ConnectOptions = {}): Client => {
     })
     const shared: Shared = { topic, rooms: [], leaving: undefined }
     topics.set(name, shared)
+    lookForSleep()
     return shared
   }
 

@@ -3,12 +3,17 @@
  *
  * Phoenix's client comes back when it knows that its connection is gone. A connection that died asleep looks open until
  * a heartbeat stays away, up to a minute later; so whoever wakes asks at once, and waits five seconds. And who is online
- * again does not wait for the next try.
+ * again does not wait for the next try. A page that stays in sight is told nothing when its machine sleeps, and outside of
+ * pages there is nobody to tell: there it is the clock that has gone on.
  */
 import { Socket } from "phoenix"
 
 /** Milliseconds that a server has to answer whoever wakes. */
 const PATIENCE = 5_000
+
+/** Milliseconds between two looks at the clock, and by how much one is late after a sleep that no event tells of. */
+const LOOK = 5_000
+const LATE = 10_000
 
 /** What is used of a page. Elsewhere there is none, and nobody sleeps. */
 interface Page {
@@ -23,8 +28,11 @@ export class WakefulSocket extends Socket {
   }
 }
 
-/** For as long as the page lives, as the socket listens too. */
-export const onWake = (socket: Socket, isWanted: () => boolean): void => {
+/**
+ * Listens for as long as the page lives, as the socket does too. What it returns looks at the clock from then on, for as long
+ * as somebody wants the socket; it is called when that may have changed.
+ */
+export const onWake = (socket: Socket, isWanted: () => boolean): (() => void) => {
   const page = globalThis as Page
   let asking: ReturnType<typeof setTimeout> | undefined
   const again = () => socket.disconnect(() => isWanted() && socket.connect())
@@ -41,4 +49,15 @@ export const onWake = (socket: Socket, isWanted: () => boolean): void => {
   page.addEventListener?.("pageshow", wake)
   page.document?.addEventListener("visibilitychange", wake)
   page.document?.addEventListener("resume", wake)
+  let looking: ReturnType<typeof setTimeout> | undefined
+  const look = (): void => {
+    clearTimeout(looking)
+    if (!isWanted()) return
+    const before = Date.now()
+    looking = setTimeout(() => {
+      if (Date.now() - before > LOOK + LATE) wake()
+      look()
+    }, LOOK)
+  }
+  return look
 }

@@ -31,6 +31,7 @@ const makeSocket = () => {
     wanted: true,
     answer: () => {},
     connects: 0,
+    look: () => {},
     connectionState: () => socket.state,
     isConnected: () => socket.state === "open",
     ping: (answer: () => void) => {
@@ -44,7 +45,7 @@ const makeSocket = () => {
       socket.state = "connecting"
     }
   }
-  onWake(socket as unknown as Socket, () => socket.wanted)
+  socket.look = onWake(socket as unknown as Socket, () => socket.wanted)
   return socket
 }
 
@@ -88,6 +89,26 @@ describe("who wakes", () => {
     socket.state = "open"
     vi.advanceTimersByTime(60_000)
     expect(socket.connects).toBe(2)
+  })
+
+  it("is known by the clock where no event tells of it", () => {
+    const socket = makeSocket()
+    socket.look()
+    vi.advanceTimersByTime(60_000)
+    // Another timer, another clock: a machine slept, and nothing was told.
+    vi.setSystemTime(Date.now() + 3_600_000)
+    vi.advanceTimersByTime(5_000)
+    expect(socket.connects).toBe(0)
+    vi.advanceTimersByTime(5_000)
+    expect(socket.connects).toBe(1)
+  })
+
+  it("has no timer where nobody has joined", () => {
+    const socket = makeSocket()
+    socket.look()
+    socket.wanted = false
+    socket.look()
+    expect(vi.getTimerCount()).toBe(0)
   })
 
   it("out of sight, or where nobody has joined, does nothing", () => {
