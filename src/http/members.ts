@@ -9,6 +9,7 @@
  * A response that is over for any other reason ends its lease at once.
  */
 import { Duration, Effect, Exit, type Fiber, Random, Scope } from "effect"
+import { sleepAwake } from "../internal/leases/awake.js"
 import type { Lease } from "../Lease.js"
 import type { Presence } from "../Presence.js"
 import type { TrackError } from "../PresenceError.js"
@@ -99,7 +100,7 @@ export class Members {
       const members = this.awaited.get(member.name) ?? new Set()
       this.awaited.set(member.name, members.add(member))
       const over = Effect.suspend(() => (this.forget(member) ? end(member) : Effect.void))
-      this.options.run(Effect.zipRight(Effect.sleep(this.options.idleTimeout / 4), over))
+      this.options.run(Effect.zipRight(sleepAwake(Duration.millis(this.options.idleTimeout / 4)), over))
     })
   }
 

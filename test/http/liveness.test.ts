@@ -4,11 +4,14 @@
 import { spawn } from "node:child_process"
 import { connect, type Socket } from "node:net"
 import { describe, expect, it } from "@effect/vitest"
-import { Effect, Schedule, type Scope, Stream } from "effect"
+import { Context, Duration, Effect, Layer, Runtime, Schedule, type Scope, Stream } from "effect"
+import type { EventStream } from "../../src/http/eventStream.js"
+import { Members } from "../../src/http/members.js"
 import { Presence, type PresenceChange, Unauthorized } from "../../src/index.js"
 import { ask, type Following, follow, over, serve } from "../support/http.js"
 import { leapingClock } from "../support/leaps.js"
 import { startProxy } from "../support/proxy.js"
+import { hear, standStill } from "../support/standStill.js"
 
 /** Follows as `EventSource` does: comes back when the response is over, with the id that it knows. */
 const eventSource = `
@@ -214,6 +217,21 @@ describe("who joined over a response", () => {
       yield* giveUp
       expect(yield* watcher.next).toMatchObject({ data: { leaves: [{ key: "alice", meta: 2 }] } })
       expect(yield* presence.list("room")).toEqual([])
+    })
+  )
+
+  it.scopedLive("has not gone while the server stood still that it is to come back to", () =>
+    Effect.gen(function* () {
+      const presence = Context.get(yield* Layer.build(Presence.layer()), Presence)
+      const run = Runtime.runFork(yield* Effect.runtime<never>())
+      const members = new Members({ presence, leaveDelay: Duration.zero, idleTimeout: 1_200, run })
+      // A response that is ended so that its client comes back.
+      const response = { renewing: true, renew: () => {}, end: () => {} } as unknown as EventStream
+      yield* Effect.scoped(members.join(response, "room", "alice"))
+      yield* standStill
+      yield* hear
+      expect(yield* presence.count("room")).toEqual({ keys: 1, connections: 1 })
+      yield* empty(presence, "room")
     })
   )
 

@@ -2,8 +2,9 @@
  * Connections that end by time, some in each turn: those whose ttl is over when somebody sweeps, and those whose leave
  * delay is, for whom somebody wakes.
  */
-import { type Clock, Duration, Effect, type Fiber, FiberId } from "effect"
+import { Duration, Effect, type Fiber, FiberId } from "effect"
 import type { Registry } from "../state/registry.js"
+import { sleepAwake } from "./awake.js"
 import type { OwnedLease } from "./lease.js"
 import { inTurns } from "./turns.js"
 
@@ -12,7 +13,6 @@ export const SHARE = 64
 
 interface Ending {
   readonly step: <A>(f: (registry: Registry<OwnedLease>) => A) => Effect.Effect<A>
-  readonly clock: Clock.Clock
   /** Nanoseconds since the start. */
   readonly now: () => number
   /** Runs until the layer's scope closes. */
@@ -27,7 +27,7 @@ export interface Ends {
   readonly departLater: Effect.Effect<void>
 }
 
-export const makeEnds = ({ step, clock, now, fork }: Ending): Ends => {
+export const makeEnds = ({ step, now, fork }: Ending): Ends => {
   const endAll = (some: (registry: Registry<OwnedLease>) => number): Effect.Effect<number> =>
     Effect.suspend(() => {
       let all = 0
@@ -57,7 +57,7 @@ export const makeEnds = ({ step, clock, now, fork }: Ending): Ends => {
   })
 
   const depart = (at: number): Effect.Effect<void> =>
-    clock.sleep(Duration.millis(Math.max(0, Math.ceil((at - now()) / 1e6)))).pipe(
+    sleepAwake(Duration.millis(Math.max(0, Math.ceil((at - now()) / 1e6)))).pipe(
       Effect.zipRight(
         Effect.suspend(() => {
           // Whatever the time: a timer may wake a little early, and then somebody has to sleep again.

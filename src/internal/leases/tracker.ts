@@ -5,7 +5,7 @@
  * before anything else can run. Whatever the service does with that cannot wait, so neither a slow reader nor a full
  * queue can hold up a join, a leave or a closing scope.
  */
-import { Context, Deferred, Duration, Effect, Exit, FiberId, Metric, Ref, Runtime, Schedule, Scope } from "effect"
+import { Context, Deferred, Duration, Effect, Exit, FiberId, Metric, Ref, Runtime, Scope } from "effect"
 import type { LeaveReason } from "../../PresenceChange.js"
 import { InvalidOption, type LimitExceeded, type PresenceUnavailable, type TrackError } from "../../PresenceError.js"
 import { EMPTY } from "../input/json.js"
@@ -13,6 +13,7 @@ import { ANY, checkDuration, nanos, type PresenceSettings, SOME } from "../input
 import { checkKey, checkMeta, checkTopic, overFull } from "../input/validate.js"
 import * as metrics from "../metrics.js"
 import { type Change, Registry, type Terms } from "../state/registry.js"
+import { sleepAwake } from "./awake.js"
 import { makeEnds, SHARE } from "./ends.js"
 import { DirectHolding, type Holding, type Now } from "./holding.js"
 import { OwnedLease, type Owner, type ScopeLeases, Scopes } from "./lease.js"
@@ -162,7 +163,7 @@ export const makeTracker = (
     // Ends by time
 
     const fork = (effect: Effect.Effect<void>) => runFork(effect, { scope: layerScope })
-    const { endAll, sweepExpired, departLater } = makeEnds({ step, clock, now, fork })
+    const { endAll, sweepExpired, departLater } = makeEnds({ step, now, fork })
 
     // Leases
 
@@ -339,7 +340,8 @@ export const makeTracker = (
       Effect.tap(() => host.onSweep(now())),
       Metric.trackDurationWith(metrics.sweepSeconds, Duration.toSeconds),
       Effect.catchAllCause((cause) => Effect.logWarning("the sweep failed and will run again", cause)),
-      Effect.schedule(Schedule.spaced(settings.sweepInterval)),
+      (sweep) => Effect.zipRight(sleepAwake(settings.sweepInterval), sweep),
+      Effect.forever,
       Effect.annotateLogs({ package: "effect-presence", fiber: "sweep" }),
       Effect.interruptible,
       Effect.forkScoped
