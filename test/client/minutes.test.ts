@@ -58,6 +58,25 @@ describe("a client", () => {
     client.close()
   })
 
+  it("whose machine slept without a word comes back when its connection does not answer", async () => {
+    let silent = false
+    const { opened, transport } = playServer((frame) => (silent ? [] : accepts(frame)))
+    const client = connect("ws://h", { transport })
+    const room = client.join("lobby")
+    await vi.advanceTimersByTimeAsync(20_000)
+    expect([opened.length, room.status]).toEqual([1, "joined"])
+    silent = true
+    vi.setSystemTime(Date.now() + 3_600_000)
+    await vi.advanceTimersByTimeAsync(9_900)
+    expect(opened.length).toBe(1)
+    silent = false
+    await vi.advanceTimersByTimeAsync(2_000)
+    expect([opened.length, room.status]).toEqual([2, "joined"])
+    client.close()
+    await vi.advanceTimersByTimeAsync(2_000)
+    expect(vi.getTimerCount()).toBe(0)
+  })
+
   it("that may make no connection says why, and tries again", async () => {
     let tries = 0
     const transport = class {
