@@ -177,6 +177,30 @@ describe("the state as JSON", () => {
       expect(keysOf(state)).toEqual(keys)
     })
 
+    it("the metas of one key are in as many as they fill, and a change makes one anew", () => {
+      const metas = Array.from({ length: 40 }, (_, n) => sized("a", `r${n}`, BLOCK / 4))
+      const state = new StateJson(snapshot(at("before", "r"), ...metas, at("c", "r")))
+      const refs = (): ReadonlyArray<string> =>
+        JSON.parse(textOf(state)).a?.metas.map(({ phx_ref }: { readonly phx_ref: string }) => phx_ref) ?? []
+      const before = blocksOf(state)
+      expect(before).toHaveLength(11)
+      expect(keysOf(state)).toEqual(["before", "a", "c"])
+      expect(refs()).toEqual(metas.map(({ ref }) => ref))
+      state.apply(diff({ updates: [{ ...sized("a", "new", BLOCK / 4), previousRef: "r20" }] }))
+      expect(blocksOf(state).filter((block) => !before.some(({ buffer }) => buffer === block.buffer))).toHaveLength(1)
+      expect(refs()).toEqual(metas.map(({ ref }) => (ref === "r20" ? "new" : ref)))
+      // Those of the middle, of the beginning, and of the end; then all.
+      const others = metas.filter(({ ref }) => ref !== "r20")
+      const rest = [...others.slice(10, 30), ...others.slice(0, 10), ...others.slice(30)]
+      for (const [n, member] of rest.entries()) {
+        state.apply(diff({ leaves: [left(member)] }))
+        const gone = new Set(rest.slice(0, n + 1).map(({ ref }) => ref))
+        expect(refs()).toEqual(metas.map(({ ref }) => (ref === "r20" ? "new" : ref)).filter((ref) => !gone.has(ref)))
+      }
+      state.apply(diff({ leaves: [left(sized("a", "new", BLOCK / 4))] }))
+      expect(keysOf(state)).toEqual(["before", "c"])
+    })
+
     it("they are made few again when there are four times as many as would do, and four", () => {
       const keys = Array.from({ length: 12 }, (_, n) => `k${n}`)
       const bigs = keys.map((key) => sized(key, `${key}-`, BLOCK))
