@@ -100,7 +100,11 @@ export class StateJson {
   /** The payload of `presence_state`: as text, or of a large one the bytes of its parts. */
   get state(): string | ReadonlyArray<Uint8Array> {
     if (this.blocks.length === 0) return "{}"
-    if (this.length < BLOCK) return `{${this.blocks.map(({ json }) => json).join("").slice(NEXT.length)}]}}`
+    if (this.length < BLOCK)
+      return `{${this.blocks
+        .map(({ json }) => json)
+        .join("")
+        .slice(NEXT.length)}]}}`
     const blocks = this.blocks.map(({ encoded }, index) => (index === 0 ? encoded.subarray(NEXT.length) : encoded))
     return [OPEN, ...blocks, CLOSE]
   }

@@ -177,14 +177,14 @@ describe("the state as JSON", () => {
       expect(keysOf(state)).toEqual(keys)
     })
 
-    it("the metas of one key are in as many as they fill, and a change makes one anew", () => {
+    it.each([[["before"]], [[]]])("the metas of one key are in as many as they fill, after %j", (first) => {
       const metas = Array.from({ length: 40 }, (_, n) => sized("a", `r${n}`, BLOCK / 4))
-      const state = new StateJson(snapshot(at("before", "r"), ...metas, at("c", "r")))
+      const state = new StateJson(snapshot(...first.map((key) => at(key, "r")), ...metas, at("c", "r")))
       const refs = (): ReadonlyArray<string> =>
         JSON.parse(textOf(state)).a?.metas.map(({ phx_ref }: { readonly phx_ref: string }) => phx_ref) ?? []
       const before = blocksOf(state)
-      expect(before).toHaveLength(11)
-      expect(keysOf(state)).toEqual(["before", "a", "c"])
+      expect(before).toHaveLength(10 + first.length)
+      expect(keysOf(state)).toEqual([...first, "a", "c"])
       expect(refs()).toEqual(metas.map(({ ref }) => ref))
       state.apply(diff({ updates: [{ ...sized("a", "new", BLOCK / 4), previousRef: "r20" }] }))
       expect(blocksOf(state).filter((block) => !before.some(({ buffer }) => buffer === block.buffer))).toHaveLength(1)
@@ -198,7 +198,15 @@ describe("the state as JSON", () => {
         expect(refs()).toEqual(metas.map(({ ref }) => (ref === "r20" ? "new" : ref)).filter((ref) => !gone.has(ref)))
       }
       state.apply(diff({ leaves: [left(sized("a", "new", BLOCK / 4))] }))
-      expect(keysOf(state)).toEqual(["before", "c"])
+      expect(keysOf(state)).toEqual([...first, "c"])
+    })
+
+    it("one is cut when it is longer than two", () => {
+      const two = [sized("a", "r1", BLOCK - 1), sized("b", "r2", BLOCK + 1)]
+      expect(blocksOf(new StateJson(snapshot(...two)))).toHaveLength(1)
+      const state = new StateJson(snapshot(...two))
+      state.apply(diff({ updates: [{ ...sized("a", "r3", BLOCK), previousRef: "r1" }] }))
+      expect(blocksOf(state)).toHaveLength(2)
     })
 
     it("they are made few again when there are four times as many as would do, and four", () => {
