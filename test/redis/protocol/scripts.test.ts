@@ -899,6 +899,10 @@ describe.skipIf(redisIsOff())("the scripts, on a real server", () => {
     await redis.command("DEBUG", "CHANGE-REPL-ID")
     // Before anybody has beaten only who follows asks for the history.
     expect(await doubted("follow")).toEqual(["empty", "r", "s"])
+    // Somebody has deleted it, and nobody has beaten since.
+    await redis.command("RENAME", keys.leases, "deleted")
+    expect(await doubted("follow")).toEqual(["empty", "r", "s"])
+    await redis.command("RENAME", "deleted", keys.leases)
     await beat("beat", "empty")
     expect([await doubted(), await doubted("follow"), await found()]).toEqual([["r", "s"], ["r", "s"], []])
     await calls.beat(port, keys, settings, beatOf("beat", "r", { settled: "an old one" }))
@@ -913,12 +917,12 @@ describe.skipIf(redisIsOff())("the scripts, on a real server", () => {
     await redis.command("ZREM", keys.leases, "r", "empty")
     await beat("claim", "s")
     expect(await doubted()).toEqual(["s"])
-    // Who has been reaped since has left nobody.
+    // Who has been reaped since has left nobody, and is forgotten with the next beat.
     await redis.command("ZADD", keys.leases, "+inf", "elder")
     await late("s")
     expect(await apply("reap", "s", remove("t", 2))).toMatchObject({ emptied: true })
     await redis.command("DEBUG", "CHANGE-REPL-ID")
-    expect(await doubted("follow")).toEqual([])
+    expect(await doubted("follow")).toEqual(["s"])
     await beat("claim", "r")
     expect(await doubted()).toEqual(["r"])
     // Of what somebody else took away nobody says anything.
