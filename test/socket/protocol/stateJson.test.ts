@@ -178,16 +178,21 @@ describe("the state as JSON", () => {
     })
 
     it.each([[["before"]], [[]]])("the metas of one key are in as many as they fill, after %j", (first) => {
-      const metas = Array.from({ length: 40 }, (_, n) => sized("a", `r${n}`, BLOCK / 4))
-      const state = new StateJson(snapshot(...first.map((key) => at(key, "r")), ...metas, at("c", "r")))
+      const metas = Array.from({ length: 42 }, (_, n) => sized("a", `r${n}`, BLOCK / 4))
+      const state = new StateJson(
+        snapshot(...first.map((key) => sized(key, "r", BLOCK)), ...metas, at("c", "r"), at("d", "r"))
+      )
       const refs = (): ReadonlyArray<string> =>
         JSON.parse(textOf(state)).a?.metas.map(({ phx_ref }: { readonly phx_ref: string }) => phx_ref) ?? []
       const before = blocksOf(state)
-      expect(before).toHaveLength(10 + first.length)
-      expect(keysOf(state)).toEqual([...first, "a", "c"])
+      expect(before).toHaveLength(11 + first.length)
+      expect(keysOf(state)).toEqual([...first, "a", "c", "d"])
+      expect(refs()).toEqual(metas.map(({ ref }) => ref))
+      // In one block with the last of them.
+      state.apply(diff({ leaves: [left(at("d", "r"))] }))
       expect(refs()).toEqual(metas.map(({ ref }) => ref))
       state.apply(diff({ updates: [{ ...sized("a", "new", BLOCK / 4), previousRef: "r20" }] }))
-      expect(blocksOf(state).filter((block) => !before.some(({ buffer }) => buffer === block.buffer))).toHaveLength(1)
+      expect(blocksOf(state).filter((block) => !before.some(({ buffer }) => buffer === block.buffer))).toHaveLength(2)
       expect(refs()).toEqual(metas.map(({ ref }) => (ref === "r20" ? "new" : ref)))
       // Those of the middle, of the beginning, and of the end; then all.
       const others = metas.filter(({ ref }) => ref !== "r20")
