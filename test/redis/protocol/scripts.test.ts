@@ -875,6 +875,29 @@ describe.skipIf(redisIsOff())("the scripts, on a real server", () => {
       expect(await port.command("ZRANGE", [keys.leases, 0, -1])).toEqual(["a", "b"])
     })
 
+    it("where somebody has deleted all that knows who lives, whoever has a topic has one lease to say so", async () => {
+      await begin()
+      for (const replica of ["a", "b"]) await newBeat("claim", replica)
+      const lose = () => redis.command("DEL", keys.leases, keys.replicas)
+      const stored = async () => [
+        await port.command("ZRANGE", [keys.leases, 0, -1, "WITHSCORES"]),
+        await port.command("HGET", [keys.replicas, "*"])
+      ]
+      await lose()
+      await newBeat("claim", "c", 20_000, 4_000)
+      expect(await stored()).toEqual([["c", String(now + 20_000)], null])
+      await apply("own", "c", put("t", 1))
+      await lose()
+      expect(await newBeat("claim", "a", 20_000, 4_000)).toMatchObject({ status: "OK", late: [], lease: 20_000 })
+      expect(await stored()).toEqual([["*", String(now + 20_000), "a", String(now + 20_000)], "20000 4000 "])
+      for (let passed = 0; passed < 16_000; passed += 4_000) {
+        await pass(4_000)
+        expect(await newBeat("beat", "a", 20_000, 4_000)).toMatchObject({ late: [] })
+      }
+      await pass(4_000)
+      expect(await newBeat("beat", "a", 20_000, 4_000)).toMatchObject({ late: ["*"] })
+    })
+
     it("a newer format that nobody there can have written is mended by the next heartbeat", async () => {
       await begin()
       for (const replica of ["a", "b"]) await newBeat("claim", replica)
