@@ -13,8 +13,13 @@ const dates: ReadonlyArray<readonly [file: string, line: string, why: string]> =
   ["client/tokens.ts", "() => Date.now() < until", "when a token ends"],
   ["client/tokens.ts", "const wait = this.until - Date.now()", "when a token ends"],
   ["client/tokens.ts", "const left = end - Date.now()", "when a token ends"],
-  ["client/wake.ts", "const before = Date.now()", "what goes on while a machine sleeps, which other clocks may not"],
-  ["client/wake.ts", "if (Date.now() - before > LOOK + LATE) wake()", "the same"],
+  [
+    "client/wake.ts",
+    "looking = setTimeout(look, PATIENCE, Date.now())",
+    "what goes on while a machine sleeps, which other clocks may not"
+  ],
+  ["client/wake.ts", "const look = (before = Date.now()): void => {", "the same"],
+  ["client/wake.ts", "if (Date.now() - before > 2 * PATIENCE) wake()", "the same"],
   ["http/PresenceHttp.ts", "if (hasEnded(grant, yield* Clock.currentTimeMillis)) {", "when a grant ends"],
   ["internal/presence.ts", "const since = (yield* Effect.clock).unsafeCurrentTimeMillis()", "health's `since`"],
   ["redis/write/membership.ts", "let since = clock.unsafeCurrentTimeMillis()", "health's `since`"],

@@ -113,7 +113,7 @@ export const connect = (url: string, options: ConnectOptions = {}): Client => {
     refuse
   )
   let socket: Socket | undefined
-  let lookForSleep = (): void => {}
+  let lookForSleep: (() => void) | undefined
   /** How often a join was refused since one was not. */
   let refusals = 0
   let closed = false
@@ -145,7 +145,7 @@ export const connect = (url: string, options: ConnectOptions = {}): Client => {
     if (topics.size > 0) return
     tokens.stop()
     socket?.disconnect()
-    lookForSleep()
+    lookForSleep?.()
   }
 
   const begin = (name: string, wanted: Wanted): Shared => {
@@ -169,7 +169,7 @@ export const connect = (url: string, options: ConnectOptions = {}): Client => {
     })
     const shared: Shared = { topic, rooms: [], leaving: undefined }
     topics.set(name, shared)
-    lookForSleep()
+    lookForSleep?.()
     return shared
   }
 

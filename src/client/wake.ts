@@ -8,12 +8,8 @@
  */
 import { Socket } from "phoenix"
 
-/** Milliseconds that a server has to answer whoever wakes. */
+/** Milliseconds that a server has to answer whoever wakes, and between two looks at the clock: a sleep makes one as late. */
 const PATIENCE = 5_000
-
-/** Milliseconds between two looks at the clock, and by how much one is late after a sleep that no event tells of. */
-const LOOK = 5_000
-const LATE = 10_000
 
 /** What is used of a page. Elsewhere there is none, and nobody sleeps. */
 interface Page {
@@ -50,14 +46,10 @@ export const onWake = (socket: Socket, isWanted: () => boolean): (() => void) =>
   page.document?.addEventListener("visibilitychange", wake)
   page.document?.addEventListener("resume", wake)
   let looking: ReturnType<typeof setTimeout> | undefined
-  const look = (): void => {
+  const look = (before = Date.now()): void => {
     clearTimeout(looking)
-    if (!isWanted()) return
-    const before = Date.now()
-    looking = setTimeout(() => {
-      if (Date.now() - before > LOOK + LATE) wake()
-      look()
-    }, LOOK)
+    if (Date.now() - before > 2 * PATIENCE) wake()
+    if (isWanted()) looking = setTimeout(look, PATIENCE, Date.now())
   }
   return look
 }
