@@ -336,11 +336,14 @@ export const makeTracker = (
     // Before the sweep, which is to stop first.
     yield* Effect.addFinalizer(() => host.closing(close))
 
+    const { sweepInterval } = settings
+    // A clock that cannot be read is for the sweep to tell of.
+    const pause = Effect.catchAllCause(sleepAwake(sweepInterval), () => Effect.sleep(sweepInterval))
     yield* sweepExpired.pipe(
       Effect.tap(() => host.onSweep(now())),
       Metric.trackDurationWith(metrics.sweepSeconds, Duration.toSeconds),
       Effect.catchAllCause((cause) => Effect.logWarning("the sweep failed and will run again", cause)),
-      (sweep) => Effect.zipRight(sleepAwake(settings.sweepInterval), sweep),
+      (sweep) => Effect.zipRight(pause, sweep),
       Effect.forever,
       Effect.annotateLogs({ package: "effect-presence", fiber: "sweep" }),
       Effect.interruptible,
