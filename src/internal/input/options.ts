@@ -179,6 +179,6 @@ const readFlag = (option: string, input: unknown): boolean => {
   throw new InvalidOption({ option, value: show(input), allowed: "true or false" })
 }
 
-/** Whole nanoseconds as a number: exact up to 104 days, the precision of a double beyond. */
+/** Whole nanoseconds as a number: exact up to 104 days, the precision of a double beyond, and Infinity beyond that. */
 export const nanos = (duration: Duration.Duration): number =>
-  Option.match(Duration.toNanos(duration), { onNone: () => Number.POSITIVE_INFINITY, onSome: Number })
+  Duration.match(duration, { onMillis: (millis) => Math.round(millis * 1e6), onNanos: Number })
