@@ -95,6 +95,9 @@ export const connect = (url: string, options: ConnectOptions = {}): Client => {
   checkOptions("connect", options, ["token", "leaveDelay", "transport"])
   const { token, leaveDelay = 200, transport = (globalThis as { readonly WebSocket?: unknown }).WebSocket } = options
   checkToken(token)
+  if (options.transport !== undefined && typeof transport !== "function") {
+    throw invalid("transport", transport, "a class such as WebSocket is allowed")
+  }
   if (typeof leaveDelay !== "number" || !(leaveDelay >= 0 && leaveDelay < 2 ** 31)) {
     throw invalid("leaveDelay", leaveDelay, "milliseconds from 0 to 2 ** 31 are allowed")
   }
@@ -117,7 +120,7 @@ export const connect = (url: string, options: ConnectOptions = {}): Client => {
   const open = (): Socket => {
     if (socket === undefined) {
       if (typeof transport !== "function") {
-        throw invalid("transport", transport, "there is no WebSocket here, so a class of one must be given, as of `ws`")
+        throw invalid("transport", undefined, "there is no WebSocket here, so a class of one must be given, as of `ws`")
       }
       const made = new WakefulSocket(endPoint, {
         transport: withToken(transport as TransportConstructor, tokens, refuse),

@@ -191,11 +191,12 @@ const onLargeTopic = async (port: number, size: number, act: () => Promise<void>
     const ws = await open(port)
     // Nobody reads what all of them are told: that is another attack.
     ws.pause()
-    say(ws, "1", "1", "large", "phx_join", { key: `m${i}`, meta: "x".repeat(15_000) })
+    // Half of them are one key's, as is who changes.
+    say(ws, "1", "1", "large", "phx_join", { key: i % 2 === 0 ? "many" : `m${i}`, meta: "x".repeat(15_000) })
     members.push(ws)
   }
   const changer = await open(port)
-  say(changer, "1", "1", "large", "phx_join", { key: "changer", meta: 0 })
+  say(changer, "1", "1", "large", "phx_join", { key: "many", meta: 0 })
   const changing = setInterval(
     () => say(changer, "1", "2", "large", "presence", { event: "track", payload: Date.now() }),
     10

@@ -324,6 +324,7 @@ describe("what makes no sense is refused whole", () => {
         [() => connect(url, { token: any(1) }), "InvalidOption", "token is 1"],
         [() => connect(url, { leaveDelay: -1 }), "InvalidOption", "leaveDelay is -1"],
         [() => connect(url, { leaveDelay: any("1 second") }), "InvalidOption", 'leaveDelay is "1 second"'],
+        [() => connect(url, { transport: any("ws") }), "InvalidOption", 'transport is "ws": a class such as WebSocket'],
         [() => connect(url, any(null)), "InvalidOption", "the options of connect are null: an object is allowed"],
         [() => connect(url, any("token")), "InvalidOption", 'the options of connect are "token"'],
         [

@@ -137,25 +137,13 @@ export const EQUIVALENT: ReadonlyArray<Equivalent> = [
   },
   {
     file: "src/socket/protocol/stateJson.ts",
-    line: "const metas = block?.keys.get(key) ?? []",
+    line: "const metas = block.keys.get(key) ?? []",
     becomes: ['["Stryker was here"]'],
-    because: "where there is no block nobody has the ref"
+    because: "where there are no metas nobody has the ref"
   },
   {
     file: "src/socket/protocol/stateJson.ts",
-    line: "if (block === undefined || old === undefined) this.append(key, present)",
-    becomes: ["false"],
-    because: "where there is no block there is nobody in it; the types ask"
-  },
-  {
-    file: "src/socket/protocol/stateJson.ts",
-    line: "if (block === undefined || old === undefined) return undefined",
-    becomes: ["false"],
-    because: "where there is no block there is nobody in it; the types ask"
-  },
-  {
-    file: "src/socket/protocol/stateJson.ts",
-    line: "else if (this.blocks.length > 4 + (SPARSE * this.length) / BLOCK) {",
+    line: "if (this.blocks.length > 4 + (SPARSE * this.length) / BLOCK) {",
     becomes: ["this.blocks.length >= 4 + SPARSE * this.length / BLOCK"],
     because: "whether there is one more makes no difference to anybody"
   },
@@ -342,7 +330,13 @@ export const EQUIVALENT: ReadonlyArray<Equivalent> = [
   },
   {
     file: "src/redis/protocol/scripts/beat.lua",
-    line: "for i = 10, #ARGV do call('HDEL', evicted, ARGV[i]) end",
+    line: "call('ZADD', leases, now + lease, '*')",
+    becomes: ["call('ZADD', leases, now - lease, '*')"],
+    because: "then everybody was silent for two leases, and all are moved by that"
+  },
+  {
+    file: "src/redis/protocol/scripts/beat.lua",
+    line: "for i = 11, #ARGV do call('HDEL', evicted, ARGV[i]) end",
     becomes: ["for i = 7, #ARGV do call('HDEL', evicted, ARGV[i]) end"],
     because: "what stands there is no connection's place"
   },
@@ -369,6 +363,18 @@ export const EQUIVALENT: ReadonlyArray<Equivalent> = [
     line: 'private history = ""',
     becomes: ['"Stryker was here!"'],
     because: "the first claim sets it before it is compared"
+  },
+  {
+    file: "src/redis/read/topicCopy.ts",
+    line: "if (epoch === this.standing.epoch && version > this.confirmed) this.confirmed = version",
+    becomes: ["version >= this.confirmed"],
+    because: "it is confirmed already"
+  },
+  {
+    file: "src/redis/read/copies.ts",
+    line: "if (expected === undefined || copy.hasReached(expected.epoch, expected.version)) continue",
+    becomes: ["false"],
+    because: "who expects nothing has reached it; the types ask"
   },
   {
     file: "src/redis/read/topicCopy.ts",

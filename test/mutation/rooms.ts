@@ -37,7 +37,7 @@ export const ROOMS: ReadonlyArray<MutatedRoom> = [
   },
   {
     name: "redis/write",
-    sources: sources("redis/write", "outbox", "lease", "partition", "others"),
+    sources: sources("redis/write", "outbox", "lease", "answeredTime", "partition", "others"),
     suites: suites("redis/write", "outbox", "lease", "partition", "partitionEvents")
   },
   {

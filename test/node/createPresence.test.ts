@@ -283,9 +283,9 @@ describe("options that make no sense", () => {
     await expect(createPresence({ bufferSize: 0 })).rejects.toThrow("bufferSize")
     await expect(createPresence({ redis: { url: "http://x" } })).rejects.toBeInstanceOf(Error)
     // As somebody writes them who has no types.
-    await expect(createPresence({ tll: 5 } as never)).rejects.toThrow("the option tll is 5, but must be nothing")
+    await expect(createPresence({ tll: 5 } as never)).rejects.toThrow("the option tll is 5, but must be left out")
     const redis = { url: "redis://127.0.0.1:1", timout: 5 } as never
-    await expect(createPresence({ redis })).rejects.toThrow("the option redis.timout is 5, but must be nothing")
+    await expect(createPresence({ redis })).rejects.toThrow("the option redis.timout is 5, but must be left out")
     await using presence = await createPresence()
     await expect(presence.track("room", "alice", {}, { tll: 5 } as never)).rejects.toThrow("the option tll is 5")
     expect(await presence.list("room")).toEqual([])

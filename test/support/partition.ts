@@ -269,7 +269,7 @@ export class FakePartition {
   private doubted(): ReadonlySet<string> {
     if (this.doubts === undefined || this.doubts.history === this.history) return this.marked
     // Nobody has beaten yet in this history.
-    return new Set([...this.leases.keys()].filter((replica) => this.settings.has(replica)))
+    return new Set(this.settings.keys())
   }
 
   private leaveNobody(): void {

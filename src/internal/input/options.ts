@@ -88,7 +88,7 @@ export const checkNames = (option: string, given: unknown, known: ReadonlyArray<
     throw new InvalidOption({
       option: `${option === "options" ? "" : `${option}.`}${cut(name)}`,
       value: show(value),
-      allowed: `nothing: there are ${known.join(", ")}`
+      allowed: `left out: there are ${known.join(", ")}`
     })
   }
 }

@@ -15,18 +15,29 @@ interface Present {
   readonly json: string
 }
 
+/** Where a connection is. */
+interface Place {
+  readonly block: Block
+  readonly metas: Array<Present>
+  readonly at: number
+  readonly old: Present
+}
+
 type Metas = Map<string, Array<string>>
 
-/** Characters of metas from which on a block takes no more keys. */
+/** Characters of metas from which on a block takes no more. */
 const BLOCK = 32_768
 
 /** How many times as many blocks as would do there may be. */
 const SPARSE = 4
 
 const OPEN = Buffer.from("{")
-const CLOSE = Buffer.from("}")
+const CLOSE = Buffer.from("]}}")
 
-/** Some keys one after the other. */
+/** What a key begins with: the end of the one before, of which the first has none. */
+const NEXT = "]},"
+
+/** Some metas one after the other, of keys in their order. */
 class Block {
   readonly keys = new Map<string, Array<Present>>()
   /** Characters of its metas. */
@@ -34,33 +45,47 @@ class Block {
   private text: string | undefined
   private bytes: Buffer | undefined
 
+  constructor(
+    /** Whether its first key has metas in the block before. */
+    private goesOn = false
+  ) {}
+
   changed(characters: number): void {
     this.length += characters
     this.text = undefined
     this.bytes = undefined
   }
 
-  /** `"key":{"metas":[…]},…` */
+  /** Whether the metas that it has of a key follow others of the block before. */
+  goesOnWith(key: string): boolean {
+    return this.goesOn && this.keys.keys().next().value === key
+  }
+
+  /** Its first key has no metas in the block before, if it ever had. */
+  begin(): void {
+    this.goesOn = false
+    this.changed(0)
+  }
+
+  /** `]},"key":{"metas":[…]},"key":{"metas":[…`, or where it goes on `,…` */
   get json(): string {
     this.text ??= this.write()
     return this.text
   }
 
-  /** The same after a comma. */
   get encoded(): Buffer {
-    this.bytes ??= Buffer.from(`,${this.write()}`)
+    this.bytes ??= Buffer.from(this.write())
     return this.bytes
   }
 
   private write(): string {
-    const metas: Metas = new Map()
+    let text = ""
+    let goesOn = this.goesOn
     for (const [key, present] of this.keys) {
-      metas.set(
-        key,
-        present.map(({ json }) => json)
-      )
+      text += `${goesOn ? "," : `${NEXT}${JSON.stringify(key)}:{"metas":[`}${present.map(({ json }) => json).join(",")}`
+      goesOn = false
     }
-    return write(metas)
+    return text
   }
 }
 
@@ -74,8 +99,13 @@ export class StateJson {
 
   /** The payload of `presence_state`: as text, or of a large one the bytes of its parts. */
   get state(): string | ReadonlyArray<Uint8Array> {
-    if (this.length < BLOCK) return `{${this.blocks.map(({ json }) => json).join(",")}}`
-    const blocks = this.blocks.map(({ encoded }, index) => (index === 0 ? encoded.subarray(1) : encoded))
+    if (this.blocks.length === 0) return "{}"
+    if (this.length < BLOCK)
+      return `{${this.blocks
+        .map(({ json }) => json)
+        .join("")
+        .slice(NEXT.length)}]}}`
+    const blocks = this.blocks.map(({ encoded }, index) => (index === 0 ? encoded.subarray(NEXT.length) : encoded))
     return [OPEN, ...blocks, CLOSE]
   }
 
@@ -125,8 +155,9 @@ export class StateJson {
     return present
   }
 
+  /** After the other metas of its key. */
   private append(key: string, present: Present): void {
-    const block = this.blockOf(key) ?? this.roomy
+    const block = this.blocks.findLast(({ keys }) => keys.has(key)) ?? this.roomy
     const metas = block.keys.get(key)
     if (metas === undefined) block.keys.set(key, [present])
     else metas.push(present)
@@ -134,46 +165,57 @@ export class StateJson {
   }
 
   private replace(key: string, previousRef: string, present: Present): Present | undefined {
-    const block = this.blockOf(key)
-    const metas = block?.keys.get(key) ?? []
-    const at = metas.findIndex(({ ref }) => ref === previousRef)
-    const old = metas[at]
-    if (block === undefined || old === undefined) this.append(key, present)
-    else {
-      metas[at] = present
-      this.changed(block, present.json.length - old.json.length)
+    const place = this.find(key, previousRef)
+    if (place === undefined) {
+      this.append(key, present)
+      return undefined
     }
+    const { block, metas, at, old } = place
+    metas[at] = present
+    this.changed(block, present.json.length - old.json.length)
     return old
   }
 
   private remove(key: string, ref: string): Present | undefined {
-    const block = this.blockOf(key)
-    const metas = block?.keys.get(key) ?? []
-    const at = metas.findIndex((present) => present.ref === ref)
-    const [old] = at === -1 ? [] : metas.splice(at, 1)
-    if (block === undefined || old === undefined) return undefined
-    if (metas.length === 0) block.keys.delete(key)
+    const place = this.find(key, ref)
+    if (place === undefined) return undefined
+    const { block, metas, at, old } = place
+    metas.splice(at, 1)
+    if (metas.length === 0) this.removeLast(block, key)
     this.changed(block, -old.json.length)
-    if (block.keys.size === 0) this.blocks.splice(this.blocks.indexOf(block), 1)
-    else if (this.blocks.length > 4 + (SPARSE * this.length) / BLOCK) {
+    if (this.blocks.length > 4 + (SPARSE * this.length) / BLOCK) {
       // Of many blocks that others have left, few full ones.
-      this.blocks = filled(this.blocks.flatMap(({ keys }) => Array.from(keys)))
+      this.blocks = filled(this.blocks)
     }
     return old
+  }
+
+  /** A block has no more metas of a key. */
+  private removeLast(block: Block, key: string): void {
+    const index = this.blocks.indexOf(block)
+    const next = this.blocks[index + 1]
+    if (block.goesOnWith(key)) block.begin()
+    else if (next?.goesOnWith(key) === true) next.begin()
+    block.keys.delete(key)
+    if (block.keys.size === 0) this.blocks.splice(index, 1)
   }
 
   private changed(block: Block, characters: number): void {
     block.changed(characters)
     this.length += characters
     // Metas of who is there may have grown.
-    if (block.length > 2 * BLOCK && block.keys.size > 1) {
-      this.blocks.splice(this.blocks.indexOf(block), 1, ...filled(block.keys))
-    }
+    if (block.length > 2 * BLOCK) this.blocks.splice(this.blocks.indexOf(block), 1, ...filled([block]))
   }
 
-  /** There are few: to keep for each key where it is would cost every small topic. */
-  private blockOf(key: string): Block | undefined {
-    return this.blocks.find(({ keys }) => keys.has(key))
+  /** There are few blocks: to keep for each key where it is would cost every small topic. */
+  private find(key: string, ref: string): Place | undefined {
+    for (const block of this.blocks) {
+      const metas = block.keys.get(key) ?? []
+      const at = metas.findIndex((present) => present.ref === ref)
+      const old = metas[at]
+      if (old !== undefined) return { block, metas, at, old }
+    }
+    return undefined
   }
 
   /** The last one, as long as it takes more. */
@@ -186,19 +228,27 @@ export class StateJson {
   }
 }
 
-/** Blocks of these keys, in their order. */
-const filled = (keys: Iterable<readonly [string, Array<Present>]>): Array<Block> => {
-  const blocks: Array<Block> = []
-  let block: Block | undefined
-  for (const [key, present] of keys) {
-    if (block === undefined || block.length >= BLOCK) {
-      block = new Block()
-      blocks.push(block)
+/** Blocks of the metas of these, in their order. */
+const filled = (blocks: ReadonlyArray<Block>): Array<Block> => {
+  const made: Array<Block> = []
+  let last: Block | undefined
+  for (const block of blocks) {
+    for (const [key, present] of block.keys) {
+      let goesOn = block.goesOnWith(key)
+      for (const one of present) {
+        if (last === undefined || last.length >= BLOCK) {
+          last = new Block(goesOn)
+          made.push(last)
+        }
+        const metas = last.keys.get(key)
+        if (metas === undefined) last.keys.set(key, [one])
+        else metas.push(one)
+        last.changed(one.json.length)
+        goesOn = true
+      }
     }
-    block.keys.set(key, present)
-    for (const { json } of present) block.changed(json.length)
   }
-  return blocks
+  return made
 }
 
 /** Metas are objects on the wire, and the ref that stands in them is the connection's own. */

@@ -1,7 +1,7 @@
 import { beforeEach, describe, expect, it } from "@effect/vitest"
 import type { RedisReply } from "../../../src/redis/client/port.js"
 import { Keys } from "../../../src/redis/protocol/keys.js"
-import { pages, placesOf, topics, topicsWith } from "../../../src/redis/protocol/pages.js"
+import { ownersWithoutLease, pages, placesOf, topics, topicsWith } from "../../../src/redis/protocol/pages.js"
 import { FakePort, turn } from "../../support/port.js"
 
 const keys = new Keys("p", 0)
@@ -84,6 +84,21 @@ describe("what may be large is read by pages", () => {
     it("are looked for nowhere else once it has no lease: somebody else has ended them", async () => {
       expect(await read(placesOf(port, keys, "r"), [index("0"), ["0", []]], [lease, null])).toEqual([[]])
     })
+  })
+
+  it("replicas without a lease are those who have members on any topic, and are not in l", async () => {
+    const owners = async function* () {
+      yield await ownersWithoutLease(port, keys)
+    }
+    const [found] = await read(
+      owners(),
+      [versions("0"), ["0", ["", "e 0", "a", "1 x", "b", "1 x"]]],
+      ["HSCAN p:{0}:m:a 0 COUNT 500", ["4", ["r.1", "1 1 1\nk", "s.2", "1 1 1\nk"]]],
+      ["HSCAN p:{0}:m:a 4 COUNT 500", ["0", ["r.2", "1 1 1\nk"]]],
+      ["HSCAN p:{0}:m:b 0 COUNT 500", ["0", ["t.3", "1 1 1\nk", "u.4", "1 1 1\nk"]]],
+      ["ZRANGE p:{0}:l 0 -1", ["*", "s", "u"]]
+    )
+    expect([...(found ?? [])]).toEqual(["r", "t"])
   })
 
   describe("the topics of a key", () => {

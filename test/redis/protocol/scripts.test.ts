@@ -875,6 +875,29 @@ describe.skipIf(redisIsOff())("the scripts, on a real server", () => {
       expect(await port.command("ZRANGE", [keys.leases, 0, -1])).toEqual(["a", "b"])
     })
 
+    it("where somebody has deleted all that knows who lives, whoever has a topic has one lease to say so", async () => {
+      await begin()
+      for (const replica of ["a", "b"]) await newBeat("claim", replica)
+      const lose = () => redis.command("DEL", keys.leases, keys.replicas)
+      const stored = async () => [
+        await port.command("ZRANGE", [keys.leases, 0, -1, "WITHSCORES"]),
+        await port.command("HGET", [keys.replicas, "*"])
+      ]
+      await lose()
+      await newBeat("claim", "c", 20_000, 4_000)
+      expect(await stored()).toEqual([["c", String(now + 20_000)], null])
+      await apply("own", "c", put("t", 1))
+      await lose()
+      expect(await newBeat("claim", "a", 20_000, 4_000)).toMatchObject({ status: "OK", late: [], lease: 20_000 })
+      expect(await stored()).toEqual([["*", String(now + 20_000), "a", String(now + 20_000)], "20000 4000 "])
+      for (let passed = 0; passed < 16_000; passed += 4_000) {
+        await pass(4_000)
+        expect(await newBeat("beat", "a", 20_000, 4_000)).toMatchObject({ late: [] })
+      }
+      await pass(4_000)
+      expect(await newBeat("beat", "a", 20_000, 4_000)).toMatchObject({ late: ["*"] })
+    })
+
     it("a newer format that nobody there can have written is mended by the next heartbeat", async () => {
       await begin()
       for (const replica of ["a", "b"]) await newBeat("claim", replica)
@@ -899,6 +922,10 @@ describe.skipIf(redisIsOff())("the scripts, on a real server", () => {
     await redis.command("DEBUG", "CHANGE-REPL-ID")
     // Before anybody has beaten only who follows asks for the history.
     expect(await doubted("follow")).toEqual(["empty", "r", "s"])
+    // Somebody has deleted it, and nobody has beaten since.
+    await redis.command("RENAME", keys.leases, "deleted")
+    expect(await doubted("follow")).toEqual(["empty", "r", "s"])
+    await redis.command("RENAME", "deleted", keys.leases)
     await beat("beat", "empty")
     expect([await doubted(), await doubted("follow"), await found()]).toEqual([["r", "s"], ["r", "s"], []])
     await calls.beat(port, keys, settings, beatOf("beat", "r", { settled: "an old one" }))
@@ -913,12 +940,12 @@ describe.skipIf(redisIsOff())("the scripts, on a real server", () => {
     await redis.command("ZREM", keys.leases, "r", "empty")
     await beat("claim", "s")
     expect(await doubted()).toEqual(["s"])
-    // Who has been reaped since has left nobody.
+    // Who has been reaped since has left nobody, and is forgotten with the next beat.
     await redis.command("ZADD", keys.leases, "+inf", "elder")
     await late("s")
     expect(await apply("reap", "s", remove("t", 2))).toMatchObject({ emptied: true })
     await redis.command("DEBUG", "CHANGE-REPL-ID")
-    expect(await doubted("follow")).toEqual([])
+    expect(await doubted("follow")).toEqual(["s"])
     await beat("claim", "r")
     expect(await doubted()).toEqual(["r"])
     // Of what somebody else took away nobody says anything.

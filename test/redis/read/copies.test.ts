@@ -247,6 +247,50 @@ describe("the topics that are followed", () => {
     expect(resyncs).toEqual(["late message"])
   })
 
+  it("are not read once more for our own write while they are being read", async () => {
+    const room = await followed()
+    followers.onWritten("e", new Map([["room", 6]]))
+    await pass(300)
+    // Something else was missed meanwhile.
+    hear(message(8))
+    await turn()
+    expect(resyncs).toEqual(["gap"])
+    await answered(port.take("heard"))
+    await answered(port.take("read"), standing(8))
+    await pass(300)
+    expect([room.hasReached, port.names, resyncs]).toEqual([true, [], ["gap"]])
+  })
+
+  it("retain who is gone where Redis had answered that it had come further", async () => {
+    await followed()
+    hear(message(6))
+    for (const version of [6, 5]) {
+      now += 10_000
+      void followers.patrol()
+      await turn()
+      await answered(port.take("subscribe"))
+      await answered(port.take("HMGET"), ["e 0", `${version} t${version}`])
+    }
+    await answered(port.take("heard"))
+    await answered(port.take("read"), standing(5))
+    expect(deltas.map(({ epoch, changes }) => [epoch, changes.map(({ type }) => type)])).toEqual([
+      ["e", ["join"]],
+      ["e~1+", []]
+    ])
+  })
+
+  it("are read where Redis has no data at all", async () => {
+    await followed()
+    now += 10_000
+    void followers.patrol()
+    await turn()
+    await answered(port.take("subscribe"))
+    await answered(port.take("HMGET"), [null, null])
+    await answered(port.take("heard"))
+    await answered(port.take("read"), [null, null, "h", [], 0, []])
+    expect(resyncs).toEqual(["digest", "empty"])
+  })
+
   it("that are large are left alone for a while after each reading, however often messages are lost", async () => {
     followers.acquire("room")
     await answered(port.take("subscribe"))

@@ -349,6 +349,25 @@ describe("what a partition tells", () => {
     unused.stop()
   })
 
+  it("is nothing yet of those who have members and no lease, when all others had time for one: they are late now", async () => {
+    for (const [owners, marked] of [
+      [["s.1", "r.2", "t.3"], [["ZADD", "p:{0}:l", "NX", "-inf", "s", "-inf", "t"]]],
+      [["r.2"], []]
+    ] as const) {
+      await beat(beaten({ late: ["*"] }))
+      await answered("HSCAN", ["0", ["", "e 0", "room", "1 t"]])
+      await answered("HSCAN", ["0", owners.flatMap((owner) => [owner, "1 1 {}\nk"])])
+      await answered("ZRANGE", ["r"])
+      expect(port.asked.filter(({ name }) => name === "ZADD").map(({ name, args }) => [name, ...args])).toEqual(marked)
+      if (marked.length > 0) await answered("ZADD", 2)
+      // Nobody has an index of that name, and it is forgotten.
+      expect((await answered("HSCAN", ["0", []])).args[0]).toBe("p:{0}:i:*")
+      await answered("ZSCORE", null)
+      expect((await answered("apply", ["OK", "e", 0, 1, [], [], [], []])).args.slice(0, 2)).toEqual(["reap", "*"])
+    }
+    expect(told.filter(([what]) => what === "lost" || what === "failure")).toEqual([])
+  })
+
   it("is nothing of who is not late any more", async () => {
     await beat(beaten({ late: ["s"] }))
     await answered("HSCAN", ["7", ["1:room", ""]])

@@ -177,6 +177,43 @@ describe("the state as JSON", () => {
       expect(keysOf(state)).toEqual(keys)
     })
 
+    it.each([[["before"]], [[]]])("the metas of one key are in as many as they fill, after %j", (first) => {
+      const metas = Array.from({ length: 42 }, (_, n) => sized("a", `r${n}`, BLOCK / 4))
+      const state = new StateJson(
+        snapshot(...first.map((key) => sized(key, "r", BLOCK)), ...metas, at("c", "r"), at("d", "r"))
+      )
+      const refs = (): ReadonlyArray<string> =>
+        JSON.parse(textOf(state)).a?.metas.map(({ phx_ref }: { readonly phx_ref: string }) => phx_ref) ?? []
+      const before = blocksOf(state)
+      expect(before).toHaveLength(11 + first.length)
+      expect(keysOf(state)).toEqual([...first, "a", "c", "d"])
+      expect(refs()).toEqual(metas.map(({ ref }) => ref))
+      // In one block with the last of them.
+      state.apply(diff({ leaves: [left(at("d", "r"))] }))
+      expect(refs()).toEqual(metas.map(({ ref }) => ref))
+      state.apply(diff({ updates: [{ ...sized("a", "new", BLOCK / 4), previousRef: "r20" }] }))
+      expect(blocksOf(state).filter((block) => !before.some(({ buffer }) => buffer === block.buffer))).toHaveLength(2)
+      expect(refs()).toEqual(metas.map(({ ref }) => (ref === "r20" ? "new" : ref)))
+      // Those of the middle, of the beginning, and of the end; then all.
+      const others = metas.filter(({ ref }) => ref !== "r20")
+      const rest = [...others.slice(10, 30), ...others.slice(0, 10), ...others.slice(30)]
+      for (const [n, member] of rest.entries()) {
+        state.apply(diff({ leaves: [left(member)] }))
+        const gone = new Set(rest.slice(0, n + 1).map(({ ref }) => ref))
+        expect(refs()).toEqual(metas.map(({ ref }) => (ref === "r20" ? "new" : ref)).filter((ref) => !gone.has(ref)))
+      }
+      state.apply(diff({ leaves: [left(sized("a", "new", BLOCK / 4))] }))
+      expect(keysOf(state)).toEqual([...first, "c"])
+    })
+
+    it("one is cut when it is longer than two", () => {
+      const two = [sized("a", "r1", BLOCK - 1), sized("b", "r2", BLOCK + 1)]
+      expect(blocksOf(new StateJson(snapshot(...two)))).toHaveLength(1)
+      const state = new StateJson(snapshot(...two))
+      state.apply(diff({ updates: [{ ...sized("a", "r3", BLOCK), previousRef: "r1" }] }))
+      expect(blocksOf(state)).toHaveLength(2)
+    })
+
     it("they are made few again when there are four times as many as would do, and four", () => {
       const keys = Array.from({ length: 12 }, (_, n) => `k${n}`)
       const bigs = keys.map((key) => sized(key, `${key}-`, BLOCK))

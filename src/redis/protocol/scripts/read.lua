@@ -23,11 +23,11 @@ local known = table.remove(doubted, 1)
 local history = ''
 if ARGV[3] == 'follow' then
   history = string.match(redis.call('INFO', 'replication'), 'master_replid:(%w+)') or ''
-  -- Nobody has beaten yet in this one.
+  -- Nobody has beaten yet in this one; l may be lost.
   if known and known ~= history then
     doubted = {}
-    for _, replica in ipairs(replicas) do
-      if redis.call('HEXISTS', KEYS[4], replica) == 1 then doubted[#doubted + 1] = replica end
+    for _, replica in ipairs(redis.call('HKEYS', KEYS[4])) do
+      if replica ~= '' then doubted[#doubted + 1] = replica end
     end
   end
 end

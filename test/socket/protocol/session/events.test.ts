@@ -17,6 +17,13 @@ describe("other events", () => {
     ])
   })
 
+  it("a heartbeat of a topic is an event like any other", () => {
+    expect(joined().say("4", "5", "room:1", "heartbeat", {})).toEqual([
+      { _tag: "Relay", channel: "room:1", event: "heartbeat", payload: {}, self: false },
+      ok("4", "5", "room:1")
+    ])
+  })
+
   it("a broadcast is an event like any other: that it is not answered is Supabase's", () => {
     expect(joined().say("4", "5", "room:1", "broadcast", {})).toEqual([
       { _tag: "Relay", channel: "room:1", event: "broadcast", payload: {}, self: false },
