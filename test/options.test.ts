@@ -2,7 +2,7 @@ import { createServer } from "node:http"
 import { HttpLayerRouter } from "@effect/platform"
 import { NodeHttpServer } from "@effect/platform-node"
 import { describe, expect, it } from "@effect/vitest"
-import { Cause, Config, ConfigProvider, Effect, Layer } from "effect"
+import { Cause, Config, ConfigProvider, Duration, Effect, Layer } from "effect"
 import { Authorize, PresenceHttp } from "effect-presence/http"
 import { PresenceSocket } from "effect-presence/socket"
 import { type Channels, Presence, PresenceLive } from "../src/index.js"
@@ -23,6 +23,7 @@ const wrong: ReadonlyArray<readonly [option: string, options: object]> = [
   ["authorizeTimeout", { authorizeTimeout: 0 }],
   ["diffInterval", { diffInterval: -1 }],
   ["diffInterval", { diffInterval: "25 days" }],
+  ["diffInterval", { diffInterval: Duration.millis(Number.MAX_VALUE) }],
   ["leaveDelay", { leaveDelay: "-3 seconds" }],
   ["leaveDelay", { leaveDelay: Number.POSITIVE_INFINITY }],
   ["limits.unsentBytes", { limits: { unsentBytes: 0 } }],

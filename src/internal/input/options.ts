@@ -153,10 +153,16 @@ export const checkDuration = (
     ? duration.value
     : new InvalidOption({
         option,
-        value: Duration.isDuration(input) ? Duration.format(input) : show(input),
+        value: Duration.isDuration(input) ? format(input) : show(input),
         allowed
       })
 }
+
+/** `Duration.format` throws at one of more nanoseconds than there are numbers. */
+const format = (duration: Duration.Duration): string =>
+  Duration.isFinite(duration) && nanos(duration) === Number.POSITIVE_INFINITY
+    ? `${Duration.toMillis(duration)} millis`
+    : Duration.format(duration)
 
 /** `Duration` makes these none, without a word. */
 const isNegative = (input: unknown): boolean => {
