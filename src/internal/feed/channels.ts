@@ -2,9 +2,9 @@
  * Channels in process: a hub for each topic that somebody subscribes to, and the counts.
  */
 import { Effect, type Scope } from "effect"
-import { InvalidOption, InvalidTopic } from "../../PresenceError.js"
+import { InvalidTopic } from "../../PresenceError.js"
 import type { Subscription } from "../../Subscription.js"
-import { show } from "../input/names.js"
+import { readCapacity } from "../input/options.js"
 import { type HearDirectly, withHear } from "./direct.js"
 import { Hubs } from "./hub.js"
 
@@ -16,13 +16,6 @@ export interface ChannelStats {
 }
 
 const DEFAULT_CAPACITY = 32
-
-/** Throws `InvalidOption`. What is no number would be no bound. */
-const readCapacity = (input: unknown): number | undefined => {
-  if (input === undefined || Number.isNaN(input)) return undefined
-  if (typeof input === "number") return Math.min(16_384, Math.max(1, Math.trunc(input)))
-  throw new InvalidOption({ option: "capacity", value: show(input), allowed: "a number of texts, from 1 to 16384" })
-}
 
 export interface SubscribeOptions<E, R> {
   readonly authorize?: ((topic: string) => Effect.Effect<unknown, E, R>) | undefined
