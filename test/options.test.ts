@@ -65,11 +65,12 @@ describe("options that make no sense end the start, with their name", () => {
   it.effect("from a Config that gives some of them, or none, the others have their defaults", () =>
     Effect.gen(function* () {
       const topicBytes = Effect.map(Presence, ({ limits }) => limits.topicBytes)
-      const nothing = { ttl: undefined, limits: {} }
-      expect(yield* Effect.provide(topicBytes, Presence.layerConfig({}))).toBe(255)
-      expect(yield* Effect.provide(topicBytes, Presence.layerConfig(nothing))).toBe(255)
-      const some = { ttl: undefined, limits: { topicBytes: Config.succeed(7), keyBytes: undefined } }
-      expect(yield* Effect.provide(topicBytes, Presence.layerConfig(some))).toBe(7)
+      // As it is typed where `exactOptionalPropertyTypes` is off.
+      const layer = Presence.layerConfig as (config: object) => ReturnType<typeof Presence.layerConfig>
+      expect(yield* Effect.provide(topicBytes, layer({}))).toBe(255)
+      expect(yield* Effect.provide(topicBytes, layer({ ttl: undefined, limits: {} }))).toBe(255)
+      const limits = { topicBytes: Config.succeed(7), keyBytes: undefined }
+      expect(yield* Effect.provide(topicBytes, layer({ ttl: undefined, limits }))).toBe(7)
     })
   )
 
