@@ -113,8 +113,8 @@ export const PresenceLive: Layer.Layer<Presence | Channels> = Presence.layer()
 /**
  * The same members as {@link Presence.Service} with metas of type `A`. What `forSchema` returns.
  *
- * Stored metas that do not decode are left out, an entry with none left too, so that one bad client cannot break a
- * list; the counter `presence_undecodable_metas_total` says how many were met. A change into a meta that decodes is a
+ * Stored metas that do not decode, or that the schema throws at, are left out, an entry with none left too, so that one
+ * bad client cannot break a list; the counter `presence_undecodable_metas_total` says how many were met. A change into a meta that decodes is a
  * join, out of one a leave. `count` counts all; leave events always pass.
  *
  * @since 0.1.0
@@ -125,7 +125,7 @@ export interface PresenceFor<A>
     Presence.Service,
     "count" | "counts" | "topics" | "topicsOf" | "evict" | "evictEverywhere" | "sweepExpired" | "health" | "limits"
   > {
-  /** Like `Presence.track`; the meta is required, and one that does not encode is `InvalidMeta`. */
+  /** Like `Presence.track`; the meta is required, and one that does not encode, or to `undefined`, is `InvalidMeta`. */
   readonly track: (
     topic: string,
     key: string,

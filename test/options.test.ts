@@ -2,7 +2,7 @@ import { createServer } from "node:http"
 import { HttpLayerRouter } from "@effect/platform"
 import { NodeHttpServer } from "@effect/platform-node"
 import { describe, expect, it } from "@effect/vitest"
-import { Cause, Config, ConfigProvider, Effect, Layer } from "effect"
+import { Cause, Config, ConfigProvider, Duration, Effect, Layer } from "effect"
 import { Authorize, PresenceHttp } from "effect-presence/http"
 import { PresenceSocket } from "effect-presence/socket"
 import { type Channels, Presence, PresenceLive } from "../src/index.js"
@@ -23,6 +23,7 @@ const wrong: ReadonlyArray<readonly [option: string, options: object]> = [
   ["authorizeTimeout", { authorizeTimeout: 0 }],
   ["diffInterval", { diffInterval: -1 }],
   ["diffInterval", { diffInterval: "25 days" }],
+  ["diffInterval", { diffInterval: Duration.millis(Number.MAX_VALUE) }],
   ["leaveDelay", { leaveDelay: "-3 seconds" }],
   ["leaveDelay", { leaveDelay: Number.POSITIVE_INFINITY }],
   ["limits.unsentBytes", { limits: { unsentBytes: 0 } }],
@@ -60,6 +61,18 @@ describe("options that make no sense end the start, with their name", () => {
       })
     )
   }
+
+  it.effect("from a Config that gives some of them, or none, the others have their defaults", () =>
+    Effect.gen(function* () {
+      const topicBytes = Effect.map(Presence, ({ limits }) => limits.topicBytes)
+      // As it is typed where `exactOptionalPropertyTypes` is off.
+      const layer = Presence.layerConfig as (config: object) => ReturnType<typeof Presence.layerConfig>
+      expect(yield* Effect.provide(topicBytes, layer({}))).toBe(255)
+      expect(yield* Effect.provide(topicBytes, layer({ ttl: undefined, limits: {} }))).toBe(255)
+      const limits = { topicBytes: Config.succeed(7), keyBytes: undefined }
+      expect(yield* Effect.provide(topicBytes, layer({ ttl: undefined, limits }))).toBe(7)
+    })
+  )
 
   it.effect("from a Config it is an error of the Config", () =>
     Effect.gen(function* () {

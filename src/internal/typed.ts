@@ -15,7 +15,8 @@ import type { Activity, Caused } from "./feed/activity.js"
 import type { Changed, Delta } from "./feed/delta.js"
 import { following, type OpenFeed } from "./feed/feed.js"
 import type { Value } from "./input/json.js"
-import { type CheckedMeta, unfitMeta } from "./input/validate.js"
+import { decoder } from "./input/metaSchema.js"
+import { type CheckedMeta, noMeta, unfitMeta } from "./input/validate.js"
 import type { OwnedLease } from "./leases/lease.js"
 import * as metrics from "./metrics.js"
 
@@ -48,10 +49,14 @@ export const typed =
   }: Untyped<E, Options> & Rest) =>
   <A, I>(schema: Schema.Schema<A, I>) => {
     const encodeEither = Schema.encodeEither(schema)
-    const decodeOption = Schema.decodeUnknownOption(schema)
+    const decodeOption = decoder(schema)
 
     const encode = (topic: string, key: string, meta: A): Either.Either<I, InvalidMeta> =>
-      Either.mapLeft(encodeEither(meta), (error) => unfitMeta(topic, key, error))
+      Either.match(encodeEither(meta), {
+        onLeft: (error) => Either.left(unfitMeta(topic, key, error)),
+        // To `track` it would be no meta at all, which is `{}`.
+        onRight: (encoded) => (encoded === undefined ? Either.left(noMeta(topic, key)) : Either.right(encoded))
+      })
 
     const decode = (meta: Value): Option.Option<A> => {
       const decoded = decodeOption(meta)

@@ -4,7 +4,7 @@
  */
 import { Effect, Option, Schema } from "effect"
 import { equal } from "../internal/input/json.js"
-import { metaSchema } from "../internal/input/metaSchema.js"
+import { decoder, metaSchema } from "../internal/input/metaSchema.js"
 import type { Json } from "../Json.js"
 import type { PresenceTest } from "./PresenceTest.js"
 import type { Expected } from "./recorder.js"
@@ -21,7 +21,7 @@ export interface Recording {
 
 export const typed = <A, I>(recording: Recording, schema: Schema.Schema<A, I>): PresenceTest.ServiceFor<A> => {
   const meta = metaSchema(schema)
-  const decode = Schema.decodeUnknownOption(meta)
+  const decode = decoder(meta)
   const encode = Schema.encodeOption(meta)
 
   const decodeEvent = (event: PresenceTest.Recorded): Option.Option<PresenceTest.Recorded<A>> =>

@@ -2,7 +2,7 @@
  * What any `Channels` does, first the tests of the original under their names.
  */
 import { describe, expect } from "@effect/vitest"
-import { Context, Data, Effect, Exit, Fiber, Layer, Scope, Stream } from "effect"
+import { Cause, Context, Data, Effect, Exit, Fiber, Layer, Scope, Stream } from "effect"
 import { Channels, InvalidTopic, Lagged, type Subscription } from "../../src/index.js"
 import { type Time, testTime } from "./Subject.js"
 
@@ -168,6 +168,18 @@ export const channelsContract = (name: string, layer: MakeChannels, time: Time =
         expect(yield* hasty.take).toEqual(["999", "1000"])
         expect(yield* Effect.flip(usual.take)).toEqual(new Lagged({ topic: "room", missed: 969 }))
         expect(yield* usual.take).toEqual(texts.slice(-32))
+      })
+    )
+
+    check("a capacity that is no number is refused, as it would be no bound", (channels) =>
+      Effect.gen(function* () {
+        const exit = yield* Effect.exit(channels.subscribe("room", { capacity: "many" as unknown as number }))
+        expect(Exit.isFailure(exit) && Cause.squash(exit.cause)).toMatchObject({
+          _tag: "InvalidOption",
+          option: "capacity",
+          value: '"many"'
+        })
+        expect((yield* channels.stats).total.subscribers).toBe(0)
       })
     )
 

@@ -131,6 +131,17 @@ describe("assertions", () => {
     }).pipe(Effect.scoped)
   )
 
+  check("forSchema does not take what the schema throws at", (presence, test) =>
+    Effect.gen(function* () {
+      const path = { decode: decodeURIComponent, encode: encodeURIComponent }
+      const paths = test.forSchema(Schema.transform(Schema.String, Schema.String, path))
+      yield* presence.track("room", "mallory", "%")
+      yield* presence.track("room", "alice", "a%20b")
+      expect((yield* paths.recorded()).map(({ key }) => key)).toEqual(["alice"])
+      yield* paths.joined("room", "alice", "a b")
+    }).pipe(Effect.scoped)
+  )
+
   check("no topic needs to be named beforehand, and each is its own", (presence, test) =>
     Effect.gen(function* () {
       yield* Effect.scoped(presence.track("presence:room", "alice"))

@@ -4,6 +4,7 @@
 import { Effect, type Scope } from "effect"
 import { InvalidTopic } from "../../PresenceError.js"
 import type { Subscription } from "../../Subscription.js"
+import { readCapacity } from "../input/options.js"
 import { type HearDirectly, withHear } from "./direct.js"
 import { Hubs } from "./hub.js"
 
@@ -15,9 +16,6 @@ export interface ChannelStats {
 }
 
 const DEFAULT_CAPACITY = 32
-
-const clamp = (capacity: number): number =>
-  Number.isNaN(capacity) ? DEFAULT_CAPACITY : Math.min(16_384, Math.max(1, Math.trunc(capacity)))
 
 export interface SubscribeOptions<E, R> {
   readonly authorize?: ((topic: string) => Effect.Effect<unknown, E, R>) | undefined
@@ -37,7 +35,7 @@ const untold: TopicsWatcher = { open: () => {}, close: () => {} }
 export const make = (options?: { readonly capacity?: number | undefined }, { open, close }: TopicsWatcher = untold) =>
   Effect.gen(function* () {
     const total = { published: 0, dropped: 0, lagged: 0 }
-    const hubs = new Hubs<string, void>(clamp(options?.capacity ?? DEFAULT_CAPACITY), {
+    const hubs = new Hubs<string, void>(readCapacity(options?.capacity) ?? DEFAULT_CAPACITY, {
       step: (f) => Effect.sync(f),
       open,
       close,
@@ -68,11 +66,7 @@ export const make = (options?: { readonly capacity?: number | undefined }, { ope
       Effect.suspend((): Effect.Effect<unknown, E | InvalidTopic, R> => {
         if (!isUsable(topic)) return refuse(topic)
         return options?.authorize === undefined ? Effect.void : options.authorize(topic)
-      }).pipe(
-        Effect.zipRight(
-          hubs.subscribe(topic, one, options?.capacity === undefined ? undefined : clamp(options.capacity))
-        )
-      )
+      }).pipe(Effect.zipRight(Effect.suspend(() => hubs.subscribe(topic, one, readCapacity(options?.capacity)))))
 
     const stats = Effect.sync(() => {
       const topics = new Map<string, ChannelStats>()

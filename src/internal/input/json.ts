@@ -49,7 +49,8 @@ export const copy = (input: unknown, bounds: Bounds): { readonly value: Value } 
 
 /** Where the walk is: an object, the name in it that is being read, and what it stands in. */
 class Place {
-  name: string | number = ""
+  /** `undefined` until one is read. */
+  name: string | number | undefined = undefined
   constructor(
     readonly object: object,
     readonly outer: Place | undefined,
@@ -60,7 +61,7 @@ class Place {
 const pathOf = (place: Place | undefined): string => {
   let path = ""
   for (let at = place; at !== undefined; at = at.outer) {
-    path = (typeof at.name === "number" ? `[${at.name}]` : `.${at.name}`) + path
+    if (at.name !== undefined) path = (typeof at.name === "number" ? `[${at.name}]` : `.${at.name}`) + path
   }
   return cut(`$${path}`)
 }
@@ -116,8 +117,9 @@ class Walk {
     if (!isPlain(Object.getPrototypeOf(Object.getPrototypeOf(input)))) return refuse(place.outer, CLASS_INSTANCE)
     const length = input.length
     this.count(length === 0 ? 2 : length + 1)
-    // As large as it is: one that grows by `push` has room for 17 from the first on.
-    const out = Array.prototype.slice.call(input) as Array<Value>
+    // As large as it is: one that grows by `push` has room for 17 from the first on. It is no copy of `input` yet, whose
+    // getters are read once and whose own `constructor` makes nothing here.
+    const out = new Array<Value>(length)
     for (let i = 0; i < length; i++) {
       place.name = i
       out[i] = this.copy(input[i], place)

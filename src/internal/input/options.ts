@@ -3,7 +3,7 @@
  */
 import { Config, ConfigError, Duration, Effect, Option } from "effect"
 import { InvalidOption, type LimitName } from "../../PresenceError.js"
-import { MAX_DEPTH } from "./json.js"
+import { isPlain, MAX_DEPTH } from "./json.js"
 import { cut, show } from "./names.js"
 
 export type InputLimits = { readonly [limit in LimitName]: number }
@@ -35,9 +35,12 @@ export const decode = (
     readonly bufferSize?: number | undefined
     readonly limits?: { readonly [limit in LimitName]?: number | undefined } | undefined
     readonly keyIndex?: boolean | undefined
+    readonly capacity?: number | undefined
   } = {}
 ): PresenceSettings => {
   checkObject("options", options)
+  // It is the channels', which are given the same options.
+  readCapacity(options.capacity)
   const { ttl = "30 seconds", sweepInterval = "1 second", bufferSize = 4_096, limits = {}, keyIndex = false } = options
   return {
     ttl: nanos(readDuration("ttl", ttl, SOME)),
@@ -62,7 +65,7 @@ const withDefaults = (given: { readonly [limit in LimitName]?: number | undefine
 export const readConfig = <A extends NonNullable<Parameters<typeof decode>[0]>>(
   config: Config.Config.Wrap<A>
 ): Effect.Effect<A, ConfigError.ConfigError> =>
-  Effect.tap(Config.unwrap(config), (options) =>
+  Effect.tap(unwrap(config) as Config.Config<A>, (options) =>
     Effect.try({
       try: () => decode(options),
       catch: (refused) => {
@@ -71,6 +74,16 @@ export const readConfig = <A extends NonNullable<Parameters<typeof decode>[0]>>(
       }
     })
   )
+
+/** `Config.unwrap` throws where nothing is given, at `undefined`, and at what stands there as it is. */
+const unwrap = (given: unknown): Config.Config<unknown> => {
+  if (Config.isConfig(given)) return given
+  if (typeof given !== "object" || given === null || !isPlain(Object.getPrototypeOf(given)))
+    return Config.succeed(given)
+  const entries = Object.entries(given).filter(([, value]) => value !== undefined)
+  if (entries.length === 0) return Config.succeed({})
+  return Config.all(Object.fromEntries(entries.map(([name, value]) => [name, unwrap(value)])))
+}
 
 // Objects of options, as somebody gives them who has no types
 
@@ -153,10 +166,16 @@ export const checkDuration = (
     ? duration.value
     : new InvalidOption({
         option,
-        value: Duration.isDuration(input) ? Duration.format(input) : show(input),
+        value: Duration.isDuration(input) ? format(input) : show(input),
         allowed
       })
 }
+
+/** `Duration.format` throws at one of more nanoseconds than there are numbers. */
+const format = (duration: Duration.Duration): string =>
+  Duration.isFinite(duration) && nanos(duration) === Number.POSITIVE_INFINITY
+    ? `${Duration.toMillis(duration)} millis`
+    : Duration.format(duration)
 
 /** `Duration` makes these none, without a word. */
 const isNegative = (input: unknown): boolean => {
@@ -174,11 +193,18 @@ export const readCount = (option: string, input: unknown, least: 0 | 1 = 1): num
   throw new InvalidOption({ option, value: show(input), allowed: `a whole number of at least ${least}, or Infinity` })
 }
 
+/** Of channels: a number is brought into its range, and what is none would be no bound. */
+export const readCapacity = (input: unknown): number | undefined => {
+  if (input === undefined || Number.isNaN(input)) return undefined
+  if (typeof input === "number") return Math.min(16_384, Math.max(1, Math.trunc(input)))
+  throw new InvalidOption({ option: "capacity", value: show(input), allowed: "a number of texts, from 1 to 16384" })
+}
+
 const readFlag = (option: string, input: unknown): boolean => {
   if (typeof input === "boolean") return input
   throw new InvalidOption({ option, value: show(input), allowed: "true or false" })
 }
 
-/** Whole nanoseconds as a number: exact up to 104 days, the precision of a double beyond. */
+/** Whole nanoseconds as a number: exact up to 104 days, the precision of a double beyond, and Infinity beyond that. */
 export const nanos = (duration: Duration.Duration): number =>
-  Option.match(Duration.toNanos(duration), { onNone: () => Number.POSITIVE_INFINITY, onSome: Number })
+  Duration.match(duration, { onMillis: (millis) => Math.round(millis * 1e6), onNanos: Number })

@@ -45,6 +45,10 @@ export const checkMeta = (topic: string, key: string, meta: unknown, limits: Inp
   }
 }
 
+/** A schema encodes to nothing at all. */
+export const noMeta = (topic: string, key: string): InvalidMeta =>
+  new InvalidMeta({ topic: cut(topic), key: cut(key), path: "$", reason: "is undefined, which JSON cannot say" })
+
 /** A meta that does not fit its schema, either way. */
 export const unfitMeta = (topic: string, key: string, error: ParseResult.ParseError): InvalidMeta => {
   const [issue] = ParseResult.ArrayFormatter.formatErrorSync(error)

@@ -140,6 +140,9 @@ export interface Full {
   readonly actual: number
 }
 
+/** One more than there may be. */
+const over = (limit: keyof CountLimits, max: number): Full => ({ limit, max, actual: max + 1 })
+
 const NOBODY: ReadonlyArray<never> = Object.freeze([])
 
 export class Registry<C extends TrackedConnection> {
@@ -325,15 +328,13 @@ export class Registry<C extends TrackedConnection> {
   private full(topic: string, key: string): Full | undefined {
     const roster = this.rosters.get(topic)
     let size = roster?.size(key) ?? 0
-    if (size === 0) {
-      const max = this.limits.keysPerTopic
-      return (roster?.keys ?? 0) < max ? undefined : { limit: "keysPerTopic", max, actual: max + 1 }
-    }
+    if (size === 0 && (roster?.keys ?? 0) >= this.limits.keysPerTopic)
+      return over("keysPerTopic", this.limits.keysPerTopic)
     const max = this.limits.connectionsPerKey
     if (size < max) return undefined
     // Those that linger make room.
     for (const connection of roster?.of(key) ?? NOBODY) if (connection.status === "lingering") size--
-    return size < max ? undefined : { limit: "connectionsPerKey", max, actual: max + 1 }
+    return size < max ? undefined : over("connectionsPerKey", max)
   }
 
   private tooHeavy(more: number): Full | undefined {

@@ -154,6 +154,19 @@ export const names = ({ check }: Subject) =>
       })
     )
 
+    check("a getter in an array is read once, and an array is taken as one whatever its constructor says", () =>
+      Effect.gen(function* () {
+        const presence = yield* Presence
+        let reads = 0
+        const list: Array<unknown> = [0]
+        Object.defineProperty(list, 1, { get: () => ++reads, enumerable: true })
+        Object.defineProperty(list, "constructor", { value: { [Symbol.species]: Object } })
+        yield* presence.track("room", "alice", { list })
+        expect(reads).toBe(1)
+        expect(yield* presence.list("room")).toEqual([{ key: "alice", metas: [{ list: [0, 1] }] }])
+      })
+    )
+
     check("a plain object without a prototype is taken", () =>
       Effect.gen(function* () {
         const presence = yield* Presence

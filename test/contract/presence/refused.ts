@@ -154,6 +154,28 @@ export const refused = ({ check, layer, test }: Subject) =>
       })
     )
 
+    check("a meta that no name can be read of is refused at its own place", () =>
+      Effect.gen(function* () {
+        const nameless = new Proxy(
+          {},
+          {
+            ownKeys: () => {
+              throw new Error("no names")
+            }
+          }
+        )
+        expect(yield* refusal("room", "alice", nameless)).toMatchObject({ _tag: "InvalidMeta", path: "$" })
+        expect(yield* refusal("room", "alice", [1, nameless])).toMatchObject({ _tag: "InvalidMeta", path: "$[1]" })
+        const list = [0]
+        Object.defineProperty(list, 1, {
+          get: () => {
+            throw new Error("broken")
+          }
+        })
+        expect(yield* refusal("room", "alice", list)).toMatchObject({ _tag: "InvalidMeta", path: "$[1]" })
+      })
+    )
+
     check("a proxy that throws on everything", () =>
       Effect.gen(function* () {
         const trap = () => {
@@ -161,7 +183,10 @@ export const refused = ({ check, layer, test }: Subject) =>
         }
         const handler = new Proxy({}, { get: () => trap })
         expect(yield* refusal("room", "alice", new Proxy({}, handler))).toBeInstanceOf(InvalidMeta)
-        expect(yield* refusal("room", "alice", { a: new Proxy([], handler) })).toBeInstanceOf(InvalidMeta)
+        expect(yield* refusal("room", "alice", { a: new Proxy([], handler) })).toMatchObject({
+          _tag: "InvalidMeta",
+          path: "$.a"
+        })
         const { proxy, revoke } = Proxy.revocable({}, {})
         revoke()
         expect(yield* refusal("room", "alice", { a: proxy })).toBeInstanceOf(InvalidMeta)
@@ -337,6 +362,17 @@ export const refused = ({ check, layer, test }: Subject) =>
     )
 
     check(
+      "a first connection of a key, where none is allowed",
+      () =>
+        Effect.gen(function* () {
+          expect(yield* refusal("room", "alice")).toEqual(
+            new LimitExceeded({ limit: "connectionsPerKey", max: 0, actual: 1, value: "alice" })
+          )
+        }),
+      { limits: { connectionsPerKey: 0 } }
+    )
+
+    check(
       "each limit may be raised",
       () =>
         Effect.gen(function* () {
@@ -407,7 +443,10 @@ export const refused = ({ check, layer, test }: Subject) =>
         yield* presence.track("room", "alice", {}, { ttl: Duration.infinity, leaveDelay: 0 })
         yield* presence.track("room", "alice", {}, { ttl: 3_600_000, leaveDelay: Duration.infinity })
         yield* presence.track("room", "alice", {}, { ttl: undefined, leaveDelay: undefined })
-        expect((yield* presence.count("room")).connections).toBe(3)
+        // More nanoseconds than there are numbers: for ever.
+        yield* presence.track("room", "alice", {}, { ttl: Number.MAX_VALUE, leaveDelay: Number.MAX_VALUE })
+        yield* presence.track("room", "alice", {}, { ttl: Duration.millis(1e303) })
+        expect((yield* presence.count("room")).connections).toBe(5)
       })
     )
 
@@ -422,6 +461,9 @@ export const refused = ({ check, layer, test }: Subject) =>
           [{ bufferSize: 2.5 }, "bufferSize"],
           [{ bufferSize: "many" }, "bufferSize"],
           [{ keyIndex: "yes" }, "keyIndex"],
+          [{ capacity: "many" }, "capacity"],
+          [{ capacity: null }, "capacity"],
+          [{ capacity: 5n }, "capacity"],
           [{ limits: { metaBytes: -1 } }, "limits.metaBytes"],
           [{ limits: { keysPerTopic: Number.NaN } }, "limits.keysPerTopic"],
           [{ limits: { keyByte: 3 } }, "limits.keyByte"]

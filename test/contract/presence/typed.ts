@@ -92,6 +92,42 @@ export const typed = ({ check, pass, ticks }: Subject) =>
       })
     )
 
+    check("a schema that encodes to undefined is InvalidMeta, and not a track without a meta", () =>
+      Effect.gen(function* () {
+        const presence = yield* Presence
+        const names = presence.forSchema(Schema.UndefinedOr(Schema.String))
+        expect(yield* Effect.flip(names.track("room", "alice", undefined))).toMatchObject({
+          _tag: "InvalidMeta",
+          path: "$",
+          reason: "is undefined, which JSON cannot say"
+        })
+        expect(yield* presence.topics).toEqual([])
+        const lease = yield* names.track("room", "alice", "Alice")
+        expect(yield* Effect.flip(lease.update(undefined))).toMatchObject({ _tag: "InvalidMeta", path: "$" })
+        expect(yield* names.list("room")).toEqual([{ key: "alice", metas: ["Alice"] }])
+      })
+    )
+
+    check(
+      "what a transformation of the schema throws at does not decode, and breaks neither who reads nor who joins",
+      () =>
+        Effect.gen(function* () {
+          const presence = yield* Presence
+          const paths = presence.forSchema(
+            Schema.transform(Schema.String, Schema.String, { decode: decodeURIComponent, encode: encodeURIComponent })
+          )
+          // It falls behind: what it lost is counted by the step of whoever joins.
+          yield* paths.subscribe("room")
+          for (let i = 0; i < 9; i++) yield* presence.track("room", `mallory ${i}`, "%")
+          yield* paths.track("room", "alice", "a b")
+          expect(yield* paths.list("room")).toEqual([{ key: "alice", metas: ["a b"] }])
+          expect((yield* paths.snapshot("room")).connections.map(({ meta }) => meta)).toEqual(["a b"])
+          expect(yield* paths.get("room", "mallory 1")).toEqual(Option.none())
+          expect((yield* paths.count("room")).keys).toBe(10)
+        }),
+      { bufferSize: 2 }
+    )
+
     check("stored metas that do not decode are left out, an entry with none left too; count counts all", () =>
       Effect.gen(function* () {
         const presence = yield* Presence
