@@ -13,12 +13,15 @@ const LATE = 1_000
 /** Until what came meanwhile was heard, and those have come back who gave their connection up. */
 const HEARD = Duration.seconds(5)
 
+/** How often it waits so at the most: where a process stands still all the time, some have gone all the same. */
+const TIMES = 6
+
 /** Sleeps, and a little longer where the process stood still: by its own clock and by the real one, as that of a test leaps. */
-export const sleepAwake = (duration: Duration.Duration): Effect.Effect<void> =>
+export const sleepAwake = (duration: Duration.Duration, times = TIMES): Effect.Effect<void> =>
   Effect.clockWith((clock) => {
     const since = { now: clock.unsafeCurrentTimeNanos(), real: performance.now() }
     return Effect.flatMap(clock.sleep(duration), () => {
       const passed = Math.min(Number(clock.unsafeCurrentTimeNanos() - since.now) / 1e6, performance.now() - since.real)
-      return passed - Duration.toMillis(duration) > LATE ? sleepAwake(HEARD) : Effect.void
+      return times > 0 && passed - Duration.toMillis(duration) > LATE ? sleepAwake(HEARD, times - 1) : Effect.void
     })
   })

@@ -1,7 +1,8 @@
 /** A process that stands still, suspended with its machine or blocked, and what was waited for meanwhile. */
-import { describe, expect, it } from "@effect/vitest"
-import { Effect, Exit, Scope } from "effect"
+import { describe, expect, it, vi } from "@effect/vitest"
+import { Clock, Duration, Effect, Exit, Scope } from "effect"
 import { Presence } from "../../../src/index.js"
+import { sleepAwake } from "../../../src/internal/leases/awake.js"
 import { nextTurn } from "../../../src/internal/leases/turns.js"
 import { listen } from "../../support/listen.js"
 import { hear, standStill } from "../../support/standStill.js"
@@ -44,4 +45,25 @@ describe("while the process stood still", () => {
       while ((yield* presence.count("room")).keys > 0) yield* nextTurn
     }).pipe(Effect.provide(layer))
   )
+
+  it("waits for what came meanwhile, but not for ever where it stands still all the time", async () => {
+    vi.useFakeTimers({ toFake: ["performance"] })
+    const slept: Array<number> = []
+    const clock: Clock.Clock = {
+      ...Clock.make(),
+      unsafeCurrentTimeNanos: () => BigInt(performance.now() * 1e6),
+      sleep: (duration) =>
+        Effect.sync(() => {
+          slept.push(Duration.toMillis(duration))
+          vi.advanceTimersByTime(Duration.toMillis(duration) + late)
+        })
+    }
+    let late = 1_001
+    await Effect.runPromise(Effect.withClock(sleepAwake(Duration.seconds(1)), clock))
+    expect(slept.splice(0)).toEqual([1_000, ...Array.from({ length: 6 }, () => 5_000)])
+    late = 1_000
+    await Effect.runPromise(Effect.withClock(sleepAwake(Duration.seconds(1)), clock))
+    expect(slept).toEqual([1_000])
+    vi.useRealTimers()
+  })
 })
