@@ -4,7 +4,7 @@
  *
  * One who joins is sent the state at the last diff that went out, then every diff after it: what still waits in the
  * window reaches them with the others. A socket that holds too much unsent gets nothing; once it has drained it is sent
- * the state again.
+ * the state again. To tell very many, or very much, takes turns of the event loop.
  */
 
 import { MAX_DEPTH } from "../../internal/input/json.js"
@@ -52,15 +52,26 @@ export interface RelayedMessage {
   readonly inner?: string | undefined
 }
 
+/** Milliseconds for which all are told something, before others have their turn. */
+const TURN = 8
+
 export class Audience<L extends Recipient = Recipient> {
   readonly recipients = new Set<L>()
   private stateJson: StateJson | undefined
+  /** Who is still to be given what is being told. */
+  private rest = new Set<L>()
+  private give: (recipient: L) => void = () => {}
 
   constructor(
     private readonly protocol: "phoenix" | "supabase",
     /** The topic as these clients say it. */
     private readonly wire: string
   ) {}
+
+  /** Whether some are still to be told: call `goOn` in later turns, and tell nothing new before. */
+  get isTelling(): boolean {
+    return this.rest.size > 0
+  }
 
   add(recipient: L): void {
     this.recipients.add(recipient)
@@ -70,6 +81,8 @@ export class Audience<L extends Recipient = Recipient> {
   /** Sends the state, as soon as there is one. */
   greet(recipient: L): void {
     if (this.stateJson === undefined || !recipient.watches) return
+    // What is being told is in it.
+    this.rest.delete(recipient)
     recipient.stale = !recipient.open
     if (recipient.open) {
       recipient.write(text(recipient.version, recipient.joinRef, this.wire, "presence_state", this.stateJson.state))
@@ -81,16 +94,37 @@ export class Audience<L extends Recipient = Recipient> {
     if (this.stateJson === undefined) {
       if (change._tag === "Diff") return
       this.stateJson = new StateJson(change)
-      for (const recipient of this.recipients) this.greet(recipient)
+      this.giveAll((recipient) => this.greet(recipient))
       return
     }
     const payload = change._tag === "Diff" ? this.stateJson.apply(change) : this.stateJson.become(change)
     if (payload === undefined) return
     const encode = each((version) => text(version, null, this.wire, "presence_diff", payload))
-    for (const recipient of this.recipients) {
-      if (!recipient.watches) continue
+    this.giveAll((recipient) => {
+      if (!recipient.watches) return
       if (recipient.open && !recipient.stale) write(recipient, encode)
       else recipient.stale = true
+    })
+  }
+
+  private giveAll(give: (recipient: L) => void): void {
+    const until = performance.now() + TURN
+    const recipients = this.recipients.values()
+    for (const recipient of recipients) {
+      give(recipient)
+      if (performance.now() >= until) break
+    }
+    this.rest = new Set(recipients)
+    this.give = give
+  }
+
+  /** Tells some more of those who are still here. */
+  goOn(): void {
+    const until = performance.now() + TURN
+    for (const recipient of this.rest) {
+      this.rest.delete(recipient)
+      if (this.recipients.has(recipient)) this.give(recipient)
+      if (performance.now() >= until) return
     }
   }
 

@@ -1,9 +1,10 @@
 /**
- * When the topics of a route tell what they have gathered: a fixed time after the first change, with one timer for all. One
- * that cannot tell keeps no other waiting.
+ * When the topics of a route tell what they have gathered: a fixed time after the first change, with one timer for all, and
+ * in turns of the event loop where that is much. One that cannot tell keeps no other waiting.
  */
 import { Cause, Duration, Effect } from "effect"
 import type { Tell } from "../../web/sparingly.js"
+import { Turns } from "../../web/turns.js"
 
 /** What is to be flushed, once for each time that it is put in line. */
 export interface Flushable {
@@ -14,6 +15,7 @@ export class Flushes {
   /** In the order in which they are due, since all wait equally long. */
   private line: Array<{ readonly topic: Flushable; readonly due: number }> = []
   private sleeping = false
+  private readonly turns = new Turns()
 
   constructor(
     private readonly interval: Duration.Duration,
@@ -40,6 +42,11 @@ export class Flushes {
     this.run(this.sleep(this.interval))
   }
 
+  /** In a later turn, after all others who wait for one. */
+  later(topic: Flushable): void {
+    this.turns.add(() => this.flush(topic))
+  }
+
   /** Now. What it throws is told in the log alone. */
   flush(topic: Flushable): void {
     try {
@@ -59,7 +66,7 @@ export class Flushes {
     const next = this.line.findIndex(({ due }) => due > now + 1)
     const due = next === -1 ? this.line : this.line.slice(0, next)
     this.line = next === -1 ? [] : this.line.slice(next)
-    for (const { topic } of due) this.flush(topic)
+    for (const { topic } of due) this.turns.do(() => this.flush(topic))
     const [first] = this.line
     if (first !== undefined) return this.sleep(Duration.millis(Math.max(1, first.due - now)))
     this.sleeping = false

@@ -78,6 +78,10 @@ export class Topic implements Flushable {
   private readonly channel: string
   private stops: ReadonlyArray<() => void> | undefined
   private waiting = false
+  /** Whether what has changed is to be told, and what of it is still to be. */
+  private due = false
+  private untold: Array<PresenceChange> = []
+  private readonly rest: Flushable = { flush: () => this.tell() }
   private begun = false
   private ended = false
 
@@ -157,9 +161,25 @@ export class Topic implements Flushable {
 
   flush(): void {
     this.waiting = false
+    this.due = true
+    if (!this.audience.isTelling) this.tell()
+  }
+
+  /** Tells what is due, in some turns where that is much. What is due meanwhile waits, and is one. */
+  private tell(): void {
     if (this.ended) return
     try {
-      for (const change of this.netDiff.take()) this.audience.tell(change)
+      this.audience.goOn()
+      while (!this.audience.isTelling) {
+        if (this.due && this.untold.length === 0) {
+          this.untold = [...this.netDiff.take()]
+          this.due = false
+        }
+        const change = this.untold.shift()
+        if (change === undefined) return
+        this.audience.tell(change)
+      }
+      this.settings.flushes.later(this.rest)
     } catch (defect) {
       // Some have heard of it and others have not: they come back, and are sent the state.
       this.fail()
