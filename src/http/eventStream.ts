@@ -11,6 +11,7 @@ import type { Socket } from "node:net"
 import type { HttpServerRequest } from "@effect/platform"
 import { Chunk, Effect, Option, Stream } from "effect"
 import type { PresenceChange } from "../PresenceChange.js"
+import type { Turns } from "../web/turns.js"
 import type { SnapshotEvent } from "./topicState.js"
 
 /** How long a client may take to read the rest once its response ends, in milliseconds. */
@@ -21,6 +22,8 @@ export interface StreamOptions {
   /** Of all clients together. */
   readonly unsentTotal: number
   readonly onTheirWay: OnTheirWay
+  /** In which those who wait for news go on: what each writes may be much. */
+  readonly turns: Turns
   /** Milliseconds. */
   readonly unsentFor: number
   /** Milliseconds after which the client comes back when the response is over, if it is told. */
@@ -53,6 +56,8 @@ export class EventStream {
   private stale = false
   private ended = false
   private wake: (() => void) | undefined
+  /** Whether it is to go on when its turn comes. */
+  private inLine = false
   private patience: NodeJS.Timeout | undefined
   /** Called where its client takes nothing any more, and has no connection of Node's that could be cut. */
   onAbandoned: () => void = () => {}
@@ -86,14 +91,23 @@ export class EventStream {
     if (this.state === undefined || this.stale || this.ended) return
     if (this.waiting.length > 0 && this.isTooMuch(bytes.length)) this.restart()
     else this.put(bytes)
-    this.wake?.()
+    this.goOn()
   }
 
   /** Sends the state instead of all that waits. */
   restart(): void {
     this.dropWaiting()
     this.stale = this.state !== undefined
-    this.wake?.()
+    this.goOn()
+  }
+
+  private goOn(): void {
+    if (this.wake === undefined || this.inLine) return
+    this.inLine = true
+    this.options.turns.add(() => {
+      this.inLine = false
+      this.wake?.()
+    })
   }
 
   /** To be called now and then: keeps proxies from closing a response on which nothing happens. */

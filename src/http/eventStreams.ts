@@ -39,6 +39,8 @@ export class EventStreams {
   private readonly streams = new Set<EventStream>()
   /** A fiber that is interrupted works later, so time says nothing of how many fit into a turn. */
   private readonly endings = new Turns(4)
+  /** So does one that is woken. */
+  private readonly turns = new Turns(8)
   private ended = false
   /**
    * Responses begin one after the other, as many in a turn of the event loop as a few milliseconds take: thousands may
@@ -46,7 +48,7 @@ export class EventStreams {
    */
   private readonly turn: Effect.Effect<void>
 
-  constructor(private readonly options: TopicOptions & Omit<StreamOptions, "retry"> & { readonly streams: number }) {
+  constructor(private readonly options: TopicOptions & Omit<StreamOptions, "retry" | "turns"> & { readonly streams: number }) {
     let until = 0
     const turn = Effect.suspend(() =>
       performance.now() < until
@@ -72,7 +74,7 @@ export class EventStreams {
         Effect.suspend(() => {
           const { streams: max } = this.options
           if (this.streams.size >= max) return Effect.fail(new TooManyStreams({ max }))
-          const stream = new EventStream(request, { ...this.options, retry })
+          const stream = new EventStream(request, { ...this.options, turns: this.turns, retry })
           const on = this.topic(topic)
           this.streams.add(stream)
           on.add(stream)
