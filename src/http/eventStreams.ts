@@ -48,7 +48,9 @@ export class EventStreams {
    */
   private readonly turn: Effect.Effect<void>
 
-  constructor(private readonly options: TopicOptions & Omit<StreamOptions, "retry" | "turns"> & { readonly streams: number }) {
+  constructor(
+    private readonly options: TopicOptions & Omit<StreamOptions, "retry" | "turns"> & { readonly streams: number }
+  ) {
     let until = 0
     const turn = Effect.suspend(() =>
       performance.now() < until

@@ -1,12 +1,13 @@
 /**
  * Who may keep the process busy, and for how long: in one turn of the event loop all sockets of a route together have some
- * milliseconds. Who has more to do than fits waits in line. Whoever comes has one message taken before those who had theirs
+ * milliseconds, more where others make turns long. Who has more to do than fits waits in line. Whoever comes has one message taken before those who had theirs
  * go on, a small share each: so who says little waits for none of those who say much. Whoever's last share was long waits
  * in another line, of which one has a turn, so that nobody else waits for more than one of them.
  */
 
-/** Milliseconds that all take in a turn. */
+/** Milliseconds that all take in a turn: these, or as many as the rest of the process took of the one before, up to the most. */
 const TURN = 5
+const MOST = 20
 
 /** Milliseconds that one takes before the next. */
 const SHARE = 0.25
@@ -30,7 +31,7 @@ export class FairTurns {
   /** Lets one work: at once where there is time and nobody waits, else in line. Whoever is in line is not to come again. */
   run(worker: Worker): void {
     const now = performance.now()
-    if (!this.begun) this.begin(now)
+    if (!this.begun) this.begin(now, TURN)
     if (this.known.has(worker)) this.costly.push(worker)
     else if (this.isBusy || now >= this.ends) this.coming.push(worker)
     else this.work(worker, now, now + SHARE)
@@ -51,9 +52,9 @@ export class FairTurns {
     return done
   }
 
-  private begin(now: number): void {
+  private begin(now: number, time: number): void {
     this.begun = true
-    this.ends = now + TURN
+    this.ends = now + time
     setImmediate(this.next)
   }
 
@@ -61,7 +62,7 @@ export class FairTurns {
     this.begun = false
     if (!this.isBusy && this.costly.length === 0) return
     let now = performance.now()
-    this.begin(now)
+    this.begin(now, Math.min(MOST, Math.max(TURN, now - this.ends)))
     for (let left = this.coming.length; left > 0 && now < this.ends; left--) now = this.give(this.coming, now, now)
     // One at the least: nobody waits for ever, however many come.
     let left = this.goingOn.length

@@ -126,3 +126,36 @@ it("one that throws keeps nobody else waiting", () => {
     vi.useRealTimers()
   }
 })
+
+it("all have as much of a turn as others made it longer, so that nobody waits for ever beside them", async () => {
+  for (const [others, least, most] of [
+    [0, 5, 5.25],
+    [12, 12, 12.25],
+    [60, 20, 20.25]
+  ] as const) {
+    const turns = new FairTurns()
+    let taken = 0
+    let working = true
+    for (let n = 0; n < 200; n++) {
+      turns.run({
+        work: () => {
+          busy(0.25)
+          taken += 0.25
+          return working
+        }
+      })
+    }
+    const inTurn: Array<number> = []
+    while (inTurn.length < 20) {
+      await new Promise(setImmediate)
+      inTurn.push(taken)
+      taken = 0
+      busy(others)
+    }
+    // As it goes on.
+    for (const time of inTurn.slice(-5)) {
+      expect([others, time]).toEqual([others, Math.min(most, Math.max(least, time))])
+    }
+    working = false
+  }
+})
