@@ -1,7 +1,7 @@
-import { describe, expect, it } from "@effect/vitest"
+import { afterEach, describe, expect, it, vi } from "@effect/vitest"
 import * as fc from "fast-check"
 import { Presence } from "phoenix"
-import type { Connection, Diff, Snapshot } from "../../../src/PresenceChange.js"
+import type { Connection, Diff, PresenceChange, Snapshot } from "../../../src/PresenceChange.js"
 import type { Version } from "../../../src/socket/protocol/codec.js"
 import { isReserved } from "../../../src/socket/protocol/session.js"
 import { Audience, type Frame, pack, type Recipient, unpack } from "../../../src/socket/topic/audience.js"
@@ -119,7 +119,7 @@ type Op =
   | { readonly op: "join"; readonly key: string; readonly meta: number }
   | { readonly op: "leave" | "fill" | "drain" | "arrive"; readonly at: number }
   | { readonly op: "update"; readonly at: number; readonly meta: number }
-  | { readonly op: "flush" | "lag" }
+  | { readonly op: "flush" | "lag" | "turn" }
 
 const at = fc.nat(20)
 const op: fc.Arbitrary<Op> = fc.oneof(
@@ -129,57 +129,84 @@ const op: fc.Arbitrary<Op> = fc.oneof(
   },
   { weight: 3, arbitrary: fc.record({ op: fc.constant("leave" as const), at }) },
   { weight: 3, arbitrary: fc.record({ op: fc.constant("update" as const), at, meta: at }) },
-  { weight: 3, arbitrary: fc.record({ op: fc.constantFrom("flush" as const, "lag" as const) }) },
+  { weight: 3, arbitrary: fc.record({ op: fc.constantFrom("flush" as const, "lag" as const, "turn" as const) }) },
   { weight: 2, arbitrary: fc.record({ op: fc.constantFrom("fill" as const, "drain" as const, "arrive" as const), at }) }
 )
 
-describe("an audience", () => {
-  it("whatever happens on the topic, whenever clients come, and whichever are full, all end with the same list", () => {
-    fc.assert(
-      fc.property(fc.array(op, { maxLength: 80 }), (ops) => {
-        const model = new Model()
-        const audience = new Audience("phoenix", "t")
-        const window = new NetDiff()
-        const clients: Array<Client> = []
-        const arrive = () => {
-          const client = new Client(String(clients.length + 1), clients.length % 2 === 0 ? 2 : 1)
-          clients.push(client)
-          audience.add(client)
-        }
-        const flush = () => {
-          for (const change of window.take()) audience.tell(change)
-        }
-        const pick = (at: number): Client | undefined => clients[at % clients.length]
-        arrive()
-        window.add(model.snapshot)
-        flush()
-        for (const step of ops) {
-          if (step.op === "flush") flush()
-          else if (step.op === "lag") window.add(model.snapshot)
-          else if (step.op === "arrive") arrive()
-          else if (step.op === "fill" || step.op === "drain") {
-            const client = pick(step.at)
-            if (client === undefined) continue
-            client.open = step.op === "drain"
-            if (client.open && client.stale) audience.greet(client)
-          } else {
-            const change = model.change(step)
-            if (change !== undefined) window.add(change)
-          }
-        }
-        for (const client of clients) {
-          client.open = true
-          if (client.stale) audience.greet(client)
-        }
-        flush()
-        for (const client of clients) {
-          expect(client.state).toEqual(model.state)
-          expect(client.faults).toEqual([])
-        }
-      }),
-      { numRuns: 300 }
-    )
+afterEach(() => {
+  vi.restoreAllMocks()
+})
+
+/** To tell one takes so many ms. */
+const telling = (ms: number): void => {
+  let now = 0
+  vi.spyOn(performance, "now").mockImplementation(() => {
+    now += ms
+    return now
   })
+}
+
+describe("an audience", () => {
+  it.each([0, 3, 9])(
+    "whatever happens on the topic, whenever clients come and go, whichever are full, and if each takes %i ms, all end with the same list",
+    (ms) => {
+      telling(ms)
+      fc.assert(
+        fc.property(fc.array(op, { maxLength: 80 }), (ops) => {
+          const model = new Model()
+          const audience = new Audience("phoenix", "t")
+          const window = new NetDiff()
+          const clients: Array<Client> = []
+          const arrive = () => {
+            const client = new Client(String(clients.length + 1), clients.length % 2 === 0 ? 2 : 1)
+            clients.push(client)
+            audience.add(client)
+          }
+          const untold: Array<PresenceChange> = []
+          const goOn = () => {
+            audience.goOn()
+            while (!audience.isTelling && untold.length > 0) audience.tell(untold.shift() as PresenceChange)
+          }
+          const flush = () => {
+            if (audience.isTelling) return
+            untold.push(...window.take())
+            goOn()
+          }
+          const pick = (at: number): Client | undefined => clients[at % clients.length]
+          arrive()
+          window.add(model.snapshot)
+          flush()
+          for (const step of ops) {
+            if (step.op === "flush") flush()
+            else if (step.op === "turn") goOn()
+            else if (step.op === "lag") window.add(model.snapshot)
+            else if (step.op === "arrive") arrive()
+            else if (step.op === "fill" || step.op === "drain") {
+              const client = pick(step.at)
+              if (client === undefined) continue
+              client.open = step.op === "drain"
+              if (client.open && client.stale) audience.greet(client)
+            } else {
+              const change = model.change(step)
+              if (change !== undefined) window.add(change)
+            }
+          }
+          for (const client of clients) {
+            client.open = true
+            if (client.stale) audience.greet(client)
+          }
+          while (audience.isTelling) goOn()
+          flush()
+          while (audience.isTelling) goOn()
+          for (const client of clients) {
+            expect(client.state).toEqual(model.state)
+            expect(client.faults).toEqual([])
+          }
+        }),
+        { numRuns: 300 }
+      )
+    }
+  )
 
   it("encodes a change once for each version: every socket of it is written the same bytes", () => {
     const model = new Model()
@@ -191,6 +218,28 @@ describe("an audience", () => {
     const bytes = new Set(clients.map(({ frames }) => frames[1]?.bytes))
     expect(clients.every(({ frames }) => frames.length === 2)).toBe(true)
     expect(bytes.size).toBe(2)
+  })
+
+  it("tells very many in turns; who leaves meanwhile is told no more, and who comes hears it with the state", () => {
+    telling(1)
+    const model = new Model()
+    const audience = new Audience("phoenix", "t")
+    const clients = Array.from({ length: 100 }, () => new Client())
+    audience.tell(model.snapshot)
+    for (const client of clients) audience.add(client)
+    audience.tell(model.join("a", 1))
+    const told = () => clients.filter(({ frames }) => frames.length === 2).length
+    expect([audience.isTelling, told()]).toEqual([true, 8])
+    const [gone] = clients.splice(-1)
+    audience.recipients.delete(gone as Client)
+    const late = new Client()
+    audience.add(late)
+    for (let turns = 1; audience.isTelling; turns++) {
+      audience.goOn()
+      expect(told()).toBe(Math.min(99, 8 + 8 * turns))
+    }
+    expect([gone?.frames.length, late.frames.length]).toEqual([1, 1])
+    for (const client of [...clients, late]) expect([client.state, client.faults]).toEqual([model.state, []])
   })
 
   it("one who joins before the state is there gets it as soon as it is, {} included", () => {
