@@ -130,7 +130,7 @@ const op: fc.Arbitrary<Op> = fc.oneof(
   { weight: 3, arbitrary: fc.record({ op: fc.constant("leave" as const), at }) },
   { weight: 3, arbitrary: fc.record({ op: fc.constant("update" as const), at, meta: at }) },
   { weight: 3, arbitrary: fc.record({ op: fc.constantFrom("flush" as const, "lag" as const, "turn" as const) }) },
-  { weight: 2, arbitrary: fc.record({ op: fc.constantFrom("fill" as const, "drain" as const, "arrive" as const), at }) }
+  { weight: 8, arbitrary: fc.record({ op: fc.constantFrom("fill" as const, "drain" as const, "arrive" as const), at }) }
 )
 
 afterEach(() => {
@@ -240,6 +240,30 @@ describe("an audience", () => {
     }
     expect([gone?.frames.length, late.frames.length]).toEqual([1, 1])
     for (const client of [...clients, late]) expect([client.state, client.faults]).toEqual([model.state, []])
+  })
+
+  it("one that has drained while others are told is sent the state, and not what is in it", () => {
+    telling(9)
+    const model = new Model()
+    const audience = new Audience("phoenix", "t")
+    audience.tell(model.snapshot)
+    const clients = Array.from({ length: 3 }, () => new Client())
+    for (const client of clients) audience.add(client)
+    const last = clients[2] as Client
+    const goOn = () => {
+      while (audience.isTelling) audience.goOn()
+    }
+    last.open = false
+    audience.tell(model.join("a", 1))
+    goOn()
+    expect([last.stale, last.frames.length]).toEqual([true, 1])
+    audience.tell(model.join("b", 2))
+    expect(audience.isTelling).toBe(true)
+    last.open = true
+    audience.greet(last)
+    goOn()
+    expect(clients.map(({ frames }) => frames.length)).toEqual([3, 3, 2])
+    for (const client of clients) expect([client.state, client.faults]).toEqual([model.state, []])
   })
 
   it("one who joins before the state is there gets it as soon as it is, {} included", () => {
