@@ -238,6 +238,31 @@ const states: Attack = {
     })
 }
 
+/** Forty replace large metas as often as is allowed, and all hear of all of them, by sockets and by event streams. */
+const large: Attack = {
+  name: "large metas for very many",
+  run: async (port, size) => {
+    const sockets = await each(size, () => open(port))
+    for (const [i, ws] of sockets.entries()) say(ws, "1", "1", "large", "phx_join", { key: `m${i}`, meta: 0 })
+    const agent = new Http.Agent({ maxSockets: Number.POSITIVE_INFINITY })
+    const streams = await each(size, async () => {
+      const request = Http.get({ port, host: "127.0.0.1", path: "/presence/large/events", agent })
+      const [response] = (await once(request, "response")) as [Http.IncomingMessage]
+      response.on("error", () => {})
+      return response.resume()
+    })
+    for (let round = 0; round < 20; round++) {
+      for (const ws of sockets.slice(0, 40)) {
+        say(ws, "1", "2", "large", "presence", { event: "track", payload: round + "x".repeat(15_000) })
+      }
+      await pause(100)
+    }
+    for (const response of streams) response.destroy()
+    agent.destroy()
+    await gone(sockets)
+  }
+}
+
 /** Requests that do not wait for the answers before them, by the thousand. */
 const pipelines: Attack = {
   name: "requests in one go",
@@ -347,6 +372,7 @@ export const attacks: ReadonlyArray<Attack> = [
   unread,
   lists,
   states,
+  large,
   metas,
   junk,
   slow,

@@ -134,6 +134,30 @@ describe("EventStream", () => {
     })
   )
 
+  it.scoped("writes to some of very many in each turn, as what is new may be much", () =>
+    Effect.gen(function* () {
+      const changes = yield* Queue.unbounded<PresenceChange>()
+      yield* Queue.offer(changes, snapshot)
+      const { streams } = yield* streamsOf(Stream.fromQueue(changes), { interval: 0, max: 100 })
+      let written = 0
+      for (let n = 0; n < 100; n++) {
+        const { body } = yield* open(streams)
+        yield* Effect.forkScoped(Stream.runForEach(body, () => Effect.sync(() => written++)))
+      }
+      const turn = Effect.promise(() => new Promise(setImmediate))
+      while (written < 100) yield* turn
+      // All wait for what is new.
+      yield* turn
+      yield* Queue.offer(changes, joined(0))
+      const inTurn: Array<number> = []
+      for (let before = written; written < 200; before = written) {
+        yield* turn
+        inTurn.push(written - before)
+      }
+      expect(Math.max(...inTurn)).toBeLessThanOrEqual(8)
+    })
+  )
+
   it.scoped("sends the state to one that has more waiting than it may, then what is new", () =>
     Effect.gen(function* () {
       const changes = yield* Queue.unbounded<PresenceChange>()
