@@ -56,7 +56,7 @@ const mayImport = {
 }
 
 /** How large it may be, in bytes: as it is fetched, and on a disk. What grows beyond it was added by somebody who decides so. */
-const mayWeigh = { packed: 750_000, unpacked: 3_000_000 }
+const mayWeigh = { packed: 800_000, unpacked: 3_200_000 }
 
 /** It is ESM alone: who asks as CommonJS, or knows no `exports`, is not served, and is not looked at. */
 const unserved = ["node10", "node16-cjs"]
