@@ -102,6 +102,27 @@ describe.skipIf(redisIsOff())("connections of one's own", () => {
     })
   )
 
+  it.scopedLive("may have more to say than one error, as a socket of TLS does, and end no process by it", () =>
+    Effect.gen(function* () {
+      const made: Array<Redis> = []
+      const presence = yield* own((options) => {
+        const connection = new Redis({ ...options, port: redis.port })
+        made.push(connection)
+        return connection
+      })
+      yield* presence.track("room", "alice")
+      // What was asked first has ended; the others are in use.
+      for (const { stream } of made) {
+        for (const said of ["read ECONNRESET", "alert decode error", "alert close notify"]) {
+          stream.emit("error", new Error(said))
+        }
+        stream.destroy()
+      }
+      yield* until(presence.health, ({ status }) => status === "ok" && made.length >= 5)
+      expect(yield* presence.list("room")).toEqual([{ key: "alice", metas: [{}] }])
+    })
+  )
+
   it.scopedLive("come back with the credentials of that moment when they have changed", () =>
     Effect.gen(function* () {
       let password = "first"

@@ -1,6 +1,7 @@
 /**
  * One connection to Redis, as far as anything is asked of it here: a `Redis` of `ioredis`, or what behaves as one.
  */
+import { EventEmitter } from "node:events"
 import type { RedisOptions } from "ioredis"
 
 /**
@@ -93,3 +94,20 @@ export const connectionOptions = (name: string, timeout: number): ConnectionOpti
     socketTimeout: timeout,
     keepAlive: 10_000
   }) satisfies RedisOptions
+
+/**
+ * Hears all that the socket of a connection has to say. `ioredis` hears its first error, and the next, as what a server says
+ * of a handshake that was given up, would end the process.
+ */
+export const hearErrors = (connection: RedisConnection): void => {
+  const hear = (): void => {
+    const { stream } = connection as { readonly stream?: unknown }
+    if (stream instanceof EventEmitter && !stream.listeners("error").includes(ignore)) stream.on("error", ignore)
+  }
+  // It has a socket soon after it says so.
+  connection.on("connecting", () => setImmediate(hear))
+  connection.on("connect", hear)
+  connection.on("error", hear)
+}
+
+const ignore = (): void => {}

@@ -5,7 +5,7 @@
  * the timeout.
  */
 import { Redis } from "ioredis"
-import { connectionOptions, type RedisConnection } from "./connection.js"
+import { connectionOptions, hearErrors, type RedisConnection } from "./connection.js"
 import type { Port } from "./port.js"
 import { isCut, TURNED_AWAY } from "./reasons.js"
 import type { Address, Target } from "./url.js"
@@ -87,7 +87,7 @@ const made = async (make: () => RedisConnection | Promise<RedisConnection>): Pro
     throw new ConnectFailure("connect gave no connection: it gives a Redis of ioredis, or what behaves as one")
   }
   if (!HAS_BEGUN.includes(client.status)) return client
-  client.on("error", () => {})
+  hearErrors(client)
   client.disconnect()
   throw new ConnectFailure(
     "connect gave a connection that has begun to connect by itself: it begins when it is told to, with the options that connect is given: new Redis({ ...options, host, port })"
@@ -188,6 +188,7 @@ const asked = async <A>(
 ): Promise<A> => {
   let reason: Error | undefined
   let isMade = false
+  hearErrors(client)
   client.on("connect", () => {
     isMade = true
   })

@@ -5,7 +5,7 @@
  * The client's own reconnecting is not used, as it sends again and subscribes again what it thinks was meant. Commands
  * that wait for an answer when a connection ends fail with it.
  */
-import type { RedisConnection } from "./connection.js"
+import { hearErrors, type RedisConnection } from "./connection.js"
 import { isCut, TURNED_AWAY } from "./reasons.js"
 import { backoff, jitter } from "./waiting.js"
 
@@ -63,6 +63,7 @@ export class ReconnectingClient {
   private use(client: RedisConnection): void {
     this.client = client
     let isTurnedAway = false
+    hearErrors(client)
     client.on("connect", () => {
       isTurnedAway = true
     })

@@ -2,7 +2,7 @@
  * How connections are made to a single server, to the master behind sentinels, and to a cluster.
  */
 import { Cluster, type ClusterOptions, Redis } from "ioredis"
-import type { RedisConnection } from "./connection.js"
+import { hearErrors, type RedisConnection } from "./connection.js"
 import { type Base, ConnectFailure, type DiscoveredServer, given } from "./discovery.js"
 import type { PortEvents } from "./port.js"
 import { ReconnectingClient } from "./reconnecting.js"
@@ -117,6 +117,7 @@ const clustered = async (
   }
   cluster.on("+node", (node: Redis) => {
     open.add(node)
+    hearErrors(node)
     node.on("ready", () => {
       if (!closed) handlers.onReady()
     })
