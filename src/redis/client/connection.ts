@@ -1,7 +1,6 @@
 /**
  * One connection to Redis, as far as anything is asked of it here: a `Redis` of `ioredis`, or what behaves as one.
  */
-import { EventEmitter } from "node:events"
 import type { RedisOptions } from "ioredis"
 
 /**
@@ -101,8 +100,8 @@ export const connectionOptions = (name: string, timeout: number): ConnectionOpti
  */
 export const hearErrors = (connection: RedisConnection): void => {
   const hear = (): void => {
-    const { stream } = connection as { readonly stream?: unknown }
-    if (stream instanceof EventEmitter && !stream.listeners("error").includes(ignore)) stream.on("error", ignore)
+    const { stream } = connection as { readonly stream?: Partial<NodeJS.EventEmitter> }
+    if (stream?.listeners?.("error").includes(ignore) === false) stream.on?.("error", ignore)
   }
   // It has a socket soon after it says so.
   connection.on("connecting", () => setImmediate(hear))
