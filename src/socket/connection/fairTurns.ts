@@ -1,8 +1,9 @@
 /**
  * Who may keep the process busy, and for how long: in one turn of the event loop all sockets of a route together have some
- * milliseconds, more where others make turns long. Who has more to do than fits waits in line. Whoever comes has one message taken before those who had theirs
- * go on, a small share each: so who says little waits for none of those who say much. Whoever's last share was long waits
- * in another line, of which one has a turn, so that nobody else waits for more than one of them.
+ * milliseconds, more where others make turns long. Who has more to do than fits waits in line. Whoever comes has one
+ * message taken before those who had theirs go on, a small share each: so who says little waits for none of those who say
+ * much. Whoever's last share was long waits in another line, of which one has a turn, so that nobody else waits for more
+ * than one of them.
  */
 
 /** Milliseconds that all take in a turn: these, or as many as the rest of the process took of the one before, up to the most. */
