@@ -346,8 +346,8 @@ export class SocketConnection<R> implements Open, Worker, FlowListener {
       case "Relay": {
         const { event, payload, inner, self } = question
         const message = { event, inner, payload: payload instanceof Uint8Array ? payload : JSON.stringify(payload) }
-        this.places.get(question.channel.wire)?.member?.pass(message, self)
-        return question.next()
+        const passed = this.places.get(question.channel.wire)?.member?.pass(message, self)
+        return passed === undefined ? question.next() : Effect.map(passed, () => question.next())
       }
       case "Track":
         return AtOnce.map(this.track(question.channel, question.key, question.meta), question.next)
