@@ -164,6 +164,11 @@ export class SocketConnection<R> implements Open, Worker, FlowListener {
 
   // The line of messages
 
+  /** It has joined nothing. */
+  get isNew(): boolean {
+    return this.state.channels.size === 0
+  }
+
   onInput(): void {
     if (this.waiting !== undefined || this.inLine || this.working) return
     this.inLine = true
@@ -195,7 +200,8 @@ export class SocketConnection<R> implements Open, Worker, FlowListener {
       const rest = typeof next === "number" ? Effect.sleep(Math.max(next, BREATH)) : this.handle(next)
       if (rest !== undefined && !this.isDone(rest)) return false
     } while (performance.now() < until)
-    return true
+    // Who has nothing more to say is to be in no line: what they say next is the first of its kind again.
+    return this.flow.hasInput
   }
 
   /** Does it. Whether that is all; else the line goes on when it is. */
