@@ -45,13 +45,13 @@ export const make = (options: KeyOptions): Verify => {
     const { key, algorithm } = readPublicKey(options.publicKey)
     return fixed(key, algorithmsOf(options, [algorithm]))
   }
-  return fixed(readSecret(options.secret ?? ""), algorithmsOf(options, ["HS256"]))
+  return fixed(importSecret(readSecret(options.secret ?? "")), algorithmsOf(options, ["HS256"]))
 }
 
 const PUBLIC: ReadonlyArray<Algorithm> = ["RS256", "ES256", "EdDSA"]
 
 const fixed =
-  (key: KeyObject | Uint8Array, algorithms: Array<string>): Verify =>
+  (key: KeyObject | Promise<CryptoKey>, algorithms: Array<string>): Verify =>
   (token, options) =>
     check(token, key, { ...options, algorithms }).pipe(Effect.mapError(() => "bad" as const))
 
@@ -96,11 +96,12 @@ const checkWithAny = (token: string, keys: Keys, options: JWTVerifyOptions): Eff
     })
   })
 
-const check = (token: string, key: Keys | KeyObject | Uint8Array, options: JWTVerifyOptions) =>
+const check = (token: string, key: Keys | KeyObject | Promise<CryptoKey>, options: JWTVerifyOptions) =>
   Effect.tryPromise({
     // The two forms of a key are two overloads.
     try: async () =>
-      (await (typeof key === "function" ? jwtVerify(token, key, options) : jwtVerify(token, key, options))).payload,
+      (await (typeof key === "function" ? jwtVerify(token, key, options) : jwtVerify(token, await key, options)))
+        .payload,
     catch: (error) => error
   })
 
@@ -115,7 +116,7 @@ const codeOf = (error: unknown): string =>
 /** As many bytes as the hash has: RFC 7518, 3.2. */
 const SECRET_BYTES = 32
 
-const readSecret = (secret: string | Redacted.Redacted): Uint8Array => {
+const readSecret = (secret: string | Redacted.Redacted): Uint8Array<ArrayBuffer> => {
   const text: unknown = Redacted.isRedacted(secret) ? Redacted.value(secret) : secret
   const bytes = typeof text === "string" ? new TextEncoder().encode(text) : undefined
   if (bytes !== undefined && bytes.length >= SECRET_BYTES) return bytes
@@ -125,6 +126,10 @@ const readSecret = (secret: string | Redacted.Redacted): Uint8Array => {
     allowed: `at least ${SECRET_BYTES} bytes, as HS256 wants`
   })
 }
+
+/** Once: bytes would be made a key for each token, which takes as long as to check it. */
+const importSecret = (secret: Uint8Array<ArrayBuffer>): Promise<CryptoKey> =>
+  crypto.subtle.importKey("raw", secret, { name: "HMAC", hash: "SHA-256" }, false, ["verify"])
 
 const readUrl = (input: string | URL): URL => {
   const text = typeof input === "string" || input instanceof URL ? String(input) : ""
