@@ -36,7 +36,7 @@ describe("a grant that expires", () => {
       const { url } = yield* makeServer({ authorize: () => Effect.succeed({ key: "x", expires: Number.NaN }) })
       const client = yield* connect(phoenixUrl(url))
       client.say("1", "1", "room", "phx_join", {})
-      expect(yield* client.reply("1")).toEqual({ status: "error", response: { reason: "unauthorized" } })
+      expect(yield* client.reply("1")).toEqual({ status: "error", response: { reason: "authorization failed" } })
     })
   )
 
