@@ -47,7 +47,7 @@ import { Presence } from "../Presence.js"
 import { PresenceUnavailable, type TrackError, Unauthorized } from "../PresenceError.js"
 import type { Authorize } from "../web/Authorize.js"
 import { comesBack, comingBack, EVENT_STREAM } from "../web/comingBack.js"
-import { hasEnded } from "../web/Grant.js"
+import { whyEnded } from "../web/Grant.js"
 import * as origins from "../web/origins.js"
 import { readBase } from "../web/paths.js"
 import { patient } from "../web/patience.js"
@@ -183,10 +183,8 @@ export const layerRouter = <R = never>(
             topic,
             payload
           })
-          // Whoever was let in with it would be put out at once, and come again at once, for ever.
-          if (hasEnded(grant, yield* Clock.currentTimeMillis)) {
-            return yield* new Unauthorized({ status: 401, reason: "unauthorized" })
-          }
+          const ended = whyEnded(grant, yield* Clock.currentTimeMillis)
+          if (ended !== undefined) return yield* new Unauthorized({ status: 401, reason: ended })
           if (view === "list") {
             const listed = yield* lists.answer(request, topic, presence.list(topic))
             return listed ?? (yield* new PresenceUnavailable({ reason: "more is on its way already than may be" }))

@@ -8,7 +8,7 @@ import { Cause, Clock, Context, Effect, Layer, Option, Schema } from "effect"
 import type { Json } from "../Json.js"
 import { Unauthorized } from "../PresenceError.js"
 import type { Authorize } from "../web/Authorize.js"
-import { hasEnded } from "../web/Grant.js"
+import { whyEnded } from "../web/Grant.js"
 import { patient } from "../web/patience.js"
 import { sparingly } from "../web/sparingly.js"
 import { Authorization, Procedure } from "./group.js"
@@ -61,15 +61,12 @@ export const layerAuthorize = <R = never>(authorize: Authorize<R>): Layer.Layer<
             onSome: (request) => request.modify({ headers: Headers.merge(headers, request.headers) })
           })
           const grant = yield* ask({ route: "rpc", on, request, topic, payload: asked })
-          const now = yield* Clock.currentTimeMillis
-          return hasEnded(grant, now) ? yield* unauthorized : grant
+          const ended = whyEnded(grant, yield* Clock.currentTimeMillis)
+          return ended === undefined ? grant : yield* new Unauthorized({ status: 401, reason: ended })
         }).pipe(Effect.provide(context))
       )
     })
   )
-
-/** What a grant that has ended is answered. */
-export const unauthorized = Effect.fail(new Unauthorized({ status: 401, reason: "unauthorized" }))
 
 interface Payload {
   readonly [name: string]: Json

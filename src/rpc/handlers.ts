@@ -12,7 +12,6 @@ import { Presence, type PresenceFor } from "../Presence.js"
 import { InvalidOption, PresenceUnavailable, Unauthorized } from "../PresenceError.js"
 import type { Grant } from "../web/Authorize.js"
 import { atTime } from "../web/atTime.js"
-import { unauthorized } from "./authorization.js"
 import { Granted, NotJoined, Procedure } from "./group.js"
 import { proving, repeating } from "./proofOfLife.js"
 
@@ -235,7 +234,9 @@ const wrongId = (id: string) =>
   new InvalidOption({ option: "id", value: JSON.stringify(cut(id)), allowed: "a text of 1 to 64 characters" })
 
 const expired = ({ expires }: Grant) =>
-  expires === undefined ? Effect.never : Effect.zipRight(atTime(expires), unauthorized)
+  expires === undefined
+    ? Effect.never
+    : Effect.zipRight(atTime(expires), new Unauthorized({ status: 401, reason: "unauthorized" }))
 
 /** What a client is told does not hold what the backend said. */
 const withoutCause = <E>(error: E): E | PresenceUnavailable =>

@@ -51,7 +51,7 @@ import { InvalidOption } from "../PresenceError.js"
 import type { Authorize } from "../web/Authorize.js"
 import * as AtOnce from "../web/atOnce.js"
 import { openDoor } from "../web/doors.js"
-import { hasEnded } from "../web/Grant.js"
+import { whyEnded } from "../web/Grant.js"
 import * as origins from "../web/origins.js"
 import { readBase } from "../web/paths.js"
 import { patient } from "../web/patience.js"
@@ -305,8 +305,8 @@ export const layerRouter = <R = never, R2 = never>(
           const permission = AtOnce.match(
             authorize({ route: "socket", on: "join", request, topic, payload: payload as JsonObject }),
             (grant) => {
-              // Whoever was let in with it would be put out at once, and join again at once, for ever.
-              if (hasEnded(grant, date())) return refusedFor("unauthorized")
+              const ended = whyEnded(grant, date())
+              if (ended !== undefined) return refusedFor(ended)
               const full = shared.topics.has(topic) ? undefined : fullFor(address)
               return full === undefined ? { _tag: "Granted" as const, ...grant } : refusedFor(full)
             },

@@ -37,6 +37,20 @@ export const hasEnded = ({ expires }: Pick<Grant, "expires">, now: number): bool
   expires !== undefined && !(expires > now)
 
 /**
+ * What whoever asks is told of a grant that has ended already: let in with it they would be put out at once, and come again at
+ * once, for ever. An end in the first months of 1970 that is one of these years in seconds, as tokens have it, nobody would find
+ * by the refusal alone.
+ *
+ * @internal
+ */
+export const whyEnded = ({ expires }: Grant, now: number): string | undefined => {
+  if (expires === undefined || !hasEnded({ expires }, now)) return undefined
+  return expires > now / 2_000 && expires < now / 100
+    ? "unauthorized: the grant ended in 1970, as its end is in milliseconds since the epoch"
+    : "unauthorized"
+}
+
+/**
  * Of an answer that is none: whatever else may change, asked again it would be the same.
  *
  * @internal
