@@ -340,11 +340,12 @@ describe("authorize", () => {
     })
   )
 
-  it.effect("that throws, dies or never answers refuses this call and no other", () =>
+  it.effect("that throws, dies, answers no grant or never answers refuses this call and no other", () =>
     Effect.gen(function* () {
       const authorize: Authorize.Authorize = ({ topic }) => {
         if (topic === "throws") throw new Error("a bug")
         if (topic === "dies") return Effect.die("a bug")
+        if (topic === "grants nothing") return Effect.succeed({ key: "alice", expiresAt: 0 })
         return topic === "hangs" ? Effect.never : Effect.succeed({ key: "alice" })
       }
       yield* served(
@@ -355,6 +356,10 @@ describe("authorize", () => {
             for (const topic of ["throws", "dies"]) {
               expect(yield* Effect.flip(client.List({ topic }))).toMatchObject({ reason: "authorization failed" })
             }
+            expect(yield* Effect.flip(client.List({ topic: "grants nothing" }))).toMatchObject({
+              status: 403,
+              reason: "authorization failed"
+            })
             const hanging = yield* Effect.fork(Effect.flip(client.List({ topic: "hangs" })))
             yield* TestClock.adjust("30 seconds")
             expect(yield* Fiber.join(hanging)).toMatchObject({ reason: "authorize gave no answer within 30s" })
