@@ -10,6 +10,7 @@
 import { EventEmitter } from "node:events"
 import type { IncomingMessage, ServerResponse } from "node:http"
 import { type Duration, Effect } from "effect"
+import { OneByOne } from "../../web/oneByOne.js"
 import type { Turns } from "../../web/turns.js"
 import { readBody } from "./body.js"
 
@@ -51,7 +52,7 @@ export class Polls extends EventEmitter {
   private turn = 0
   private wake: (() => void) | undefined
   private posts = 0
-  private readonly onePost = Effect.unsafeMakeSemaphore(1)
+  private readonly onePost = new OneByOne()
 
   constructor(
     private readonly frameBytes: number,
@@ -165,7 +166,7 @@ export class Polls extends EventEmitter {
       }
       this.posts++
       return Effect.ensuring(
-        this.onePost.withPermits(1)(this.read(incoming)),
+        this.onePost.run(this.read(incoming)),
         Effect.sync(() => this.posts--)
       )
     }).pipe(
