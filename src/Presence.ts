@@ -66,7 +66,7 @@ export class Presence extends Context.Tag("effect-presence/Presence")<Presence, 
    * @category layers
    */
   static layer(options?: Presence.Options): Layer.Layer<Presence | Channels> {
-    return Layer.provideMerge(Presence.layerWithoutChannels(options), Channels.layer(options))
+    return Layer.provideMerge(Presence.layerWithoutChannels(options), Channels.layer({ capacity: options?.capacity }))
   }
 
   /**

@@ -70,27 +70,36 @@ export class PresenceState<A = Json> {
 
   /**
    * The state after a change. Throws a {@link ChangeGap} when the change does not go on from here, because something
-   * was missed or came twice: then a `Snapshot` is needed.
+   * was missed or came twice: then a `Snapshot` is needed. What is no change, as JSON that was not parsed, is a `TypeError`.
    */
   apply(change: PresenceChange<A>): PresenceState<A> {
+    checkChange(change)
     const { topic, epoch, version } = change
     const draft = new Draft(this, change)
     if (change._tag === "Snapshot") {
       for (const connection of change.connections) draft.join(connection)
-    } else if (change._tag === "Diff") {
+    } else {
       if (topic !== this.topic) throw draft.gap(`this is the state of ${show(this.topic)}`)
       if (change.from !== this.version) throw draft.gap(`it goes on from version ${change.from}`)
       // In this order whatever one diff says of one connection goes on from itself.
       for (const connection of change.joins) draft.join(connection)
       for (const connection of change.updates) draft.update(connection)
       for (const connection of change.leaves) draft.leave(connection)
-    } else {
-      throw new TypeError(`a change is a Snapshot or a Diff, not ${show((change as { readonly _tag: unknown })._tag)}`)
     }
     const entries = draft.entries()
     const connections = this.count.connections + draft.added
     return new PresenceState<A>(topic, epoch, version, entries, { keys: entries.length, connections })
   }
+}
+
+/** As somebody gives it who has no types. */
+const checkChange = (change: unknown): void => {
+  const isObject = typeof change === "object" && change !== null
+  const tag = isObject && "_tag" in change ? change._tag : undefined
+  if (tag === "Snapshot" || tag === "Diff") return
+  const what =
+    typeof change === "string" ? "a text: JSON is to be parsed" : isObject ? "an object of another _tag" : change
+  throw new TypeError(`a change is a Snapshot or a Diff, not ${what}`)
 }
 
 /**

@@ -18,6 +18,9 @@ import type { Lagged } from "./PresenceError.js"
 export interface Subscription<A> {
   /** All that waits, at least one: it suspends until there is one. */
   readonly take: Effect.Effect<ReadonlyArray<A>, Lagged>
-  /** The same as a stream. After a `Lagged` it can be run again and goes on where it stopped. */
+  /**
+   * The same as a stream. After a `Lagged` it can be run again and goes on where it stopped. What waits is one chunk, as of any
+   * stream of Effect's, and is taken with its first element: after `Stream.take(1)` the others of the chunk are gone.
+   */
   readonly stream: Stream.Stream<A, Lagged>
 }

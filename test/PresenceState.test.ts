@@ -158,7 +158,16 @@ describe("the state of a topic by its changes", () => {
     expect(gap(start, diff(7, 8, { updates: [{ key: "zoe", ref: "z2", previousRef: "z1", meta: 1 }] }))).toContain(
       '"zoe" is not there with the ref "z1"'
     )
-    expect(() => start.apply({ type: "join" } as never)).toThrow("a change is a Snapshot or a Diff, not")
+    for (const [change, what] of [
+      [{ type: "join" }, "an object of another _tag"],
+      [{ _tag: "Lagged" }, "an object of another _tag"],
+      ['{"_tag":"Snapshot"}', "a text: JSON is to be parsed"],
+      [undefined, "undefined"],
+      [null, "null"],
+      [5, "5"]
+    ] as const) {
+      expect(() => start.apply(change as never)).toThrow(new TypeError(`a change is a Snapshot or a Diff, not ${what}`))
+    }
     expect(start.entries).toHaveLength(3)
   })
 

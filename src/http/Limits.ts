@@ -4,7 +4,7 @@
  * @since 0.2.0
  */
 import { Duration } from "effect"
-import { readCount, readDuration, TIMER } from "../internal/input/options.js"
+import { checkNames, readCount, readDuration, TIMER } from "../internal/input/options.js"
 
 /**
  * What a client may do, each with its default.
@@ -56,16 +56,20 @@ export const names: ReadonlyArray<string> = Object.keys(known)
  *
  * @internal
  */
-export const decode = ({
-  streams = 10_000,
-  unsentBytes = 1_048_576,
-  unsentTotal = 1_073_741_824,
-  unsentFor = "30 seconds",
-  idleTimeout = "60 seconds"
-}: Limits = {}) => ({
-  streams: readCount("limits.streams", streams),
-  unsentBytes: readCount("limits.unsentBytes", unsentBytes),
-  unsentTotal: readCount("limits.unsentTotal", unsentTotal),
-  unsentFor: Duration.toMillis(readDuration("limits.unsentFor", unsentFor, TIMER)),
-  idleTimeout: Duration.toMillis(readDuration("limits.idleTimeout", idleTimeout, TIMER))
-})
+export const decode = (limits: Limits = {}) => {
+  checkNames("limits", limits, names)
+  const {
+    streams = 10_000,
+    unsentBytes = 1_048_576,
+    unsentTotal = 1_073_741_824,
+    unsentFor = "30 seconds",
+    idleTimeout = "60 seconds"
+  } = limits
+  return {
+    streams: readCount("limits.streams", streams),
+    unsentBytes: readCount("limits.unsentBytes", unsentBytes),
+    unsentTotal: readCount("limits.unsentTotal", unsentTotal),
+    unsentFor: Duration.toMillis(readDuration("limits.unsentFor", unsentFor, TIMER)),
+    idleTimeout: Duration.toMillis(readDuration("limits.idleTimeout", idleTimeout, TIMER))
+  }
+}

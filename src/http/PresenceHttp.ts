@@ -41,14 +41,15 @@ import * as HttpLayerRouter from "@effect/platform/HttpLayerRouter"
 import * as HttpServerRequest from "@effect/platform/HttpServerRequest"
 import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
 import { Clock, type Duration, Effect, ExecutionStrategy, Exit, FiberSet, Layer, Scope } from "effect"
-import { readDuration, TIMER_OR_NONE } from "../internal/input/options.js"
+import { checkNames, readDuration, TIMER_OR_NONE } from "../internal/input/options.js"
 import { checkTopic } from "../internal/input/validate.js"
 import { Presence } from "../Presence.js"
 import { PresenceUnavailable, type TrackError, Unauthorized } from "../PresenceError.js"
 import type { Authorize } from "../web/Authorize.js"
 import { comesBack, comingBack, EVENT_STREAM } from "../web/comingBack.js"
-import { hasEnded } from "../web/Grant.js"
+import { whyEnded } from "../web/Grant.js"
 import * as origins from "../web/origins.js"
+import { readBase } from "../web/paths.js"
 import { patient } from "../web/patience.js"
 import { guardRouter, wantsUpgrade } from "../web/upgrades.js"
 import { resumeFrom } from "./eventStream.js"
@@ -96,6 +97,16 @@ export interface Options<R = never> {
   readonly limits?: Limits | undefined
 }
 
+const known: Record<keyof Options, true> = {
+  path: true,
+  authorize: true,
+  authorizeTimeout: true,
+  allowedOrigins: true,
+  diffInterval: true,
+  leaveDelay: true,
+  limits: true
+}
+
 /**
  * The routes, on the `HttpLayerRouter` of `@effect/platform`.
  *
@@ -131,15 +142,22 @@ export const layerRouter = <R = never>(
     Effect.gen(function* () {
       const presence = yield* Presence
       const router = yield* HttpLayerRouter.HttpRouter
-      const isAllowed = yield* origins.make(options.allowedOrigins)
+      checkNames("options", options, Object.keys(known))
+      const {
+        path = "/presence",
+        allowedOrigins,
+        diffInterval: givenInterval = "50 millis",
+        leaveDelay: givenDelay = 0
+      } = options
+      const isAllowed = yield* origins.make(allowedOrigins)
       const authorize = patient(options.authorize, options.authorizeTimeout)
-      const base = (options.path ?? "/presence").replace(/\/+$/, "")
+      const base = readBase(path)
       // Cookies only for pages that somebody has named, not for whatever runs on this machine.
       const credentials: Record<string, string> =
-        options.allowedOrigins === undefined ? {} : { "access-control-allow-credentials": "true" }
+        allowedOrigins === undefined ? {} : { "access-control-allow-credentials": "true" }
       const limits = decode(options.limits)
-      const diffInterval = readDuration("diffInterval", options.diffInterval ?? "50 millis", TIMER_OR_NONE)
-      const leaveDelay = readDuration("leaveDelay", options.leaveDelay ?? 0, TIMER_OR_NONE)
+      const diffInterval = readDuration("diffInterval", givenInterval, TIMER_OR_NONE)
+      const leaveDelay = readDuration("leaveDelay", givenDelay, TIMER_OR_NONE)
       const run = yield* FiberSet.makeRuntime<never, void, never>()
       const onTheirWay = { bytes: 0 }
       const lists = new Lists({ ...limits, onTheirWay, headers: HEADERS })
@@ -165,10 +183,8 @@ export const layerRouter = <R = never>(
             topic,
             payload
           })
-          // Whoever was let in with it would be put out at once, and come again at once, for ever.
-          if (hasEnded(grant, yield* Clock.currentTimeMillis)) {
-            return yield* new Unauthorized({ status: 401, reason: "unauthorized" })
-          }
+          const ended = whyEnded(grant, yield* Clock.currentTimeMillis)
+          if (ended !== undefined) return yield* new Unauthorized({ status: 401, reason: ended })
           if (view === "list") {
             const listed = yield* lists.answer(request, topic, presence.list(topic))
             return listed ?? (yield* new PresenceUnavailable({ reason: "more is on its way already than may be" }))

@@ -9,10 +9,11 @@ import { checkNames } from "../internal/input/options.js"
 import type { Lease } from "../Lease.js"
 import { Presence } from "../Presence.js"
 import { PresenceUnavailable } from "../PresenceError.js"
+import { names as namesOfRedis } from "../redis/options.js"
 import { explained } from "../web/missingPeers.js"
 import { readChanges, readIterate, readKey, readRequest, readTopic, readTopics } from "./callOptions.js"
 import { iterate } from "./iterate.js"
-import type { NodeLease, NodeOptions, NodePresence, NodeTrackOptions, RedisOptions } from "./NodePresence.js"
+import type { NodeLease, NodeOptions, NodePresence, NodeTrackOptions } from "./NodePresence.js"
 import type { Attached } from "./NodeRoutes.js"
 import { readAttach, readFetch, readServer } from "./routeOptions.js"
 
@@ -136,17 +137,6 @@ const known: Record<keyof NodeOptions, true> = {
   redis: true
 }
 
-const knownOfRedis: Record<keyof RedisOptions, true> = {
-  url: true,
-  connect: true,
-  prefix: true,
-  lease: true,
-  heartbeat: true,
-  timeout: true,
-  whenUnavailable: true,
-  handover: true
-}
-
 const knownOfTrack: Record<keyof NodeTrackOptions, true> = { ttl: true, leaveDelay: true }
 
 /** What speaks to Redis is loaded by those who use it. */
@@ -154,7 +144,7 @@ const layerOf = async (given: NodeOptions): Promise<Layer.Layer<Presence | Chann
   checkNames("options", given, Object.keys(known))
   const { redis, ...options } = given
   if (redis === undefined) return Presence.layer(options)
-  checkNames("redis", redis, Object.keys(knownOfRedis))
+  checkNames("redis", redis, namesOfRedis)
   const PresenceRedis = await import("../redis/PresenceRedis.js")
   return PresenceRedis.layer({ ...options, ...redis })
 }

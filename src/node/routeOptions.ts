@@ -8,7 +8,7 @@ import { show } from "../internal/input/names.js"
 import { checkNames, readDuration, TIMER, TIMER_OR_NONE } from "../internal/input/options.js"
 import { InvalidOption } from "../PresenceError.js"
 import * as SocketLimits from "../socket/Limits.js"
-import { refusal } from "../web/originList.js"
+import { readOrigins } from "../web/originList.js"
 import { adapt } from "./adapt.js"
 import type { AttachOptions, FetchOptions } from "./NodeRoutes.js"
 
@@ -32,10 +32,11 @@ export const readServer = (server: unknown): Server => {
 }
 
 /** What the routes over HTTP take. */
-export const readFetch = ({ path = DEFAULT_PATHS.http, ...options }: FetchOptions) => ({
-  ...readCommon(options, ["path"], HttpLimits.names),
-  path: readPath("path", path)
-})
+export const readFetch = ({ path = DEFAULT_PATHS.http, ...options }: FetchOptions) => {
+  const common = readCommon(options, ["path"], HttpLimits.names)
+  HttpLimits.decode(common.limits)
+  return { ...common, path: readPath("path", path) }
+}
 
 /** What the routes on a server take. */
 export const readAttach = ({ paths = DEFAULT_PATHS, drain = "3 seconds", ...options }: AttachOptions) => {
@@ -45,12 +46,11 @@ export const readAttach = ({ paths = DEFAULT_PATHS, drain = "3 seconds", ...opti
     // They have some in common.
     Array.from(new Set([...HttpLimits.names, ...SocketLimits.names]))
   )
-  SocketLimits.decode(common.limits)
-  return {
-    paths: readPaths(paths),
-    http: common,
-    sockets: { ...common, drain: readDuration("drain", drain, TIMER_OR_NONE) }
-  }
+  const http = { ...common, limits: only(HttpLimits.names, common.limits) }
+  const sockets = { ...common, limits: only(SocketLimits.names, common.limits) }
+  HttpLimits.decode(http.limits)
+  SocketLimits.decode(sockets.limits)
+  return { paths: readPaths(paths), http, sockets: { ...sockets, drain: readDuration("drain", drain, TIMER_OR_NONE) } }
 }
 
 const readCommon = (
@@ -76,7 +76,6 @@ const readCommon = (
     "limits"
   ])
   checkNames("limits", limits, limitNames)
-  HttpLimits.decode(limits)
   return {
     authorize: adapt(authorize),
     authorizeTimeout: readDuration("authorizeTimeout", authorizeTimeout, TIMER),
@@ -87,16 +86,9 @@ const readCommon = (
   }
 }
 
-const readOrigins = (origins: ReadonlyArray<string> | undefined): ReadonlyArray<string> | undefined => {
-  if (origins === undefined) return origins
-  const refuse = (value: string) => new InvalidOption({ option: "allowedOrigins", value, allowed: "whole origins" })
-  if (!Array.isArray(origins)) throw refuse(`${show(origins)} and no list`)
-  for (const origin of origins) {
-    const wrong = typeof origin === "string" ? refusal(origin) : "is no text"
-    if (wrong !== undefined) throw refuse(`${show(origin)}, which ${wrong}`)
-  }
-  return origins
-}
+/** Of the limits of all routes those of one. */
+const only = (names: ReadonlyArray<string>, limits: object): object =>
+  Object.fromEntries(Object.entries(limits).filter(([name]) => names.includes(name)))
 
 const readPaths = (paths: NonNullable<AttachOptions["paths"]>) => {
   checkNames("paths", paths, Object.keys(DEFAULT_PATHS))

@@ -8,12 +8,13 @@
  */
 import { Effect, Layer } from "effect"
 import { Channels } from "../Channels.js"
+import { checkNames } from "../internal/input/options.js"
 import { randomId } from "../internal/leases/tracker.js"
 import type { PresenceUnavailable } from "../PresenceError.js"
 import { makeChannels } from "./channels.js"
 import type { Where } from "./client/connection.js"
 import { openPort } from "./client/scoped.js"
-import { decodeRedis, prefixIn, type RedisOptions } from "./options.js"
+import { decodeRedis, names, prefixIn, type RedisOptions } from "./options.js"
 
 /** How long what is said may go to a server that passes it to nobody. */
 const LOOK = "5 seconds"
@@ -37,6 +38,8 @@ export const layer = (options: ChannelsRedisOptions): Layer.Layer<Channels, Pres
   Layer.scoped(
     Channels,
     Effect.gen(function* () {
+      // Those of presence too, which may be the same for both.
+      checkNames("options", options, [...names, "capacity"])
       const redis = yield* decodeRedis(options)
       const { port, listen } = yield* openPort(redis)
       const channels = yield* makeChannels({

@@ -11,7 +11,7 @@ import { Channels } from "../Channels.js"
 import { readConfig } from "../internal/input/options.js"
 import { Presence } from "../Presence.js"
 import type { PresenceUnavailable } from "../PresenceError.js"
-import type { PresenceRedisOptions, RedisOptions } from "./options.js"
+import { names, type PresenceRedisOptions, type RedisOptions } from "./options.js"
 import { make } from "./service.js"
 
 /**
@@ -70,4 +70,4 @@ export const layer = (options: PresenceRedisOptions): Layer.Layer<Presence | Cha
 export const layerConfig = (
   config: Config.Config.Wrap<Presence.Options & RedisOptions & { readonly url: string }>
 ): Layer.Layer<Presence | Channels, PresenceUnavailable | ConfigError.ConfigError> =>
-  Layer.unwrapEffect(Effect.map(readConfig(config), layer))
+  Layer.unwrapEffect(Effect.map(readConfig(config, names), layer))

@@ -3,7 +3,7 @@
  */
 import { Duration, Effect } from "effect"
 import { show } from "../internal/input/names.js"
-import { checkDuration, TIMER } from "../internal/input/options.js"
+import { checkDuration, checkObject, TIMER } from "../internal/input/options.js"
 import type { Presence } from "../Presence.js"
 import { InvalidOption, PresenceUnavailable } from "../PresenceError.js"
 import type { Where } from "./client/connection.js"
@@ -50,6 +50,20 @@ export interface RedisOptions {
   readonly handover?: boolean | undefined
 }
 
+const known: Record<keyof RedisOptions | keyof Where, true> = {
+  url: true,
+  connect: true,
+  prefix: true,
+  lease: true,
+  heartbeat: true,
+  timeout: true,
+  whenUnavailable: true,
+  handover: true
+}
+
+/** All that Redis adds, which the type of `known` sees to. */
+export const names: ReadonlyArray<string> = Object.keys(known)
+
 export interface RedisSettings {
   readonly where: Where
   /** What keys and channels begin with in database 0. */
@@ -64,6 +78,7 @@ export interface RedisSettings {
 
 export const decodeRedis = (options: RedisOptions & Where): Effect.Effect<RedisSettings, PresenceUnavailable> =>
   Effect.gen(function* () {
+    checkObject("options", options)
     const { connect, url, prefix = "presence", whenUnavailable = "fail", handover = false } = options
     if (url !== undefined && connect !== undefined) {
       return yield* refuse("of url and connect one is to be given, not both")

@@ -26,7 +26,7 @@ import type { PresenceHealth } from "../PresenceHealth.js"
 import { MIRROR, makeChannels } from "./channels.js"
 import { openPort } from "./client/scoped.js"
 import { noStop, within } from "./client/waiting.js"
-import { decodeRedis, type PresenceRedisOptions, prefixIn } from "./options.js"
+import { decodeRedis, names, type PresenceRedisOptions, prefixIn } from "./options.js"
 import { refOf } from "./protocol/keys.js"
 import { type CopyFeeds, makeCopyFeeds } from "./read/copyFeeds.js"
 import { makeQueries, snapshotOf } from "./read/queries.js"
@@ -37,7 +37,7 @@ import { type Membership, makeMembership } from "./write/membership.js"
 /** Presence and its channels, on one pair of connections. */
 export const make = (options: PresenceRedisOptions) =>
   Effect.gen(function* () {
-    const settings = decode(options)
+    const settings = decode(options, names)
     const asked = yield* decodeRedis(options)
     const replica = randomId()
     const connected = yield* openPort(asked)

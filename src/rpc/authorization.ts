@@ -4,16 +4,14 @@
 import * as Headers from "@effect/platform/Headers"
 import * as HttpServerRequest from "@effect/platform/HttpServerRequest"
 import type * as Rpc from "@effect/rpc/Rpc"
-import { Cause, Clock, Context, Duration, Effect, Layer, Option, Schema } from "effect"
+import { Cause, Clock, Context, Effect, Layer, Option, Schema } from "effect"
 import type { Json } from "../Json.js"
 import { Unauthorized } from "../PresenceError.js"
 import type { Authorize } from "../web/Authorize.js"
-import { hasEnded } from "../web/Grant.js"
+import { whyEnded } from "../web/Grant.js"
+import { patient } from "../web/patience.js"
 import { sparingly } from "../web/sparingly.js"
 import { Authorization, Procedure } from "./group.js"
-
-/** How long an `authorize` may take. */
-const PATIENCE = Duration.seconds(30)
 
 /**
  * Asks an `Authorize`, the one of the other routes or another, for each call: `Join` and `Update` to `join`, the rest to
@@ -35,10 +33,18 @@ export const layerAuthorize = <R = never>(authorize: Authorize<R>): Layer.Layer<
   Layer.effect(
     Authorization,
     Effect.map(Effect.context<R>(), (context) => {
-      const tell = sparingly("authorize died, so a call was refused")
+      const ask = patient(authorize)
+      const tell = sparingly("what a call asks does not encode, so it was refused")
       return Authorization.of(({ rpc, payload, headers }) =>
         Effect.gen(function* () {
-          const asked = yield* encode(rpc, payload)
+          const asked = yield* encode(rpc, payload).pipe(
+            Effect.catchAllDefect((defect) =>
+              Effect.zipRight(
+                tell(Cause.die(defect)),
+                new Unauthorized({ status: 503, reason: "authorization failed" })
+              )
+            )
+          )
           // A procedure without a payload says nothing.
           if (typeof asked?.topic !== "string") {
             return yield* new Unauthorized({ reason: `${rpc._tag} names no topic` })
@@ -54,29 +60,13 @@ export const layerAuthorize = <R = never>(authorize: Authorize<R>): Layer.Layer<
             // A client sets the headers of its calls, and may not speak for a proxy.
             onSome: (request) => request.modify({ headers: Headers.merge(headers, request.headers) })
           })
-          const grant = yield* authorize({ route: "rpc", on, request, topic, payload: asked })
-          const now = yield* Clock.currentTimeMillis
-          return hasEnded(grant, now) ? yield* unauthorized : grant
-        }).pipe(
-          Effect.timeoutFail({
-            duration: PATIENCE,
-            onTimeout: () =>
-              new Unauthorized({ status: 503, reason: `authorize gave no answer for ${Duration.format(PATIENCE)}` })
-          }),
-          Effect.catchAllDefect((defect) =>
-            Effect.zipRight(
-              tell(Cause.die(defect)),
-              Effect.fail(new Unauthorized({ status: 503, reason: "authorization failed" }))
-            )
-          ),
-          Effect.provide(context)
-        )
+          const grant = yield* ask({ route: "rpc", on, request, topic, payload: asked })
+          const ended = whyEnded(grant, yield* Clock.currentTimeMillis)
+          return ended === undefined ? grant : yield* new Unauthorized({ status: 401, reason: ended })
+        }).pipe(Effect.provide(context))
       )
     })
   )
-
-/** What a grant that has ended is answered. */
-export const unauthorized = Effect.fail(new Unauthorized({ status: 401, reason: "unauthorized" }))
 
 interface Payload {
   readonly [name: string]: Json

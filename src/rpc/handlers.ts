@@ -5,14 +5,13 @@ import type * as Rpc from "@effect/rpc/Rpc"
 import type * as RpcGroup from "@effect/rpc/RpcGroup"
 import { Context, Duration, Effect, Layer, Option, Schema, type Scope, Stream } from "effect"
 import { cut } from "../internal/input/names.js"
-import { readCount, readDuration, TIMER, TIMER_OR_NONE } from "../internal/input/options.js"
+import { checkNames, readCount, readDuration, TIMER, TIMER_OR_NONE } from "../internal/input/options.js"
 import { checkTopic, unfitMeta } from "../internal/input/validate.js"
 import type { Lease } from "../Lease.js"
 import { Presence, type PresenceFor } from "../Presence.js"
 import { InvalidOption, PresenceUnavailable, Unauthorized } from "../PresenceError.js"
 import type { Grant } from "../web/Authorize.js"
 import { atTime } from "../web/atTime.js"
-import { unauthorized } from "./authorization.js"
 import { Granted, NotJoined, Procedure } from "./group.js"
 import { proving, repeating } from "./proofOfLife.js"
 
@@ -59,13 +58,14 @@ export const layer = <R extends Rpc.Any>(
 ): Layer.Layer<Rpc.ToHandler<R>, never, Presence> =>
   Layer.unwrapEffect(
     Effect.map(Presence, (presence) => {
-      const leaveDelay = readDuration("leaveDelay", options.leaveDelay ?? 0, TIMER_OR_NONE)
-      const idleTimeout = readDuration("idleTimeout", options.idleTimeout ?? "60 seconds", TIMER)
+      checkNames("options", options, ["leaveDelay", "idleTimeout", "limits"])
+      const { leaveDelay: givenDelay = 0, idleTimeout: givenTimeout = "60 seconds", limits = {} } = options
+      checkNames("limits", limits, ["streams", "streamsPerClient"])
+      const { streams: most = 10_000, streamsPerClient: mostOfClient = 100 } = limits
+      const leaveDelay = readDuration("leaveDelay", givenDelay, TIMER_OR_NONE)
+      const idleTimeout = readDuration("idleTimeout", givenTimeout, TIMER)
       const joins = new Joins()
-      const streams = new Streams(
-        readCount("limits.streams", options.limits?.streams ?? 10_000),
-        readCount("limits.streamsPerClient", options.limits?.streamsPerClient ?? 100)
-      )
+      const streams = new Streams(readCount("limits.streams", most), readCount("limits.streamsPerClient", mostOfClient))
       const handlers = Array.from(group.requests.values(), (rpc) => {
         // Each has them, though the type of any does not say so.
         const { annotations } = rpc as unknown as Rpc.AnyWithProps
@@ -234,7 +234,9 @@ const wrongId = (id: string) =>
   new InvalidOption({ option: "id", value: JSON.stringify(cut(id)), allowed: "a text of 1 to 64 characters" })
 
 const expired = ({ expires }: Grant) =>
-  expires === undefined ? Effect.never : Effect.zipRight(atTime(expires), unauthorized)
+  expires === undefined
+    ? Effect.never
+    : Effect.zipRight(atTime(expires), new Unauthorized({ status: 401, reason: "unauthorized" }))
 
 /** What a client is told does not hold what the backend said. */
 const withoutCause = <E>(error: E): E | PresenceUnavailable =>

@@ -5,7 +5,7 @@
  */
 import { Duration } from "effect"
 import { MAX_DEPTH } from "../internal/input/json.js"
-import { readCount, readDuration, TIMER } from "../internal/input/options.js"
+import { checkNames, readCount, readDuration, TIMER } from "../internal/input/options.js"
 
 /**
  * What a client may do, each with its default.
@@ -122,7 +122,8 @@ export const names: ReadonlyArray<string> = Object.keys(known)
  *
  * @internal
  */
-export const decode = (limits: Limits) => {
+export const decode = (limits: Limits = {}) => {
+  checkNames("limits", limits, names)
   const count = (name: keyof Limits, fallback: number): number => {
     const { [name]: given = fallback } = limits
     return readCount(`limits.${name}`, given)

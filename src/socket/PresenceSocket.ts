@@ -41,16 +41,19 @@ import type * as HttpServerRequest from "@effect/platform/HttpServerRequest"
 import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
 import { Duration, Effect, FiberSet, Layer, Option, Runtime } from "effect"
 import { Channels } from "../Channels.js"
-import { readDuration, TIMER_OR_NONE } from "../internal/input/options.js"
+import { show } from "../internal/input/names.js"
+import { checkNames, readDuration, readFunction, TIMER_OR_NONE } from "../internal/input/options.js"
 import { holdOf } from "../internal/leases/holding.js"
 import { heard } from "../internal/tracing.js"
 import type { Json } from "../Json.js"
 import { Presence } from "../Presence.js"
+import { InvalidOption } from "../PresenceError.js"
 import type { Authorize } from "../web/Authorize.js"
 import * as AtOnce from "../web/atOnce.js"
 import { openDoor } from "../web/doors.js"
-import { hasEnded } from "../web/Grant.js"
+import { whyEnded } from "../web/Grant.js"
 import * as origins from "../web/origins.js"
+import { readBase } from "../web/paths.js"
 import { patient } from "../web/patience.js"
 import { sparingly } from "../web/sparingly.js"
 import { guardRouter, keep, wantsUpgrade } from "../web/upgrades.js"
@@ -147,6 +150,27 @@ export interface Options<R = never, R2 = never> {
   readonly drain?: Duration.DurationInput | undefined
 }
 
+const known: Record<keyof Options, true> = {
+  path: true,
+  protocol: true,
+  authorize: true,
+  authorizeTimeout: true,
+  onMessage: true,
+  allowedOrigins: true,
+  diffInterval: true,
+  leaveDelay: true,
+  limits: true,
+  drain: true
+}
+
+const PATHS = { phoenix: "/socket", supabase: "/realtime/v1" }
+
+/** Throws `InvalidOption`. */
+const readProtocol = (protocol: keyof typeof PATHS): keyof typeof PATHS => {
+  if (Object.hasOwn(PATHS, protocol)) return protocol
+  throw new InvalidOption({ option: "protocol", value: show(protocol), allowed: '"phoenix" or "supabase"' })
+}
+
 /**
  * The route, on the `HttpLayerRouter` of `@effect/platform`, over `NodeHttpServer`.
  *
@@ -191,16 +215,26 @@ export const layerRouter = <R = never, R2 = never>(
       const router = yield* HttpLayerRouter.HttpRouter
       const clock = yield* Effect.clock
       const isTraced = Option.isSome(yield* heard)
+      checkNames("options", options, Object.keys(known))
+      const {
+        protocol: givenProtocol = "phoenix",
+        onMessage,
+        diffInterval = "50 millis",
+        leaveDelay: givenDelay = 0,
+        drain: givenDrain = "3 seconds"
+      } = options
       const isAllowed = yield* origins.make(options.allowedOrigins)
       const authorize = patient(options.authorize, options.authorizeTimeout)
-      const protocol = options.protocol ?? "phoenix"
-      const base = (options.path ?? (protocol === "phoenix" ? "/socket" : "/realtime/v1")).replace(/\/+$/, "")
-      const limits = decode(options.limits ?? {})
+      if (onMessage !== undefined) readFunction("onMessage", onMessage, "a function that answers a message")
+      const protocol = readProtocol(givenProtocol)
+      const { path = PATHS[protocol] } = options
+      const base = readBase(path)
+      const limits = decode(options.limits)
       const upgrade = makeUpgrade(limits.frameBytes)
       const upgradeRefused = makeUpgrade(Math.min(limits.frameBytes, REFUSED_BYTES))
       const longPoll = new LongPoll.LongPoll(limits)
-      const leaveDelay = readDuration("leaveDelay", options.leaveDelay ?? 0, TIMER_OR_NONE)
-      const drain = readDuration("drain", options.drain ?? "3 seconds", TIMER_OR_NONE)
+      const leaveDelay = readDuration("leaveDelay", givenDelay, TIMER_OR_NONE)
+      const drain = readDuration("drain", givenDrain, TIMER_OR_NONE)
       const terms = { ttl: Duration.infinity, leaveDelay }
       // Nobody can come back under a key that was made here.
       const passing = { ttl: Duration.infinity }
@@ -222,7 +256,7 @@ export const layerRouter = <R = never, R2 = never>(
         topics: new Topics({
           protocol,
           flushes: new Flushes(
-            readDuration("diffInterval", options.diffInterval ?? "50 millis", TIMER_OR_NONE),
+            readDuration("diffInterval", diffInterval, TIMER_OR_NONE),
             now,
             runHere,
             sparingly("a defect failed the channels of a topic")
@@ -271,8 +305,8 @@ export const layerRouter = <R = never, R2 = never>(
           const permission = AtOnce.match(
             authorize({ route: "socket", on: "join", request, topic, payload: payload as JsonObject }),
             (grant) => {
-              // Whoever was let in with it would be put out at once, and join again at once, for ever.
-              if (hasEnded(grant, date())) return refusedFor("unauthorized")
+              const ended = whyEnded(grant, date())
+              if (ended !== undefined) return refusedFor(ended)
               const full = shared.topics.has(topic) ? undefined : fullFor(address)
               return full === undefined ? { _tag: "Granted" as const, ...grant } : refusedFor(full)
             },
@@ -281,16 +315,16 @@ export const layerRouter = <R = never, R2 = never>(
           return isTraced ? joinSpan(topic)(AtOnce.toEffect(permission)) : permission
         },
         onMessage:
-          options.onMessage &&
+          onMessage &&
           (({ request }, { channel, event, payload }) =>
             Effect.map(
-              options.onMessage?.({
+              onMessage({
                 topic: channel.topic,
                 event,
                 payload: payload as JsonObject | Uint8Array,
                 key: channel.key,
                 request
-              }) ?? Effect.succeedNone,
+              }),
               Option.getOrUndefined
             ))
       }

@@ -8,6 +8,7 @@
  */
 import { Context, Duration, Effect, Layer, type Schema } from "effect"
 import { Channels } from "../Channels.js"
+import { checkObject, readDuration, TIMER_OR_NONE } from "../internal/input/options.js"
 import type { Json } from "../Json.js"
 import { Presence } from "../Presence.js"
 import type { PresenceEvent } from "../PresenceEvent.js"
@@ -51,10 +52,12 @@ export class PresenceTest extends Context.Tag("effect-presence/testing/PresenceT
    * @since 0.1.0
    * @category layers
    */
-  static layer(options?: PresenceTest.Options): Layer.Layer<PresenceTest | Presence | Channels> {
+  static layer(options: PresenceTest.Options = {}): Layer.Layer<PresenceTest | Presence | Channels> {
     return Layer.suspend(() => {
-      const recorder = new Recorder(Duration.toMillis(options?.patience ?? "1 second"))
-      const recorded = Presence.layerWithoutChannels(options).pipe(
+      checkObject("options", options)
+      const { patience = "1 second", ...others } = options
+      const recorder = new Recorder(Duration.toMillis(readDuration("patience", patience, TIMER_OR_NONE)))
+      const recorded = Presence.layerWithoutChannels(others).pipe(
         Layer.provide(
           Layer.effect(
             Channels,
@@ -63,7 +66,7 @@ export class PresenceTest extends Context.Tag("effect-presence/testing/PresenceT
         )
       )
       return Layer.merge(recorded, Layer.succeed(PresenceTest, recorder.service)).pipe(
-        Layer.provideMerge(Channels.layer(options))
+        Layer.provideMerge(Channels.layer({ capacity: others.capacity }))
       )
     })
   }

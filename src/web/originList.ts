@@ -4,6 +4,8 @@
  * of it, however deep, and not `example.com` itself. `file://` and `null` are what browsers send for pages from files; `null`
  * lets in every page that is shown without an origin, such as one in a sandboxed frame of any site.
  */
+import { show } from "../internal/input/names.js"
+import { InvalidOption } from "../PresenceError.js"
 
 /** What browsers send for pages that are files, and for pages without an origin: any, of whoever puts one into a frame. */
 const OPAQUE = new Set(["file://", "null"])
@@ -23,6 +25,18 @@ export const refusal = (entry: string): string | undefined => {
   const whole = URL.canParse(plain) ? new URL(plain).origin : undefined
   if (whole === plain) return undefined
   return whole === undefined ? "is no origin" : `never matches: browsers send ${whole}`
+}
+
+/** The list as somebody gives it. Throws `InvalidOption`. */
+export const readOrigins = (origins: ReadonlyArray<string> | undefined): ReadonlyArray<string> | undefined => {
+  if (origins === undefined) return origins
+  const refuse = (value: string) => new InvalidOption({ option: "allowedOrigins", value, allowed: "whole origins" })
+  if (!Array.isArray(origins)) throw refuse(`${show(origins)} and no list`)
+  for (const origin of origins) {
+    const wrong = typeof origin === "string" ? refusal(origin) : "is no text"
+    if (wrong !== undefined) throw refuse(`${show(origin)}, which ${wrong}`)
+  }
+  return origins
 }
 
 /** Which origins a list of such entries lets in. */

@@ -10,7 +10,7 @@
 import * as HttpServer from "@effect/platform/HttpServer"
 import type * as HttpServerRequest from "@effect/platform/HttpServerRequest"
 import { Effect, Option } from "effect"
-import { matcher, refusal } from "./originList.js"
+import { matcher, readOrigins } from "./originList.js"
 
 type Headers = HttpServerRequest.HttpServerRequest["headers"]
 
@@ -18,16 +18,13 @@ export type IsAllowed = (request: HttpServerRequest.HttpServerRequest) => boolea
 
 /** The server in the context, if there is one, tells whether it listens beyond loopback. An entry that can match nothing is a defect. */
 export const make = (allowed: ReadonlyArray<string> | undefined): Effect.Effect<IsAllowed> =>
-  Effect.flatMap(Effect.serviceOption(HttpServer.HttpServer), (server) => {
-    for (const entry of allowed ?? []) {
-      const wrong = refusal(entry)
-      if (wrong !== undefined) return Effect.dieMessage(`allowedOrigins: ${JSON.stringify(entry)} ${wrong}`)
-    }
-    const listed = allowed === undefined ? undefined : matcher(allowed)
+  Effect.map(Effect.serviceOption(HttpServer.HttpServer), (server): IsAllowed => {
+    const origins = readOrigins(allowed)
+    const listed = origins === undefined ? undefined : matcher(origins)
     // Asked anew each time: routes may be on a server before it listens.
     const isOnlyLoopback = () =>
       Option.exists(server, ({ address }) => address._tag === "TcpAddress" && isLoopback(address.hostname))
-    return Effect.succeed<IsAllowed>(({ headers }) => {
+    return ({ headers }) => {
       const { origin, host } = headers
       if (origin === undefined) {
         return !isOfAnotherSite(headers) && (listed !== undefined || namesLoopback(host) || !isOnlyLoopback())
@@ -36,7 +33,7 @@ export const make = (allowed: ReadonlyArray<string> | undefined): Effect.Effect<
       const url = URL.canParse(origin) ? new URL(origin) : undefined
       if (url === undefined || url.origin !== origin) return false
       return isLoopback(url.hostname) || (url.host === host?.toLowerCase() && !isOnlyLoopback())
-    })
+    }
   })
 
 /** What is told to a request that is not allowed. */

@@ -183,6 +183,21 @@ export const channelsContract = (name: string, layer: MakeChannels, time: Time =
       })
     )
 
+    check("an option of another name is refused, as whoever misspells authorize would let in everybody", (channels) =>
+      Effect.gen(function* () {
+        for (const [options, option] of [
+          [{ authorise: () => Effect.fail("no") }, "authorise"],
+          [{ authorize: "nobody" }, "authorize"],
+          [null, "options"]
+        ] as const) {
+          const exit = yield* Effect.exit(channels.subscribe("room", options as never))
+          expect(Exit.isFailure(exit) && Cause.squash(exit.cause)).toMatchObject({ _tag: "InvalidOption", option })
+        }
+        expect((yield* channels.stats).total.subscribers).toBe(0)
+        yield* channels.subscribe("room", { authorize: undefined, capacity: undefined })
+      })
+    )
+
     check(
       "a huge capacity is 16,384",
       (channels) =>

@@ -200,6 +200,9 @@ describe("GET {path}/:topic", () => {
       yield* presence.track("room", "last")
       yield* Effect.yieldNow()
       expect(told).toEqual([{ type: "join", key: "last", meta: {} }])
+      const seconds = yield* serve({ authorize: () => Effect.succeed({ expires: Date.now() / 1_000 + 60 }) })
+      const { status, text } = yield* ask(seconds.port, "/presence/room")
+      expect([status, text]).toEqual([401, expect.stringContaining("its end is in milliseconds since the epoch")])
     })
   )
 

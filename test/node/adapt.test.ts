@@ -5,6 +5,7 @@ import { Cause, Effect, Logger, TestClock } from "effect"
 import { Unauthorized } from "../../src/index.js"
 import { adapt } from "../../src/node/adapt.js"
 import type { Attempt } from "../../src/web/Authorize.js"
+import { patient } from "../../src/web/patience.js"
 
 it.effect("one that throws at whatever clients send is told once a minute, with how often it was since", () =>
   Effect.gen(function* () {
@@ -63,7 +64,7 @@ it.effect.each([
     const told: Array<string> = []
     const logger = Logger.make(({ cause }) => void told.push(Cause.pretty(cause)))
     const attempt = { on: "read", route: "http", topic: "room", payload: {} } as Attempt
-    const refused = yield* Effect.flip(adapt(() => answer as never)(attempt)).pipe(
+    const refused = yield* Effect.flip(patient(adapt(() => answer as never))(attempt)).pipe(
       Effect.provide(Logger.replace(Logger.defaultLogger, logger))
     )
     expect(refused).toMatchObject({ status: 403, reason: "authorization failed" })
@@ -76,7 +77,7 @@ it.effect("a plain object is one, whichever realm or prototype it has, with fiel
     const attempt = { on: "read", route: "http", topic: "room", payload: {} } as Attempt
     const grants = [{}, { key: undefined, expires: undefined }, Object.assign(Object.create(null), { key: "alice" })]
     for (const grant of [...grants, runInNewContext('({ key: "alice" })')]) {
-      expect(yield* adapt(() => grant)(attempt)).toBe(grant)
+      expect(yield* patient(adapt(() => grant))(attempt)).toEqual({ ...grant })
     }
   })
 )

@@ -163,7 +163,7 @@ describe("proof of life", () => {
 
 describe("Update", () => {
   it.effect("goes to the newest join with the id, and to the older one when that has gone", () =>
-    served((client) =>
+    served((client, presence) =>
       Effect.gen(function* () {
         const old = yield* hear(client.Join({ ...me, meta: at(0) }))
         yield* old.next
@@ -172,6 +172,8 @@ describe("Update", () => {
         yield* client.Update({ ...me, meta: at(2) })
         expect(yield* client.List({ topic: "board" })).toEqual([{ key: "alice", metas: [at(0), at(2)] }])
         yield* Fiber.interrupt(back.fiber)
+        // The server hears of it a moment later.
+        while ((yield* presence.count("board")).connections > 1) yield* Effect.yieldNow()
         yield* client.Update({ ...me, meta: at(3) })
         expect(yield* client.List({ topic: "board" })).toEqual([{ key: "alice", metas: [at(3)] }])
       })
@@ -338,11 +340,12 @@ describe("authorize", () => {
     })
   )
 
-  it.effect("that throws, dies or never answers refuses this call and no other", () =>
+  it.effect("that throws, dies, answers no grant or never answers refuses this call and no other", () =>
     Effect.gen(function* () {
       const authorize: Authorize.Authorize = ({ topic }) => {
         if (topic === "throws") throw new Error("a bug")
         if (topic === "dies") return Effect.die("a bug")
+        if (topic === "grants nothing") return Effect.succeed({ key: "alice", expiresAt: 0 })
         return topic === "hangs" ? Effect.never : Effect.succeed({ key: "alice" })
       }
       yield* served(
@@ -353,9 +356,13 @@ describe("authorize", () => {
             for (const topic of ["throws", "dies"]) {
               expect(yield* Effect.flip(client.List({ topic }))).toMatchObject({ reason: "authorization failed" })
             }
+            expect(yield* Effect.flip(client.List({ topic: "grants nothing" }))).toMatchObject({
+              status: 403,
+              reason: "authorization failed"
+            })
             const hanging = yield* Effect.fork(Effect.flip(client.List({ topic: "hangs" })))
             yield* TestClock.adjust("30 seconds")
-            expect(yield* Fiber.join(hanging)).toMatchObject({ reason: "authorize gave no answer for 30s" })
+            expect(yield* Fiber.join(hanging)).toMatchObject({ reason: "authorize gave no answer within 30s" })
             yield* client.Update({ ...me, meta: at(1) })
           }),
         { authorize }

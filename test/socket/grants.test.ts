@@ -36,7 +36,7 @@ describe("a grant that expires", () => {
       const { url } = yield* makeServer({ authorize: () => Effect.succeed({ key: "x", expires: Number.NaN }) })
       const client = yield* connect(phoenixUrl(url))
       client.say("1", "1", "room", "phx_join", {})
-      expect(yield* client.reply("1")).toEqual({ status: "error", response: { reason: "unauthorized" } })
+      expect(yield* client.reply("1")).toEqual({ status: "error", response: { reason: "authorization failed" } })
     })
   )
 
@@ -227,6 +227,28 @@ describe("clients whose token has expired", () => {
       expect(yield* client.reply("1")).toEqual({ status: "error", response: { reason: "unauthorized" } })
       client.say("2", "2", "room", "phx_join", { key: "x", token: "alice 21" })
       expect(yield* client.reply("2")).toEqual({ status: "ok", response: { key: "alice" } })
+    })
+  )
+
+  it.scoped("whose end was said in seconds is refused with what it is to be said in", () =>
+    Effect.gen(function* () {
+      const now = Date.parse("2026-01-01")
+      // Before there is anybody who would do something each second until then.
+      yield* TestClock.setTime(now)
+      const server = yield* makeServer({
+        authorize: ({ payload }) =>
+          Effect.succeed({ key: "alice", expires: Number(payload.token ?? Number.POSITIVE_INFINITY) })
+      })
+      const client = yield* connect(phoenixUrl(server.url))
+      for (const [token, reason] of [
+        [now / 1_000 + 3_600, "unauthorized: the grant ended in 1970, as its end is in milliseconds since the epoch"],
+        [now - 1, "unauthorized"],
+        [0, "unauthorized"],
+        [1, "unauthorized"]
+      ] as const) {
+        client.say("1", `${token}`, "room", "phx_join", { key: "x", token })
+        expect(yield* client.reply(`${token}`)).toEqual({ status: "error", response: { reason } })
+      }
     })
   )
 })

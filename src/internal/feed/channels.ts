@@ -4,7 +4,7 @@
 import { Effect, type Scope } from "effect"
 import { InvalidTopic } from "../../PresenceError.js"
 import type { Subscription } from "../../Subscription.js"
-import { readCapacity } from "../input/options.js"
+import { checkNames, readCapacity, readFunction } from "../input/options.js"
 import { type HearDirectly, withHear } from "./direct.js"
 import { Hubs } from "./hub.js"
 
@@ -32,10 +32,14 @@ export interface TopicsWatcher {
 
 const untold: TopicsWatcher = { open: () => {}, close: () => {} }
 
-export const make = (options?: { readonly capacity?: number | undefined }, { open, close }: TopicsWatcher = untold) =>
+export const make = (
+  options: { readonly capacity?: number | undefined } = {},
+  { open, close }: TopicsWatcher = untold
+) =>
   Effect.gen(function* () {
+    checkNames("options", options, ["capacity"])
     const total = { published: 0, dropped: 0, lagged: 0 }
-    const hubs = new Hubs<string, void>(readCapacity(options?.capacity) ?? DEFAULT_CAPACITY, {
+    const hubs = new Hubs<string, void>(readCapacity(options.capacity) ?? DEFAULT_CAPACITY, {
       step: (f) => Effect.sync(f),
       open,
       close,
@@ -61,12 +65,17 @@ export const make = (options?: { readonly capacity?: number | undefined }, { ope
 
     const subscribe = <E = never, R = never>(
       topic: string,
-      options?: SubscribeOptions<E, R>
+      options: SubscribeOptions<E, R> = {}
     ): Effect.Effect<Subscription<string>, E | InvalidTopic, R | Scope.Scope> =>
-      Effect.suspend((): Effect.Effect<unknown, E | InvalidTopic, R> => {
+      Effect.suspend((): Effect.Effect<Subscription<string>, E | InvalidTopic, R | Scope.Scope> => {
+        checkNames("options", options, ["authorize", "capacity"])
         if (!isUsable(topic)) return refuse(topic)
-        return options?.authorize === undefined ? Effect.void : options.authorize(topic)
-      }).pipe(Effect.zipRight(Effect.suspend(() => hubs.subscribe(topic, one, readCapacity(options?.capacity)))))
+        const capacity = readCapacity(options.capacity)
+        const subscribed = hubs.subscribe(topic, one, capacity)
+        if (options.authorize === undefined) return subscribed
+        const authorize = readFunction("authorize", options.authorize, "a function that fails for who may not")
+        return Effect.zipRight(authorize(topic), subscribed)
+      })
 
     const stats = Effect.sync(() => {
       const topics = new Map<string, ChannelStats>()

@@ -4,6 +4,7 @@
 import { Chunk, Effect, Option, type Scope, Stream } from "effect"
 import type { PresenceChange, Snapshot } from "../../PresenceChange.js"
 import type { PresenceEvent } from "../../PresenceEvent.js"
+import { checkNames, checkObject } from "../input/options.js"
 import { type Changed, Delta } from "./delta.js"
 import { type HubSubscription, Hubs, type HubsHost } from "./hub.js"
 import { Past } from "./past.js"
@@ -152,10 +153,15 @@ export const following = <E, Event, Change>(openFeed: OpenFeed<E>, { events, dif
   return {
     subscribe,
     events: (topic: string) => Stream.unwrapScoped(Effect.map(subscribe(topic), ({ stream }) => stream)),
-    changes: (topic: string, options?: { readonly since?: Position | undefined }) =>
-      Stream.map(deltasFrom(openFeed, topic, options?.since), (change) =>
-        change instanceof Delta ? diff(change) : snapshot(change)
-      )
+    changes: (topic: string, options: { readonly since?: Position | undefined } = {}) =>
+      Stream.suspend(() => {
+        checkNames("options", options, ["since"])
+        const { since } = options
+        if (since !== undefined) checkObject("since", since)
+        return Stream.map(deltasFrom(openFeed, topic, since), (change) =>
+          change instanceof Delta ? diff(change) : snapshot(change)
+        )
+      })
   }
 }
 

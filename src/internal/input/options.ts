@@ -27,18 +27,27 @@ export interface PresenceSettings {
   readonly keyIndex: boolean
 }
 
-/** Throws `InvalidOption`, as all `read` functions do. */
-export const decode = (
-  options: {
-    readonly ttl?: Duration.DurationInput | undefined
-    readonly sweepInterval?: Duration.DurationInput | undefined
-    readonly bufferSize?: number | undefined
-    readonly limits?: { readonly [limit in LimitName]?: number | undefined } | undefined
-    readonly keyIndex?: boolean | undefined
-    readonly capacity?: number | undefined
-  } = {}
-): PresenceSettings => {
-  checkObject("options", options)
+export interface Given {
+  readonly ttl?: Duration.DurationInput | undefined
+  readonly sweepInterval?: Duration.DurationInput | undefined
+  readonly bufferSize?: number | undefined
+  readonly limits?: { readonly [limit in LimitName]?: number | undefined } | undefined
+  readonly keyIndex?: boolean | undefined
+  readonly capacity?: number | undefined
+}
+
+const known: Record<keyof Given, true> = {
+  ttl: true,
+  sweepInterval: true,
+  bufferSize: true,
+  limits: true,
+  keyIndex: true,
+  capacity: true
+}
+
+/** Throws `InvalidOption`, as all `read` functions do. `others` are options that somebody else reads. */
+export const decode = (options: Given = {}, others: ReadonlyArray<string> = []): PresenceSettings => {
+  checkNames("options", options, [...Object.keys(known), ...others])
   // It is the channels', which are given the same options.
   readCapacity(options.capacity)
   const { ttl = "30 seconds", sweepInterval = "1 second", bufferSize = 4_096, limits = {}, keyIndex = false } = options
@@ -62,12 +71,13 @@ const withDefaults = (given: { readonly [limit in LimitName]?: number | undefine
 }
 
 /** Options from a `Config`, of which none makes no sense. */
-export const readConfig = <A extends NonNullable<Parameters<typeof decode>[0]>>(
-  config: Config.Config.Wrap<A>
+export const readConfig = <A extends Given>(
+  config: Config.Config.Wrap<A>,
+  others?: ReadonlyArray<string>
 ): Effect.Effect<A, ConfigError.ConfigError> =>
   Effect.tap(unwrap(config) as Config.Config<A>, (options) =>
     Effect.try({
-      try: () => decode(options),
+      try: () => decode(options, others),
       catch: (refused) => {
         if (refused instanceof InvalidOption) return ConfigError.InvalidData([refused.option], refused.message)
         throw refused
@@ -89,22 +99,40 @@ const unwrap = (given: unknown): Config.Config<unknown> => {
 
 /** Throws `InvalidOption`, as the following does. */
 export const checkObject = (option: string, given: unknown): void => {
-  if (typeof given === "object" && given !== null && !Array.isArray(given)) return
-  throw new InvalidOption({ option, value: show(given), allowed: "an object" })
+  if (!isObject(given)) throw noObject(option, given)
 }
 
-/** What is not understood would be wanted in vain. Of the outermost, `options`, each is called by its name alone. */
 export const checkNames = (option: string, given: unknown, known: ReadonlyArray<string>): void => {
-  checkObject(option, given)
-  for (const [name, value] of Object.entries(given as object)) {
-    if (value === undefined || known.includes(name)) continue
-    throw new InvalidOption({
+  const refused = findUnknown(option, given, known)
+  if (refused !== undefined) throw refused
+}
+
+/**
+ * What is not understood would be wanted in vain. Of the outermost, `options`, each is called by its name alone. `track` asks
+ * each time, so it makes nothing.
+ */
+export const findUnknown = (
+  option: string,
+  given: unknown,
+  known: ReadonlyArray<string>
+): InvalidOption | undefined => {
+  if (!isObject(given)) return noObject(option, given)
+  for (const name in given) {
+    if (known.includes(name) || !Object.hasOwn(given, name) || given[name] === undefined) continue
+    return new InvalidOption({
       option: `${option === "options" ? "" : `${option}.`}${cut(name)}`,
-      value: show(value),
+      value: show(given[name]),
       allowed: `left out: there are ${known.join(", ")}`
     })
   }
+  return undefined
 }
+
+const isObject = (given: unknown): given is { readonly [name: string]: unknown } =>
+  typeof given === "object" && given !== null && !Array.isArray(given)
+
+const noObject = (option: string, given: unknown): InvalidOption =>
+  new InvalidOption({ option, value: show(given), allowed: "an object" })
 
 // One option
 
@@ -191,6 +219,12 @@ export const readCount = (option: string, input: unknown, least: 0 | 1 = 1): num
     return input
   }
   throw new InvalidOption({ option, value: show(input), allowed: `a whole number of at least ${least}, or Infinity` })
+}
+
+/** Throws `InvalidOption`. */
+export const readFunction = <F>(option: string, input: F, allowed: string): F => {
+  if (typeof input === "function") return input
+  throw new InvalidOption({ option, value: show(input), allowed })
 }
 
 /** Of channels: a number is brought into its range, and what is none would be no bound. */

@@ -9,7 +9,7 @@ import { Context, Deferred, Duration, Effect, Exit, FiberId, Metric, Ref, Runtim
 import type { LeaveReason } from "../../PresenceChange.js"
 import { InvalidOption, type LimitExceeded, type PresenceUnavailable, type TrackError } from "../../PresenceError.js"
 import { EMPTY } from "../input/json.js"
-import { ANY, checkDuration, nanos, type PresenceSettings, SOME } from "../input/options.js"
+import { ANY, checkDuration, findUnknown, nanos, type PresenceSettings, SOME } from "../input/options.js"
 import { checkKey, checkMeta, checkTopic, overFull } from "../input/validate.js"
 import * as metrics from "../metrics.js"
 import { type Change, Registry, type Terms } from "../state/registry.js"
@@ -30,6 +30,8 @@ export interface TrackOptions {
   readonly ttl?: Duration.DurationInput | undefined
   readonly leaveDelay?: Duration.DurationInput | undefined
 }
+
+const known: ReadonlyArray<keyof TrackOptions> = ["ttl", "leaveDelay"]
 
 /** The service that the connections are for. */
 export interface TrackerHost {
@@ -256,7 +258,10 @@ export const makeTracker = (
 
     /** The default terms, one object for all, unless a lease has its own. */
     const termsOf = (options: TrackOptions | undefined): Terms | InvalidOption => {
-      if (options?.ttl === undefined && options?.leaveDelay === undefined) return defaultTerms
+      if (options === undefined) return defaultTerms
+      const unknown = findUnknown("options", options, known)
+      if (unknown !== undefined) return unknown
+      if (options.ttl === undefined && options.leaveDelay === undefined) return defaultTerms
       const ttl = options.ttl === undefined ? settings.ttl : checkDuration("ttl", options.ttl, SOME)
       if (ttl instanceof InvalidOption) return ttl
       const leaveDelay = checkDuration("leaveDelay", options.leaveDelay === undefined ? 0 : options.leaveDelay, ANY)

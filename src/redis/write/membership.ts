@@ -48,8 +48,13 @@ const QUIET = 60_000
 /** How many keys are remembered of which somebody was warned. */
 const COMPLAINTS = 1_000
 
-/** How many reasons are told of one time that Redis does not answer. */
+/** How many reasons are told of one time that Redis is away. */
 const REASONS = 10
+
+/** How long it is counted, and not told, that Redis is away once more, in milliseconds. */
+const AGAIN = 30_000
+
+const DEAF = "nothing can be subscribed to in Redis: what others do is heard of up to 10 seconds late"
 
 /** How long the subscriber may be away before it is more than a reconnect. */
 const RECONNECT = "1 second"
@@ -126,13 +131,35 @@ export const makeMembership = (
     const because = (cause: unknown): string => (cause === undefined ? "" : `: ${reasonOf(cause, down)}`)
 
     const reasons = new Set<string>()
-    /** Warns while Redis is away: what ended the connection is seldom why there is no other, so of each reason, once. */
+    /** Whether it was told that Redis is away this time, how often it was not since it was, and until when it is not. */
+    let isTold = false
+    let untold = 0
+    let quietUntil = 0
+    const more = (): string => `${untold} ${untold === 1 ? "time" : "times"} more since this was told last`
+
+    /**
+     * Warns while Redis is away: what ended the connection is seldom why there is no other, so of each reason, once. One that
+     * comes and goes would fill the log.
+     */
     const tellAway = (): void => {
-      if (status !== "unavailable" || joining || refused() !== undefined || reasons.size >= REASONS) return
-      const reason = because(down ?? beatFailure)
+      if (status === "ok" || joining || refused() !== undefined || reasons.size >= REASONS) return
+      if (!isTold && now() < quietUntil) return
+      const reason = status === "degraded" ? DEAF : `Redis does not answer${because(down ?? beatFailure)}`
       if (reasons.has(reason)) return
       reasons.add(reason)
-      log(Effect.logWarning(`Redis does not answer${reason}`))
+      log(Effect.logWarning(untold === 0 ? reason : `${reason}; ${more()}`))
+      if (!isTold) quietUntil = now() + AGAIN
+      isTold = true
+      untold = 0
+    }
+
+    /** Of what nobody was told at the time. */
+    const tellUntold = (): void => {
+      if (status === "degraded") tellAway()
+      if (status !== "ok" || untold === 0 || now() < quietUntil) return
+      log(Effect.logWarning(`Redis was away ${more()}, and is there`))
+      quietUntil = now() + AGAIN
+      untold = 0
     }
 
     const unavailable = (what: string, cause: unknown = down ?? beatFailure): PresenceUnavailable =>
@@ -151,15 +178,14 @@ export const makeMembership = (
       since = clock.unsafeCurrentTimeMillis()
       if (joining) return
       reasons.clear()
-      if (next === "unavailable") {
+      if (next !== "ok") {
         tellAway()
-      } else if (next === "degraded") {
-        log(
-          Effect.logWarning("nothing can be subscribed to in Redis: what others do is heard of up to 10 seconds late")
-        )
-      } else {
-        log(Effect.logInfo(before === "degraded" ? "what others do is heard of at once again" : "Redis answers again"))
+        return
       }
+      if (!isTold) untold++
+      else
+        log(Effect.logInfo(before === "degraded" ? "what others do is heard of at once again" : "Redis answers again"))
+      isTold = false
     }
 
     /** How often there was a subscriber again. */
@@ -205,7 +231,9 @@ export const makeMembership = (
           refusals.set(partition, { reason, isNewer: formatOf(theirs) > FORMAT })
           beatFailure = new Error(reason)
           wake()
-          if (isNews && !joining) log(Effect.logError(reason))
+          if (!isNews || joining) return
+          isTold = true
+          log(Effect.logError(reason))
         },
         onLost: (topic, member) => listener?.onLost(topic, member),
         onReaped: (lost, connections) => {
@@ -281,6 +309,7 @@ export const makeMembership = (
         dirty += partition.outbox.dirty
       }
       if (deaf && port.isSubscriberReady()) subscribe()
+      tellUntold()
       metrics.set(metrics.dirty, dirty)
       metrics.set(metrics.leaseAge, (now() - lastBeat) / 1_000)
       metrics.set(metrics.hears, deaf ? 0 : 1)

@@ -1,6 +1,6 @@
 /** What is refused is refused whole, with a typed error that names the offending thing. */
 import { describe, expect } from "@effect/vitest"
-import { Cause, Duration, Effect, Layer, Option } from "effect"
+import { Cause, Duration, Effect, Exit, Layer, Option, Stream } from "effect"
 import {
   InvalidKey,
   InvalidMeta,
@@ -438,6 +438,18 @@ export const refused = ({ check, layer, test }: Subject) =>
           expect(error).toMatchObject({ _tag: "InvalidOption", option, value })
           expect(error.message).toMatch(new RegExp(`^the option ${option} is .*, but must be a duration`))
         }
+        const misspelt = yield* refusal("room", "alice", {}, { ttl: "1 second", leavedelay: "5 seconds" })
+        expect(misspelt.message).toBe(
+          'the option leavedelay is "5 seconds", but must be left out: there are ttl, leaveDelay'
+        )
+        for (const [options, value] of [
+          [null, "null"],
+          ["1 second", '"1 second"'],
+          [[], "a list"]
+        ] as const) {
+          const error = yield* refusal("room", "alice", {}, options as object)
+          expect(error).toMatchObject({ _tag: "InvalidOption", option: "options", value, allowed: "an object" })
+        }
         expect(yield* heard).toEqual([])
         const presence = yield* Presence
         yield* presence.track("room", "alice", {}, { ttl: Duration.infinity, leaveDelay: 0 })
@@ -446,7 +458,13 @@ export const refused = ({ check, layer, test }: Subject) =>
         // More nanoseconds than there are numbers: for ever.
         yield* presence.track("room", "alice", {}, { ttl: Number.MAX_VALUE, leaveDelay: Number.MAX_VALUE })
         yield* presence.track("room", "alice", {}, { ttl: Duration.millis(1e303) })
-        expect((yield* presence.count("room")).connections).toBe(5)
+        // Of no class in particular, and the same for two.
+        const own = Object.assign(new (class Terms {})(), { ttl: "1 minute", other: undefined } as const)
+        yield* presence.track("room", "alice", {}, Object.freeze(own))
+        yield* presence.track("room", "alice", {}, own)
+        const inherited = Object.create({ ttl: "1 minute", of: "a class" }) as { readonly ttl: Duration.DurationInput }
+        yield* presence.track("room", "alice", {}, inherited)
+        expect((yield* presence.count("room")).connections).toBe(8)
       })
     )
 
@@ -466,13 +484,33 @@ export const refused = ({ check, layer, test }: Subject) =>
           [{ capacity: 5n }, "capacity"],
           [{ limits: { metaBytes: -1 } }, "limits.metaBytes"],
           [{ limits: { keysPerTopic: Number.NaN } }, "limits.keysPerTopic"],
-          [{ limits: { keyByte: 3 } }, "limits.keyByte"]
+          [{ limits: { keyByte: 3 } }, "limits.keyByte"],
+          [{ limits: null }, "limits"],
+          [{ tll: "1 minute" }, "tll"],
+          [{ patience: "1 second" }, "patience"],
+          [{ authorize: () => {} }, "authorize"]
         ]
         for (const [options, option] of wrong) {
           const cause = yield* Effect.flip(Effect.sandbox(Effect.scoped(Layer.build(layer(options)))))
           expect(Cause.squash(cause)).toMatchObject({ _tag: "InvalidOption", option })
         }
       }))
+
+    check("where changes are to begin, if that is no place or has another name", () =>
+      Effect.gen(function* () {
+        const presence = yield* Presence
+        for (const [options, option] of [
+          [{ from: { epoch: "e", version: 1 } }, "from"],
+          [null, "options"],
+          [{ since: "e" }, "since"],
+          [{ since: null }, "since"]
+        ] as const) {
+          const exit = yield* Effect.exit(Stream.runHead(presence.changes("room", options as never)))
+          expect(Exit.isFailure(exit) && Cause.squash(exit.cause)).toMatchObject({ _tag: "InvalidOption", option })
+        }
+        expect(yield* Stream.runHead(presence.changes("room", { since: undefined }))).toMatchObject({ _tag: "Some" })
+      })
+    )
 
     test("the default of connectionsPerKey is 1,000", () =>
       Effect.gen(function* () {

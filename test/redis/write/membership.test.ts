@@ -101,6 +101,7 @@ describe("a replica among others", () => {
           "Redis does not answer: NOAUTH Authentication required.",
           "Redis answers again"
         ])
+        yield* TestClock.adjust("30 seconds")
       }
       yield* lose("the server closed the connection")
       port.ready = true
@@ -114,6 +115,56 @@ describe("a replica among others", () => {
         "Redis does not answer: reason 0"
       ])
       expect(said).toHaveLength(10)
+    }).pipe(Effect.provide(Logger.replace(Logger.defaultLogger, logger)))
+  })
+
+  it.scoped("counts how often Redis is away again where it comes and goes, and tells it now and then", () => {
+    const said: Array<string> = []
+    const logger = Logger.make<unknown, void>(({ message }) => void said.push(String(message)))
+    return Effect.gen(function* () {
+      const { port, listener } = yield* joined
+      const answered = Effect.promise(async () => {
+        await turn()
+        for (const { answer, fail } of port.asked.splice(0)) {
+          if (port.ready) answer(beaten)
+          else fail()
+        }
+        await turn()
+      })
+      const pass = (millis: number) => Effect.zipRight(TestClock.adjust(millis), answered)
+      const lose = Effect.promise(() => {
+        port.ready = false
+        listener.onDown("ECONNRESET")
+        return turn()
+      })
+      const back = Effect.suspend(() => {
+        port.ready = true
+        listener.onReady()
+        return answered
+      })
+      for (let second = 0; second < 40; second++) {
+        yield* lose
+        yield* pass(500)
+        yield* back
+        yield* pass(500)
+      }
+      expect(said.splice(0)).toEqual([
+        "Redis does not answer: ECONNRESET",
+        "Redis answers again",
+        "Redis was away 29 times more since this was told last, and is there"
+      ])
+      yield* Effect.repeatN(pass(5_000), 5)
+      expect(said.splice(0)).toEqual(["Redis was away 10 times more since this was told last, and is there"])
+      yield* Effect.repeatN(pass(5_000), 20)
+      expect(said).toEqual([])
+      // What lasts is told, though not where it begins.
+      for (let times = 0; times < 2; times++) yield* Effect.zipRight(lose, back)
+      yield* lose
+      expect(said.splice(0)).toEqual(["Redis does not answer: ECONNRESET", "Redis answers again"])
+      yield* Effect.repeatN(pass(5_000), 7)
+      expect(said.splice(0)).toEqual(["Redis does not answer: ECONNRESET; 1 time more since this was told last"])
+      yield* back
+      expect(said).toEqual(["Redis answers again"])
     }).pipe(Effect.provide(Logger.replace(Logger.defaultLogger, logger)))
   })
 
