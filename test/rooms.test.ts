@@ -131,3 +131,11 @@ describe("a room knows only the rooms it may", () => {
     expect(wrong).toEqual([])
   })
 })
+
+it("nobody waits at a semaphore of Effect's: each release wakes all who wait, and they hold more each time", () => {
+  const waiting = readdirSync(src, { recursive: true, encoding: "utf8" })
+    .filter((file) => file.endsWith(".ts"))
+    .filter((file) => /\b(withPermits|[mM]akeSemaphore|SynchronizedRef)\b/.test(readFileSync(join(src, file), "utf8")))
+  // `web/oneByOne.ts` is there for that.
+  expect(waiting).toEqual([])
+})

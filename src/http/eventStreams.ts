@@ -4,18 +4,14 @@
  */
 import type { HttpServerRequest } from "@effect/platform"
 import { Data, Duration, Effect, type Scope } from "effect"
-import { inTurns, nextTurn } from "../internal/leases/turns.js"
+import { inTurns } from "../internal/leases/turns.js"
 import type { PresenceUnavailable } from "../PresenceError.js"
 import { atTime } from "../web/atTime.js"
 import { Turns } from "../web/turns.js"
-import { interruptInTurn } from "../web/upgrades.js"
 import { EventStream, type StreamOptions } from "./eventStream.js"
 import { type Position, StreamedTopic, type TopicOptions } from "./streamedTopic.js"
 
 const KEEP_ALIVE = Duration.seconds(15)
-
-/** Milliseconds of the real clock. */
-const TURN = 3
 
 /** No more streams may be open. */
 export class TooManyStreams extends Data.TaggedError("TooManyStreams")<{ readonly max: number }> {
@@ -37,30 +33,15 @@ export interface Wanted {
 export class EventStreams {
   private readonly topics = new Map<string, StreamedTopic>()
   private readonly streams = new Set<EventStream>()
-  /** A fiber that is interrupted works later, so time says nothing of how many fit into a turn. */
-  private readonly endings = new Turns(4)
-  /** So does one that is woken. */
+  /** A fiber that is woken works later, so time says nothing of how many fit into a turn. */
   private readonly turns = new Turns(8)
+  /** Thousands may come at once, after a restart. */
+  private readonly beginnings = new Turns(4)
   private ended = false
-  /**
-   * Responses begin one after the other, as many in a turn of the event loop as a few milliseconds take: thousands may
-   * come at once, after a restart.
-   */
-  private readonly turn: Effect.Effect<void>
 
   constructor(
     private readonly options: TopicOptions & Omit<StreamOptions, "retry" | "turns"> & { readonly streams: number }
-  ) {
-    let until = 0
-    const turn = Effect.suspend(() =>
-      performance.now() < until
-        ? Effect.void
-        : Effect.map(nextTurn, () => {
-            until = performance.now() + TURN
-          })
-    )
-    this.turn = Effect.unsafeMakeSemaphore(1).withPermits(1)(turn)
-  }
+  ) {}
 
   /** Opens one until the scope closes. It stands where the client does, or at the state as it was last told. */
   open({
@@ -71,7 +52,7 @@ export class EventStreams {
     retry
   }: Wanted): Effect.Effect<EventStream, PresenceUnavailable | TooManyStreams, Scope.Scope> {
     return Effect.gen(this, function* () {
-      yield* this.turn
+      yield* Effect.async<void>((resume) => this.beginnings.add(() => resume(Effect.void)))
       const { stream, on } = yield* Effect.acquireRelease(
         Effect.suspend(() => {
           const { streams: max } = this.options
@@ -90,7 +71,6 @@ export class EventStreams {
           })
       )
       yield* on.begin(stream, since)
-      interruptInTurn(request, this.endings)
       if (this.ended) stream.end()
       const over = Effect.sync(() => stream.end())
       if (expires !== undefined) yield* Effect.forkScoped(Effect.zipRight(atTime(expires), over))

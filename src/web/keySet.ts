@@ -10,6 +10,7 @@
 import { Effect } from "effect"
 import type { JSONWebKeySet } from "jose"
 import { createLocalJWKSet } from "jose/jwks/local"
+import { OneByOne } from "./oneByOne.js"
 
 /** The keys, for `jwtVerify`. */
 export type Keys = ReturnType<typeof createLocalJWKSet>
@@ -28,7 +29,7 @@ export class KeySet {
   private read = Number.NEGATIVE_INFINITY
   private asked = Number.NEGATIVE_INFINITY
   private isAway = false
-  private readonly one = Effect.unsafeMakeSemaphore(1)
+  private readonly questions = new OneByOne()
 
   constructor(private readonly url: URL) {}
 
@@ -54,7 +55,7 @@ export class KeySet {
       const unlessAsked = Effect.flatMap(monotonic, (now) =>
         isDue(now) && now - this.asked >= PAUSE ? this.ask : Effect.void
       )
-      return Effect.map(this.one.withPermits(1)(unlessAsked), () => this.known)
+      return Effect.map(this.questions.run(unlessAsked), () => this.known)
     })
   }
 

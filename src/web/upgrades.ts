@@ -17,7 +17,7 @@ import type { HttpServerResponse } from "@effect/platform/HttpServerResponse"
 import { toServerResponse } from "@effect/platform-node/NodeHttpServerRequest"
 import { Effect, Exit } from "effect"
 import { giveUp } from "./pipelines.js"
-import type { Turns } from "./turns.js"
+import { Turns } from "./turns.js"
 
 /** Milliseconds that a client may take to read why it got no WebSocket. */
 const LAST_READ = 1_000
@@ -82,16 +82,19 @@ export const keep = (request: HttpServerRequest.HttpServerRequest, socket: Socke
 const ANSWERED = new ServerResponse(new IncomingMessage(new Socket()))
 ANSWERED.finished = true
 
+/** A fiber that is interrupted works later, so time says nothing of how many fit into a turn. */
+const endings = new Turns(4)
+
 /** Lets a request whose client goes wait for its turn to be interrupted: many may go at once. */
-export const interruptInTurn = (request: HttpServerRequest.HttpServerRequest, endings: Turns): void => {
-  if (!(request.source instanceof IncomingMessage)) return
-  const response = toServerResponse(request)
+const interruptInTurn = (response: ServerResponse): void => {
   // Not before the platform, which may be about to listen, has had its turn.
   queueMicrotask(() => {
     for (const listener of response.listeners("close")) {
       if (!isInterrupt(listener)) continue
       response.off("close", listener as () => void)
-      response.on("close", () => endings.add(() => listener.call(response)))
+      response.on("close", () => {
+        if (!response.writableEnded) endings.add(() => listener.call(response))
+      })
     }
   })
 }
@@ -112,6 +115,7 @@ const guarded = <E, R>(app: Effect.Effect<HttpServerResponse, E, R>) =>
     if (!wantsUpgrade(source)) {
       const response = toServerResponse(request)
       giveUp(response)
+      interruptInTurn(response)
       return hasBody(source) ? Effect.onExit(app, () => Effect.sync(() => closeUnlessWhole(source, response))) : app
     }
     guard(source.socket)

@@ -184,6 +184,22 @@ const churn: Attack = {
   }
 }
 
+/** Very many who join one topic in one moment, and two of whom say things to all of them. */
+const crowd: Attack = {
+  name: "a crowd on one topic",
+  run: async (port, size) => {
+    const sockets: Array<WebSocket> = []
+    while (sockets.length < size * 25) sockets.push(...(await each(size, () => open(port))))
+    for (const [i, ws] of sockets.entries()) say(ws, "1", "1", "crowd", "phx_join", { key: `m${i}`, meta: 0 })
+    const [one, two] = sockets
+    for (let round = 0; round < 20; round++) {
+      for (const ws of [one, two]) if (ws !== undefined) say(ws, "1", "2", "crowd", "shout", { round })
+      await pause(100)
+    }
+    await gone(sockets)
+  }
+}
+
 /** A large topic that changes all the time, while four do something again and again. */
 const onLargeTopic = async (port: number, size: number, act: () => Promise<void>): Promise<void> => {
   const members: Array<WebSocket> = []
@@ -238,7 +254,7 @@ const states: Attack = {
     })
 }
 
-/** Forty replace large metas as often as is allowed, and all hear of all of them, by sockets and by event streams. */
+/** Forty replace large metas as often as is allowed, and all hear of all of them: by sockets, by event streams and by polls. */
 const large: Attack = {
   name: "large metas for very many",
   run: async (port, size) => {
@@ -251,15 +267,23 @@ const large: Attack = {
       response.on("error", () => {})
       return response.resume()
     })
+    let left = false
+    const polling = each(Math.ceil(size / 2), async () => {
+      const path = await session(port, JSON.stringify(["1", "1", "large", "phx_join", {}]))
+      while (!left) await (await fetch(path)).arrayBuffer()
+      await hangUp(path)
+    })
     for (let round = 0; round < 20; round++) {
       for (const ws of sockets.slice(0, 40)) {
         say(ws, "1", "2", "large", "presence", { event: "track", payload: round + "x".repeat(15_000) })
       }
       await pause(100)
     }
+    left = true
     for (const response of streams) response.destroy()
     agent.destroy()
     await gone(sockets)
+    await polling
   }
 }
 
@@ -320,6 +344,16 @@ const session = async (port: number, body: string): Promise<string> => {
   return path
 }
 
+/** Polls until it ends a poll that waits, which ends the session. */
+const hangUp = async (path: string): Promise<void> => {
+  try {
+    for (;;) {
+      const response = await fetch(path, { signal: AbortSignal.timeout(200) })
+      if (((await response.json()) as { readonly status: number }).status === 410) return
+    }
+  } catch {}
+}
+
 /** Posts of as many messages as fit, and large texts to many who poll and do not read. */
 const posts: Attack = {
   name: "posts of a million messages, and texts to many who poll",
@@ -333,14 +367,7 @@ const posts: Attack = {
     for (let n = 0; n < 4; n++) say(speaker, "1", "2", "polled", "shout", { text: `\u4e00${"a".repeat(1_000_000)}` })
     await pause(1_000)
     await gone([speaker])
-    // A poll that its client ends is the end of the session.
-    await each(paths.length, async (i) => {
-      const left = new AbortController()
-      const polling = fetch(paths[i] ?? "", { signal: left.signal }).catch(() => {})
-      await pause(100)
-      left.abort()
-      await polling
-    })
+    await Promise.all(paths.map(hangUp))
   }
 }
 
@@ -373,6 +400,7 @@ export const attacks: ReadonlyArray<Attack> = [
   lists,
   states,
   large,
+  crowd,
   metas,
   junk,
   slow,

@@ -469,3 +469,30 @@ it.scopedLive(
       yield* isGone(server, "alice")
     })
 )
+
+it.scopedLive("a large state is one for all who poll, and comes whole", () =>
+  Effect.gen(function* () {
+    const server = yield* makeServer({ limits: { unsentBytes: 8_000_000, unsentFor: "2 minutes" } })
+    // What JSON in JSON has to escape, and characters of several bytes.
+    const meta = '"\\\n\u0001ü€😀'.repeat(700)
+    for (let i = 0; i < 150; i++) yield* server.presence.track("room", `k${i}`, { i, meta })
+    const held = Effect.sync(() => {
+      globalThis.gc?.()
+      return process.memoryUsage().arrayBuffers
+    })
+    const tokens: Array<string> = []
+    const join = Effect.gen(function* () {
+      const token = yield* begin(server)
+      tokens.push(token)
+      yield* say(server, token, frame("1", "1", "room", "phx_join", {}))
+    })
+    yield* join
+    const one = yield* held
+    for (let i = 0; i < 30; i++) yield* join
+    expect((yield* held) - one).toBeLessThan(20_000_000)
+
+    const [, , , , state] = yield* hear(server, tokens[0] ?? "", "presence_state")
+    expect(Object.keys(state as object)).toHaveLength(150)
+    expect(state).toMatchObject({ k0: { metas: [{ i: 0, meta }] }, k149: { metas: [{ i: 149, meta }] } })
+  })
+)

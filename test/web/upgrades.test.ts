@@ -189,3 +189,33 @@ it.scopedLive(
       }
     })
 )
+
+it.scopedLive("a crowd that goes while it waits is interrupted in turns", () =>
+  Effect.gen(function* () {
+    let waiting = 0
+    let turn = 0
+    const turns: Array<number> = []
+    const authorize: Authorize.Authorize = () =>
+      Effect.sync(() => waiting++).pipe(
+        Effect.zipRight(Effect.never),
+        Effect.onInterrupt(() => Effect.sync(() => turns.push(turn)))
+      )
+    const { port } = yield* program(PresenceHttp.layerRouter({ authorize }))
+    const clients = Array.from({ length: 60 }, () => {
+      const client = Net.connect(port, "127.0.0.1").on("error", () => {})
+      client.write("GET /presence/room HTTP/1.1\r\nHost: localhost\r\n\r\n")
+      return client
+    })
+    while (waiting < clients.length) yield* Effect.sleep(5)
+    const count = (): void => {
+      turn++
+      if (turns.length < clients.length) setImmediate(count)
+    }
+    count()
+    for (const client of clients) client.destroy()
+    while (turns.length < clients.length) yield* Effect.sleep(5)
+    const inEach = new Map<number, number>()
+    for (const turn of turns) inEach.set(turn, (inEach.get(turn) ?? 0) + 1)
+    expect(Math.max(...inEach.values())).toBeLessThanOrEqual(8)
+  })
+)

@@ -1,6 +1,7 @@
 /**
  * A channel of a socket, as its topic knows it: who follows, what is tracked, and what others want of it.
  */
+import type { Effect } from "effect"
 import type { Lease } from "../../Lease.js"
 import type { Ref, Version } from "../protocol/codec.js"
 import type { Channel } from "../protocol/sessionStep.js"
@@ -74,7 +75,8 @@ export class ChannelMember implements Member {
     if (this.stale) this.topic?.greet(this)
   }
 
-  pass(message: RelayedMessage, self: boolean): void {
-    this.topic?.pass(message, this, self)
+  /** Not `undefined`: it has to be waited for. */
+  pass(message: RelayedMessage, self: boolean): Effect.Effect<void> | undefined {
+    return this.topic?.pass(message, this, self)
   }
 }

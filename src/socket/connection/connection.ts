@@ -164,6 +164,11 @@ export class SocketConnection<R> implements Open, Worker, FlowListener {
 
   // The line of messages
 
+  /** It has joined nothing. */
+  get isNew(): boolean {
+    return this.state.channels.size === 0
+  }
+
   onInput(): void {
     if (this.waiting !== undefined || this.inLine || this.working) return
     this.inLine = true
@@ -195,7 +200,8 @@ export class SocketConnection<R> implements Open, Worker, FlowListener {
       const rest = typeof next === "number" ? Effect.sleep(Math.max(next, BREATH)) : this.handle(next)
       if (rest !== undefined && !this.isDone(rest)) return false
     } while (performance.now() < until)
-    return true
+    // Who has nothing more to say is to be in no line: what they say next is the first of its kind again.
+    return this.flow.hasInput
   }
 
   /** Does it. Whether that is all; else the line goes on when it is. */
@@ -346,8 +352,8 @@ export class SocketConnection<R> implements Open, Worker, FlowListener {
       case "Relay": {
         const { event, payload, inner, self } = question
         const message = { event, inner, payload: payload instanceof Uint8Array ? payload : JSON.stringify(payload) }
-        this.places.get(question.channel.wire)?.member?.pass(message, self)
-        return question.next()
+        const passed = this.places.get(question.channel.wire)?.member?.pass(message, self)
+        return passed === undefined ? question.next() : Effect.map(passed, () => question.next())
       }
       case "Track":
         return AtOnce.map(this.track(question.channel, question.key, question.meta), question.next)

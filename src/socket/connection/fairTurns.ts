@@ -2,8 +2,9 @@
  * Who may keep the process busy, and for how long: in one turn of the event loop all sockets of a route together have some
  * milliseconds, more where others make turns long. Who has more to do than fits waits in line. Whoever comes has one
  * message taken before those who had theirs go on, a small share each: so who says little waits for none of those who say
- * much. Whoever's last share was long waits in another line, of which one has a turn, so that nobody else waits for more
- * than one of them.
+ * much. A crowd that is about to come in waits in a line of its own, so that those who are in do not stand behind it.
+ * Whoever's last share was long waits in another line, of which one has a turn, so that nobody else waits for more than one
+ * of them.
  */
 
 /** Milliseconds that all take in a turn: these, or as many as the rest of the process took of the one before, up to the most. */
@@ -17,12 +18,15 @@ const SHARE = 0.25
 const COSTLY = 2
 
 export interface Worker {
+  /** Whether it is not in yet: whoever is goes first. */
+  readonly isNew: boolean
   /** Takes a message, and others until then, by `performance.now`. Whether there is more to do. */
   readonly work: (until: number) => boolean
 }
 
 export class FairTurns {
   private readonly coming = new Line()
+  private readonly newcomers = new Line()
   private readonly goingOn = new Line()
   private readonly costly = new Line()
   private readonly known = new WeakSet<Worker>()
@@ -34,12 +38,12 @@ export class FairTurns {
     const now = performance.now()
     if (!this.begun) this.begin(now, TURN)
     if (this.known.has(worker)) this.costly.push(worker)
-    else if (this.isBusy || now >= this.ends) this.coming.push(worker)
+    else if (this.isBusy || now >= this.ends) (worker.isNew ? this.newcomers : this.coming).push(worker)
     else this.work(worker, now, now + SHARE)
   }
 
   private get isBusy(): boolean {
-    return this.coming.length > 0 || this.goingOn.length > 0
+    return this.coming.length > 0 || this.newcomers.length > 0 || this.goingOn.length > 0
   }
 
   /** Gives one its share, and a place in line if there is more to do. When that was over. */
@@ -65,11 +69,19 @@ export class FairTurns {
     let now = performance.now()
     this.begin(now, Math.min(MOST, Math.max(TURN, now - this.ends)))
     for (let left = this.coming.length; left > 0 && now < this.ends; left--) now = this.give(this.coming, now, now)
-    // One at the least: nobody waits for ever, however many come.
-    let left = this.goingOn.length
-    do now = this.give(this.goingOn, now, now + SHARE)
-    while (--left > 0 && now < this.ends)
+    // Of the others one at the least: nobody waits for ever, however many come.
+    now = this.giveSome(this.goingOn, now, SHARE, this.newcomers.length > 0 ? (now + this.ends) / 2 : this.ends)
+    now = this.giveSome(this.newcomers, now, 0, this.ends)
     this.give(this.costly, now, now + SHARE)
+  }
+
+  /** To those in a line until then, and in any case to the first. When that was over. */
+  private giveSome(line: Line, from: number, share: number, until: number): number {
+    let left = line.length
+    let now = from
+    do now = this.give(line, now, now + share)
+    while (--left > 0 && now < until)
+    return now
   }
 
   /** To the first in a line. When that was over. */

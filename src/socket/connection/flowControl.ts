@@ -233,6 +233,11 @@ export class FlowControl<Order> {
     }
   }
 
+  /** Whether there is something to take, now or later. */
+  get hasInput(): boolean {
+    return !this.ended && this.fullSince === undefined && this.line.length > 0
+  }
+
   /** The next input, or how long to wait for it (milliseconds; `Infinity`: until `onInput`), or that there is none. */
   take(): Input<Order> | number | "ended" {
     if (this.ended) return "ended"

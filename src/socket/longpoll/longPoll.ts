@@ -22,10 +22,10 @@ import type { IncomingMessage } from "node:http"
 import type * as HttpServerRequest from "@effect/platform/HttpServerRequest"
 import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
 import { toServerResponse } from "@effect/platform-node/NodeHttpServerRequest"
-import { Duration, Effect } from "effect"
+import { Chunk, Duration, Effect, Stream } from "effect"
 import { Turns } from "../../web/turns.js"
 import { wantsUpgrade } from "../../web/upgrades.js"
-import { Polls } from "./polls.js"
+import { type PolledFrame, Polls } from "./polls.js"
 
 type Request = HttpServerRequest.HttpServerRequest
 type Response = HttpServerResponse.HttpServerResponse
@@ -139,28 +139,38 @@ const HEADERS = { "cache-control": "no-store", "x-content-type-options": "nosnif
 const answer = (body: object, status = 200, headers: Record<string, string> = {}): Response =>
   HttpServerResponse.unsafeJson(body, { status, headers: { ...HEADERS, ...headers } })
 
-/** The frames as texts: each is made one once, for all who are sent it. */
-const answerWith = (token: string, frames: ReadonlyArray<Uint8Array>): Response => {
+/** Bytes of an answer from which on it is written as the parts that it shares with others, rather than as a copy. */
+const LONG = 65_536
+
+/** The frames as texts, each part of which is made one once, for all who are sent it. */
+const answerWith = (token: string, frames: ReadonlyArray<PolledFrame>): Response => {
   const parts: Array<Uint8Array> = [Buffer.from(`{"status":200,"token":${JSON.stringify(token)},"messages":[`)]
   frames.forEach((frame, i) => {
-    if (i > 0) parts.push(COMMA)
-    parts.push(quoted(frame))
+    parts.push(i > 0 ? NEXT : QUOTE)
+    for (const part of frame) parts.push(escaped(part))
+    parts.push(QUOTE)
   })
   parts.push(END)
-  return HttpServerResponse.uint8Array(Buffer.concat(parts), { headers: HEADERS, contentType: "application/json" })
+  const contentLength = parts.reduce((bytes, { length }) => bytes + length, 0)
+  const options = { headers: HEADERS, contentType: "application/json", contentLength }
+  return contentLength < LONG
+    ? HttpServerResponse.uint8Array(Buffer.concat(parts, contentLength), options)
+    : HttpServerResponse.stream(Stream.fromChunk(Chunk.unsafeFromArray(parts)), options)
 }
 
-const COMMA = Buffer.from(",")
+const QUOTE = Buffer.from('"')
+const NEXT = Buffer.from(',"')
 const END = Buffer.from("]}")
 
 const texts = new WeakMap<Uint8Array, Buffer>()
 
-const quoted = (frame: Uint8Array): Buffer => {
-  let text = texts.get(frame)
+/** What stands for it within a text of JSON. A part is of whole characters. */
+const escaped = (part: Uint8Array): Buffer => {
+  let text = texts.get(part)
   if (text === undefined) {
-    const { buffer, byteOffset, byteLength } = frame
-    text = Buffer.from(JSON.stringify(Buffer.from(buffer, byteOffset, byteLength).toString()))
-    texts.set(frame, text)
+    const { buffer, byteOffset, byteLength } = part
+    text = Buffer.from(JSON.stringify(Buffer.from(buffer, byteOffset, byteLength).toString())).subarray(1, -1)
+    texts.set(part, text)
   }
   return text
 }

@@ -10,6 +10,7 @@
 import { EventEmitter } from "node:events"
 import type { IncomingMessage, ServerResponse } from "node:http"
 import { type Duration, Effect } from "effect"
+import { OneByOne } from "../../web/oneByOne.js"
 import type { Turns } from "../../web/turns.js"
 import { readBody } from "./body.js"
 
@@ -22,9 +23,12 @@ const MESSAGES = 1_000
 /** Bytes of frames that one poll is answered, and one frame more: the others wait for the next, as what they are, shared. */
 const ANSWER = 1_048_576
 
+/** A frame as the parts it is made of, which others are sent too. */
+export type PolledFrame = ReadonlyArray<Uint8Array>
+
 /** What a poll is answered. */
 export type Polled =
-  | { readonly _tag: "Frames"; readonly frames: ReadonlyArray<Uint8Array> }
+  | { readonly _tag: "Frames"; readonly frames: ReadonlyArray<PolledFrame> }
   | { readonly _tag: "Nothing" }
   | { readonly _tag: "Gone"; readonly reason: string }
 
@@ -38,8 +42,7 @@ interface Sent {
 }
 
 export class Polls extends EventEmitter {
-  /** Shared with other sockets. */
-  private frames: Array<Uint8Array> = []
+  private frames: Array<{ readonly parts: PolledFrame; readonly length: number }> = []
   private queuedBytes = 0
   private answeredBytes = 0
   private readonly answered = new Set<ServerResponse>()
@@ -49,7 +52,7 @@ export class Polls extends EventEmitter {
   private turn = 0
   private wake: (() => void) | undefined
   private posts = 0
-  private readonly onePost = Effect.unsafeMakeSemaphore(1)
+  private readonly onePost = new OneByOne()
 
   constructor(
     private readonly frameBytes: number,
@@ -72,9 +75,10 @@ export class Polls extends EventEmitter {
   /** Its clients read texts only: bytes are lost to them, as they are to version 1. */
   send(bytes: Uint8Array, { binary, rest }: Sent): void {
     if (this.over !== undefined || binary) return
-    const whole = rest === undefined ? bytes : Buffer.concat([bytes, ...rest])
-    this.frames.push(whole)
-    this.queuedBytes += whole.byteLength
+    const parts = rest === undefined ? [bytes] : [bytes, ...rest]
+    const length = parts.reduce((sum, part) => sum + part.length, 0)
+    this.frames.push({ parts, length })
+    this.queuedBytes += length
     this.wake?.()
   }
 
@@ -131,8 +135,8 @@ export class Polls extends EventEmitter {
           if (this.over !== undefined) return { _tag: "Gone", reason: this.over }
           if (turn !== this.turn || this.frames.length === 0) return { _tag: "Nothing" }
           let count = 0
-          while (count < this.frames.length && bytes <= ANSWER) bytes += this.frames[count++]?.byteLength ?? 0
-          const frames = this.frames.splice(0, count)
+          while (count < this.frames.length && bytes <= ANSWER) bytes += this.frames[count++]?.length ?? 0
+          const frames = this.frames.splice(0, count).map(({ parts }) => parts)
           this.queuedBytes -= bytes
           this.answeredBytes += bytes
           this.answered.add(response)
@@ -162,7 +166,7 @@ export class Polls extends EventEmitter {
       }
       this.posts++
       return Effect.ensuring(
-        this.onePost.withPermits(1)(this.read(incoming)),
+        this.onePost.run(this.read(incoming)),
         Effect.sync(() => this.posts--)
       )
     }).pipe(

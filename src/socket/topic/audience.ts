@@ -58,9 +58,10 @@ const TURN = 8
 export class Audience<L extends Recipient = Recipient> {
   readonly recipients = new Set<L>()
   private stateJson: StateJson | undefined
-  /** Who is still to be given what is being told. */
+  /** Who is still to be given what is being told, or passed on. */
   private rest = new Set<L>()
   private give: (recipient: L) => void = () => {}
+  private isChange = false
 
   constructor(
     private readonly protocol: "phoenix" | "supabase",
@@ -68,7 +69,7 @@ export class Audience<L extends Recipient = Recipient> {
     private readonly wire: string
   ) {}
 
-  /** Whether some are still to be told: call `goOn` in later turns, and tell nothing new before. */
+  /** Whether some are still to be told: call `goOn` in later turns, and tell or pass nothing new before. */
   get isTelling(): boolean {
     return this.rest.size > 0
   }
@@ -81,8 +82,8 @@ export class Audience<L extends Recipient = Recipient> {
   /** Sends the state, as soon as there is one. */
   greet(recipient: L): void {
     if (this.stateJson === undefined || !recipient.watches) return
-    // What is being told is in it.
-    this.rest.delete(recipient)
+    // A change that is being told is in it.
+    if (this.isChange) this.rest.delete(recipient)
     recipient.stale = !recipient.open
     if (recipient.open) {
       recipient.write(text(recipient.version, recipient.joinRef, this.wire, "presence_state", this.stateJson.state))
@@ -94,12 +95,14 @@ export class Audience<L extends Recipient = Recipient> {
     if (this.stateJson === undefined) {
       if (change._tag === "Diff") return
       this.stateJson = new StateJson(change)
+      this.isChange = true
       this.giveAll((recipient) => this.greet(recipient))
       return
     }
     const payload = change._tag === "Diff" ? this.stateJson.apply(change) : this.stateJson.become(change)
     if (payload === undefined) return
     const encode = each((version) => text(version, null, this.wire, "presence_diff", payload))
+    this.isChange = true
     this.giveAll((recipient) => {
       if (!recipient.watches) return
       if (recipient.open && !recipient.stale) write(recipient, encode)
@@ -112,10 +115,11 @@ export class Audience<L extends Recipient = Recipient> {
     const recipients = this.recipients.values()
     for (const recipient of recipients) {
       give(recipient)
-      if (performance.now() >= until) break
+      if (performance.now() < until) continue
+      this.rest = new Set(recipients)
+      this.give = give
+      return
     }
-    this.rest = new Set(recipients)
-    this.give = give
   }
 
   /** Tells some more of those who are still here. */
@@ -131,7 +135,10 @@ export class Audience<L extends Recipient = Recipient> {
   /** Passes a message on. One that a socket cannot take, for its version or because it is full, is lost to it. */
   pass(message: RelayedMessage, except: L | undefined): void {
     const encode = each((version) => this.encode(version, message))
-    for (const recipient of this.recipients) if (recipient !== except && recipient.open) write(recipient, encode)
+    this.isChange = false
+    this.giveAll((recipient) => {
+      if (recipient !== except && recipient.open) write(recipient, encode)
+    })
   }
 
   private encode(version: Version, { event, payload, inner }: RelayedMessage): Frame | undefined {

@@ -2,12 +2,16 @@
  * The topics that sockets of this route are on. Each is followed once, however many sockets have joined it, from its
  * first recipient to its last, by a call for each change: a topic that sits still costs what stands in it.
  *
- * Changes wait for `diffInterval` from the first of them. When following fails (the backend is away)
+ * Changes wait for `diffInterval` from the first of them. What members pass on goes out at once, and both in the order in
+ * which they came: while a large topic is told something over turns of the event loop, the rest waits in line, and a
+ * member who wants to say more waits for their place in it. When following fails (the backend is away)
  * every recipient is told, and the topic begins anew with the next that joins.
  */
+import { Effect, Exit } from "effect"
 import type { Channels } from "../../Channels.js"
 import type { FollowDirectly, HearDirectly } from "../../internal/feed/direct.js"
 import type { PresenceChange } from "../../PresenceChange.js"
+import * as AtOnce from "../../web/atOnce.js"
 import { NetDiff } from "../../web/netDiff.js"
 import { Audience, pack, type Recipient, type RelayedMessage, unpack } from "./audience.js"
 import type { Flushable, Flushes } from "./flushes.js"
@@ -72,16 +76,27 @@ export class Topics {
   }
 }
 
+/** Messages from elsewhere that may be in line: who sends them cannot be made to wait, so for more of them everybody here is. */
+const FROM_ELSEWHERE = 64
+
 export class Topic implements Flushable {
   private readonly audience: Audience<Member>
   private readonly netDiff = new NetDiff()
   private readonly channel: string
   private stops: ReadonlyArray<() => void> | undefined
   private waiting = false
-  /** Whether what has changed is to be told, and what of it is still to be. */
+  /** What is to be told when all have heard what is being told. */
+  private readonly line: Array<() => void> = []
+  /** Whether what has changed is in it. */
   private due = false
-  private untold: Array<PresenceChange> = []
-  private readonly rest: Flushable = { flush: () => this.tell() }
+  private fromElsewhere = 0
+  private going = false
+  private readonly rest: Flushable = {
+    flush: () => {
+      this.going = false
+      this.goOn()
+    }
+  }
   private begun = false
   private ended = false
 
@@ -103,7 +118,7 @@ export class Topic implements Flushable {
     this.stops = [
       this.settings.hear(this.channel, (text) => {
         const message = unpack(this.origin, text)
-        if (message !== undefined) this.audience.pass(message, undefined)
+        if (message !== undefined) this.passFromElsewhere(message)
       }),
       this.settings.follow(this.name, {
         onChange: (change) => this.hear(change),
@@ -127,10 +142,38 @@ export class Topic implements Flushable {
     this.audience.greet(member)
   }
 
-  /** Passes a message on: to the members here at once, and to those elsewhere. */
-  pass(message: RelayedMessage, from: Member | undefined, self: boolean): void {
-    this.audience.pass(message, self ? undefined : from)
+  /** Passes a message on, to the members here and to those elsewhere. Not `undefined`: it has to be waited for. */
+  pass(message: RelayedMessage, from: Member | undefined, self: boolean): Effect.Effect<void> | undefined {
     this.settings.publish(this.channel, pack(this.origin, message))
+    let passed: Effect.Effect<void> | undefined
+    let resume = (exit: Effect.Effect<void>): void => {
+      passed = exit
+    }
+    // What is wrong with it is its sender's to hear.
+    this.line.push(() => resume(AtOnce.attempt(() => this.give(message, self ? undefined : from))))
+    this.tell()
+    if (passed === undefined) {
+      return Effect.async<void>((go) => {
+        resume = go
+        if (passed !== undefined) go(passed)
+      })
+    }
+    return passed === Exit.void ? undefined : passed
+  }
+
+  private passFromElsewhere(message: RelayedMessage): void {
+    this.fromElsewhere++
+    this.line.push(() => {
+      this.fromElsewhere--
+      this.give(message, undefined)
+    })
+    this.tell()
+    while (this.fromElsewhere > FROM_ELSEWHERE) this.goOn()
+  }
+
+  private give(message: RelayedMessage, except: Member | undefined): Effect.Effect<void> {
+    if (!this.ended) this.audience.pass(message, except)
+    return Exit.void
   }
 
   private end(): void {
@@ -138,6 +181,8 @@ export class Topic implements Flushable {
     this.ended = true
     this.onEnd()
     this.stop()
+    // Who waits for their place goes on.
+    for (const next of this.line.splice(0)) next()
   }
 
   private stop(): void {
@@ -161,24 +206,38 @@ export class Topic implements Flushable {
 
   flush(): void {
     this.waiting = false
+    if (this.due) return
     this.due = true
-    if (!this.audience.isTelling) this.tell()
+    this.line.push(this.changes)
+    this.tell()
   }
 
-  /** Tells what is due, in some turns where that is much. What is due meanwhile waits, and is one. */
+  /** What has changed until its turn comes is one diff. */
+  private readonly changes = (): void => {
+    this.due = false
+    if (!this.ended) this.line.unshift(...this.netDiff.take().map((change) => () => this.tellAll(change)))
+  }
+
+  private tellAll(change: PresenceChange): void {
+    if (!this.ended) this.audience.tell(change)
+  }
+
+  /** Tells what is in line, unless it waits until all have heard what is being told. */
   private tell(): void {
+    if (!this.audience.isTelling) this.goOn()
+  }
+
+  private goOn(): void {
     if (this.ended) return
     try {
       this.audience.goOn()
       while (!this.audience.isTelling) {
-        if (this.due && this.untold.length === 0) {
-          this.untold = [...this.netDiff.take()]
-          this.due = false
-        }
-        const change = this.untold.shift()
-        if (change === undefined) return
-        this.audience.tell(change)
+        const next = this.line.shift()
+        if (next === undefined) return
+        next()
       }
+      if (this.going) return
+      this.going = true
       this.settings.flushes.later(this.rest)
     } catch (defect) {
       // Some have heard of it and others have not: they come back, and are sent the state.

@@ -19,6 +19,7 @@ it("who costs little waits for one of those who cost much, and not for all of th
   let working = true
   const costly = Array.from({ length: 20 }, (_, n): Worker => {
     return {
+      isNew: false,
       work: () => {
         busy(4)
         order.push(`costly ${n}`)
@@ -33,6 +34,7 @@ it("who costs little waits for one of those who cost much, and not for all of th
     const before = order.length
     let done = false
     turns.run({
+      isNew: false,
       work: () => {
         done = true
         return false
@@ -52,6 +54,7 @@ it("who says little goes before those who say much, and they still have a share 
   const shares = { much: 0, little: 0 }
   let working = true
   const worker = (kind: keyof typeof shares, until: () => boolean): Worker => ({
+    isNew: false,
     work: () => {
       busy(0.3)
       shares[kind]++
@@ -76,6 +79,7 @@ it("who comes has one message taken, and a share of time only after all who came
   const turns = new FairTurns()
   const taken: Array<string> = []
   const worker = (name: string, messages: number): Worker => ({
+    isNew: false,
     work: (until) => {
       do {
         busy(0.1)
@@ -86,6 +90,7 @@ it("who comes has one message taken, and a share of time only after all who came
   })
   // It takes the whole turn, so that the others wait.
   turns.run({
+    isNew: false,
     work: () => {
       busy(6)
       return false
@@ -104,6 +109,7 @@ it("one that throws keeps nobody else waiting", () => {
     const turns = new FairTurns()
     const done: Array<string> = []
     const worker = (name: string, work: () => void): Worker => ({
+      isNew: false,
       work: () => {
         done.push(name)
         work()
@@ -138,6 +144,7 @@ it("all have as much of a turn as others made it longer, so that nobody waits fo
     let working = true
     for (let n = 0; n < 200; n++) {
       turns.run({
+        isNew: false,
         work: () => {
           busy(0.25)
           taken += 0.25
@@ -158,4 +165,54 @@ it("all have as much of a turn as others made it longer, so that nobody waits fo
     }
     working = false
   }
+})
+
+it("who is in does not wait behind a crowd that comes in, whatever they have to say", async () => {
+  const turns = new FairTurns()
+  let newcomers = 0
+  let working = true
+  const arrive = (count: number): void => {
+    for (let n = 0; n < count; n++) {
+      turns.run({
+        isNew: true,
+        work: () => {
+          busy(1)
+          newcomers++
+          return false
+        }
+      })
+    }
+  }
+  arrive(200)
+  const taken: Array<number> = []
+  turns.run({
+    isNew: false,
+    work: (until) => {
+      do {
+        busy(0.1)
+        taken.push(newcomers)
+      } while (clock < until)
+      return taken.length < 40
+    }
+  })
+  while (newcomers < 200) await new Promise(setImmediate)
+  // One message to begin with, then a share in each turn, in which newcomers have half of what is left.
+  expect(taken[0]).toBeLessThanOrEqual(5)
+  expect(taken).toHaveLength(40)
+  expect(taken.at(-1)).toBeLessThan(100)
+  // Those who are in and have very much to say leave them half.
+  for (let n = 0; n < 50; n++) {
+    turns.run({
+      isNew: false,
+      work: () => {
+        busy(0.3)
+        return working
+      }
+    })
+  }
+  const before = clock
+  arrive(100)
+  while (newcomers < 300) await new Promise(setImmediate)
+  working = false
+  expect(clock - before).toBeLessThan(300)
 })
