@@ -394,7 +394,7 @@ export const layerRouter = <R = never, R2 = never>(
       // Where there are doors, what is asked needs nothing that a request would bring.
       const free = (answer: AtOnce.AtOnce<void, R | R2>) => answer as AtOnce.AtOnce<void>
       const fork = Runtime.runFork(outlasting(yield* Effect.runtime<never>()))
-      const run: Run = (effect) => fork(effect as Effect.Effect<void>)
+      const run: Run = <A>(effect: Effect.Effect<A, never, R | R2>) => fork(effect as Effect.Effect<A>)
       yield* openDoor(`${base}/websocket`, runHere, (request, head, deny) =>
         free(
           admission.answer(request, deny, (caller) => {

@@ -3,12 +3,13 @@
  * `authorize` refuses gets one all the same, to learn why, as long as not too many have.
  */
 import type * as HttpServerRequest from "@effect/platform/HttpServerRequest"
-import { Option } from "effect"
+import { Effect, Exit, Option } from "effect"
 import type { Unauthorized } from "../PresenceError.js"
 import type { Authorize } from "../web/Authorize.js"
 import { networkOf } from "../web/addresses.js"
 import * as AtOnce from "../web/atOnce.js"
 import * as origins from "../web/origins.js"
+import { Turns } from "../web/turns.js"
 import type { OpenSockets } from "./connection/openSockets.js"
 import { parseVersion, type Version } from "./protocol/codec.js"
 
@@ -36,6 +37,10 @@ export class Admission<R> {
   /** How many sockets are there to say why. */
   refused = 0
 
+  /** A fiber that is woken works later, so time says nothing of how many fit into a turn. */
+  private readonly turns = new Turns(16)
+  private readonly turn = Effect.async<void>((resume) => this.turns.add(() => resume(Effect.void)))
+
   constructor(private readonly options: AdmissionOptions<R>) {}
 
   /** Lets them begin one, or denies it. */
@@ -62,7 +67,9 @@ export class Admission<R> {
       return begin({ request, address, version, refusal })
     }
     const asked = authorize({ route: "socket", on: "connect", request, topic: undefined, payload })
-    return AtOnce.match(asked, () => go(undefined), go)
+    // What a crowd has to wait for may come for all of them in one moment.
+    const inTurn = Exit.isExit(asked) ? asked : Effect.onExit(asked, () => this.turn)
+    return AtOnce.match(inTurn, () => go(undefined), go)
   }
 }
 

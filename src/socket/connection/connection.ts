@@ -73,10 +73,13 @@ export interface Peer<R> {
   /** Why they may join nothing. */
   readonly refusal: string | undefined
   /** Runs what has to be waited for, at once as far as it goes. */
-  readonly run: (effect: Effect.Effect<void, never, R>) => Fiber.RuntimeFiber<void>
+  readonly run: <A>(effect: Effect.Effect<A, never, R>) => Fiber.RuntimeFiber<A>
 }
 
 type Asked = Question & { readonly _tag: "Ask" }
+
+/** What has to be waited for gives what follows of it. */
+type Asking<R> = Effect.Effect<SessionStep | undefined, never, R>
 
 export class SocketConnection<R> implements Open, Worker, FlowListener {
   private state = session.initial
@@ -85,8 +88,9 @@ export class SocketConnection<R> implements Open, Worker, FlowListener {
   private readonly flow: FlowControl<Order>
   /** Its leases, from the first on. */
   private holding: Holding | undefined
-  /** What has to be waited for before the next message. */
-  private waiting: Fiber.RuntimeFiber<void> | undefined
+  /** What has to be waited for before the next message, and what follows of it. */
+  private waiting: Fiber.RuntimeFiber<SessionStep | undefined> | undefined
+  private step: SessionStep | undefined
   private inLine = false
   private working = false
   private finished = false
@@ -164,9 +168,9 @@ export class SocketConnection<R> implements Open, Worker, FlowListener {
 
   // The line of messages
 
-  /** It has joined nothing. */
+  /** It has joined nothing, nor begun to: what is begun is done before more is. */
   get isNew(): boolean {
-    return this.state.channels.size === 0
+    return this.state.channels.size === 0 && this.step === undefined
   }
 
   onInput(): void {
@@ -192,32 +196,44 @@ export class SocketConnection<R> implements Open, Worker, FlowListener {
     return this.inLine
   }
 
-  /** Whether there is more to take. */
+  /** Whether there is more to do. */
   private takeUntil(until: number): boolean {
     do {
-      const next = this.flow.take()
-      if (next === "ended" || next === Number.POSITIVE_INFINITY) return false
-      const rest = typeof next === "number" ? Effect.sleep(Math.max(next, BREATH)) : this.handle(next)
-      if (rest !== undefined && !this.isDone(rest)) return false
+      const { step } = this
+      this.step = undefined
+      const rest = step === undefined ? this.take() : this.flow.isEnding ? "nothing" : this.perform(step)
+      if (rest === "nothing" || (rest !== undefined && !this.isDone(rest))) return false
     } while (performance.now() < until)
     // Who has nothing more to say is to be in no line: what they say next is the first of its kind again.
-    return this.flow.hasInput
+    return this.step !== undefined || this.flow.hasInput
   }
 
-  /** Does it. Whether that is all; else the line goes on when it is. */
-  private isDone(effect: Effect.Effect<void, never, R>): boolean {
-    const fiber = this.peer.run(effect)
+  /** Handles the next message, or waits for its time. */
+  private take(): Asking<R> | undefined | "nothing" {
+    const next = this.flow.take()
+    if (next === "ended" || next === Number.POSITIVE_INFINITY) return "nothing"
+    return typeof next === "number" ? Effect.as(Effect.sleep(Math.max(next, BREATH)), undefined) : this.handle(next)
+  }
+
+  /**
+   * Whether it is known already what follows. Else it is done when this socket's turn comes again: what very many wait for may
+   * come for all of them in one moment.
+   */
+  private isDone(asking: Asking<R>): boolean {
+    const fiber = this.peer.run(asking)
     const exit = fiber.unsafePoll()
     if (exit === null) {
       this.waiting = fiber
       fiber.addObserver((exit) => {
         this.waiting = undefined
-        if (Exit.isFailure(exit)) this.fail(exit.cause)
-        else this.onInput()
+        if (Exit.isFailure(exit)) return this.fail(exit.cause)
+        this.step = exit.value
+        this.onInput()
       })
       return false
     }
     if (Exit.isFailure(exit)) this.fail(exit.cause)
+    else this.step = exit.value
     return Exit.isSuccess(exit)
   }
 
@@ -262,8 +278,8 @@ export class SocketConnection<R> implements Open, Worker, FlowListener {
     return hasEnded(channel, this.host.date())
   }
 
-  /** What is left to do, if it could not be done at once. */
-  private handle(input: Input<Order>): Effect.Effect<void, never, R> | undefined {
+  /** What is to be asked, if not all could be done at once. */
+  private handle(input: Input<Order>): Asking<R> | undefined {
     if (input._tag === "Order") return this.obey(input.order)
     if (input._tag === "Ping") {
       this.flow.pong(input.data)
@@ -281,7 +297,7 @@ export class SocketConnection<R> implements Open, Worker, FlowListener {
       : undefined
   }
 
-  private obey({ wire, joinRef, end, looks = 0 }: Order): Effect.Effect<void, never, R> | undefined {
+  private obey({ wire, joinRef, end, looks = 0 }: Order): Asking<R> | undefined {
     if (end === "if expired") {
       // What came before in the line may have brought a newer token.
       const channel = this.state.channels.get(wire)
@@ -293,22 +309,23 @@ export class SocketConnection<R> implements Open, Worker, FlowListener {
     const lease = this.places.get(wire)?.lease
     if (lease === undefined) return undefined
     // The lease knows: over Redis whoever may publish can say so of anybody, and what is true comes to the lease a moment later.
-    return Effect.flatMap(Effect.option(lease.refresh), (result) => {
-      if (Option.contains(result, "evicted")) return this.obey({ wire, joinRef, end: "phx_close" }) ?? Effect.void
+    return Effect.map(Effect.option(lease.refresh), (result) => {
+      if (Option.contains(result, "evicted")) return session.end(this.state, wire, joinRef, "phx_close")
       const pause = end === "said evicted" ? LOOKS[looks] : undefined
       const again = () => this.flow.order({ wire, joinRef, end, looks: looks + 1 })
-      return pause === undefined ? Effect.void : Effect.sync(() => setTimeout(again, pause).unref())
+      if (pause !== undefined) setTimeout(again, pause).unref()
+      return undefined
     })
   }
 
-  private perform(first: SessionStep): Effect.Effect<void, never, R> | undefined {
+  private perform(first: SessionStep): Asking<R> | undefined {
     let step = first
     for (;;) {
       this.state = step.state
       for (const action of step.actions) this.act(action)
       if (step.question === undefined) return undefined
       const next = this.answer(step.question)
-      if (Effect.isEffect(next)) return Effect.flatMap(next, (step) => this.perform(step) ?? Effect.void)
+      if (Effect.isEffect(next)) return next
       step = next
     }
   }
