@@ -199,7 +199,7 @@ const listFiles = (tarball) =>
 
 const checkContent = (files) => {
   const allowed =
-    /^(package\.json|LICENSE|(docs\/)?[\w-]+\.md|src\/.+\.ts|dist\/.+\.(js|d\.ts|html|css|lua)|dist\/.+\.map)$/
+    /^(package\.json|LICENSE|(docs\/)?[\w-]+\.md|src\/.+\.ts|dist\/.+\.(js|d\.ts|html|css)|dist\/.+\.map)$/
   listed(
     "not meant to be published",
     files.filter((file) => !allowed.test(file) || /\.test\.|\bbench\b/.test(file))

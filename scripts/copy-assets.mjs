@@ -1,4 +1,4 @@
-// What `tsc` leaves behind: everything in `src` that is not TypeScript (the page, the Lua scripts) goes to the same place
+// What `tsc` leaves behind: everything in `src` that is not TypeScript (the page) goes to the same place
 // beside the compiled sources, those of the package and those that the programs are compiled with.
 import { cpSync } from "node:fs"
 

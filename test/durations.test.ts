@@ -11,8 +11,10 @@ const WALL_CLOCK = /\bDate\.now\b|currentTimeMillis|new Date\(|\bDateTime\.(unsa
 /** Where the wall clock is right: what is said there is a date. Each with the line, so that a file has no licence. */
 const dates: ReadonlyArray<readonly [file: string, line: string, why: string]> = [
   ["client/tokens.ts", "() => Date.now() < until", "when a token ends"],
-  ["client/tokens.ts", "const wait = this.until - Date.now()", "when a token ends"],
+  ["client/tokens.ts", "const until = Date.now() + early(this.end)", "when a token ends"],
   ["client/tokens.ts", "const left = end - Date.now()", "when a token ends"],
+  ["client/tokens.ts", "const left = exp * 1_000 - Date.now()", "when a token ends"],
+  ["client/tokens.ts", "return Date.now() + (left", "when a token ends"],
   [
     "client/wake.ts",
     "looking = setTimeout(look, PATIENCE, Date.now())",

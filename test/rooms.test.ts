@@ -59,7 +59,7 @@ const ROOMS: Readonly<Record<string, Room>> = {
     ]
   },
   "redis/client": { knows: [".", "redis"], types: ["redis/protocol"] },
-  "redis/protocol": { knows: [".", "internal/input"], types: ["redis/client"] },
+  "redis/protocol": { knows: [".", "internal/input", "redis/protocol/scripts"], types: ["redis/client"] },
   "redis/write": {
     knows: [".", "redis", "redis/client", "redis/protocol"],
     types: ["internal/leases", "internal/input"]

@@ -45,9 +45,9 @@ interface Asked {
 
 export class Tokens {
   private asked: Asked | undefined
-  /** The newest that came, and the date at which it is renewed, in milliseconds since the epoch. */
+  /** The newest that came, and the date at which it ends by the clock here, in milliseconds since the epoch. */
   private last: string | undefined
-  private until = Number.NaN
+  private end = Number.NaN
   private timer: ReturnType<typeof setTimeout> | undefined
   private inUse = false
 
@@ -61,8 +61,10 @@ export class Tokens {
   /** One that is good now. From here on it is kept so. */
   current(connects = false): Promise<string | undefined> {
     if (this.asked === undefined || !this.asked.isGood(connects)) return this.renew()
-    this.inUse = true
-    this.keep()
+    if (!this.inUse) {
+      this.inUse = true
+      this.keep()
+    }
     return this.asked.answer
   }
 
@@ -86,16 +88,15 @@ export class Tokens {
         if (this.asked !== asked) return
         const before = this.last
         this.last = token
-        const until = due(token)
+        if (token !== before) this.end = endOf(token)
+        const until = Date.now() + early(this.end)
         asked.isGood = Number.isNaN(until) ? (connects) => !connects : () => Date.now() < until
-        this.until = until
         this.keep()
         if (token !== undefined && token !== before) this.onRenewed(token)
       },
       (error) => {
         if (this.asked !== asked) return
         this.asked = undefined
-        this.until = due(this.last)
         this.keep()
         this.onFailed(`there is no token: ${causeOf(error)}`)
       }
@@ -120,23 +121,33 @@ export class Tokens {
   /** Renews the newest in time, if somebody uses it. */
   private keep(): void {
     clearTimeout(this.timer)
-    const wait = this.until - Date.now()
+    const wait = early(this.end)
     if (!this.inUse || typeof this.source !== "function" || !(wait > SOON && wait < LONGEST)) return
     this.timer = setTimeout(() => this.renew(), wait)
   }
 }
 
 /**
- * The date at which a token is renewed. Who hands out the same one until the last moment is asked again in half of what
- * is left. NaN for what says no end.
+ * The date at which a token ends, by the clock here. NaN for what says no end. Of a clock that is off, more than its whole life is left
+ * of a token that comes, or nothing: it is taken for one that was made now.
  */
-const due = (token = ""): number => {
+const endOf = (token = ""): number => {
   try {
     const [, claims = ""] = token.split(".")
-    const end = JSON.parse(atob(claims.replaceAll("-", "+").replaceAll("_", "/"))).exp * 1_000
-    const left = end - Date.now()
-    return end - (left > 2 * EARLY ? EARLY : left / 2)
+    const { exp, iat } = JSON.parse(atob(claims.replaceAll("-", "+").replaceAll("_", "/")))
+    const left = exp * 1_000 - Date.now()
+    const life = (exp - iat) * 1_000
+    return Date.now() + (left < 0 || left > life ? life || left : left)
   } catch {
     return Number.NaN
   }
+}
+
+/**
+ * Milliseconds until a token is renewed that ends then. Who hands out the same one until the last moment is asked again in half of
+ * what is left.
+ */
+const early = (end: number): number => {
+  const left = end - Date.now()
+  return left > 2 * EARLY ? left - EARLY : left / 2
 }

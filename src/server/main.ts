@@ -2,7 +2,7 @@
  * The ready server, until SIGTERM or SIGINT, or its terminal goes (SIGHUP).
  *
  * What is wrong with the settings, or with the address they name, is one line on standard error and exit code 1. A
- * second signal does not cut its end short.
+ * second signal does not cut its end short. What cannot be logged is lost, and ends nothing.
  */
 // By module, here and in what this imports: the whole of the platform takes seconds to load.
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
@@ -34,6 +34,9 @@ const serve = Effect.gen(function* () {
 for (const signal of ["SIGINT", "SIGTERM"]) process.on(signal, () => {})
 // Without its end in order everybody would be there for a lease longer.
 process.on("SIGHUP", () => process.emit("SIGTERM"))
+
+// Whoever reads what is logged may go, and its disk may be full: nobody who is here shall leave for that.
+for (const log of [process.stdout, process.stderr]) log.on("error", () => {})
 
 const [first] = process.argv.slice(2)
 

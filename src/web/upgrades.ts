@@ -99,8 +99,11 @@ const interruptInTurn = (response: ServerResponse): void => {
   })
 }
 
-/** Whether it is the platform's, which interrupts the fiber of a request whose client goes: that is over. */
-const isInterrupt = (listener: unknown): boolean => String(listener).includes("clientAbortFiberId")
+/**
+ * Whether it is the platform's, which interrupts the fiber of a request whose client goes: that is over. It is known by the name of
+ * a method, which also a program that was made small has.
+ */
+const isInterrupt = (listener: unknown): boolean => String(listener).includes("unsafeInterruptAsFork")
 
 /** Guards every request of a router. One function, so that a router which several layers guard has it once. */
 export const guardRouter = (router: HttpRouter): Effect.Effect<void> => router.addGlobalMiddleware(guarded)

@@ -44,6 +44,49 @@ describe("a token", () => {
     expect(asked).toBe(12)
   })
 
+  it.each([-3_600, 3_600])("is renewed in time where the clock is off by %i s", async (off) => {
+    let asked = 0
+    const fresh = (): string => {
+      const now = Date.now() / 1_000 - off
+      return `e30.${btoa(JSON.stringify({ iat: now, exp: now + 60, n: ++asked }))}.s`
+    }
+    const { tokens, renewed } = watch(fresh)
+    const first = await tokens.current(true)
+    await vi.advanceTimersByTimeAsync(49_000)
+    expect([asked, await tokens.current(true), await tokens.current()]).toEqual([1, first, first])
+    await vi.advanceTimersByTimeAsync(2_000)
+    expect([asked, renewed.length]).toEqual([2, 2])
+    await vi.advanceTimersByTimeAsync(500_000)
+    expect(asked).toBe(12)
+  })
+
+  it("is renewed in time where the clock was set meanwhile, also when somebody joins after that", async () => {
+    for (const step of [-3_600_000, 3_600_000]) {
+      let asked = 0
+      const { tokens } = watch(() => jwt(60, ++asked))
+      await tokens.current(true)
+      vi.setSystemTime(Date.now() + step)
+      await tokens.current()
+      const before = asked
+      await vi.advanceTimersByTimeAsync(51_000)
+      expect(asked).toBe(before + 1)
+      tokens.stop()
+    }
+  })
+
+  it("that was not renewed is asked for again before it ends, also where the clock is off", async () => {
+    let asked = 0
+    const { tokens, failed } = watch(() => {
+      if (++asked > 1) throw new Error("the network")
+      const now = Date.now() / 1_000 + 3_600
+      return `e30.${btoa(JSON.stringify({ iat: now, exp: now + 60 }))}.s`
+    })
+    await tokens.current(true)
+    await vi.advanceTimersByTimeAsync(59_000)
+    expect(asked).toBeGreaterThan(2)
+    expect(failed.length).toBe(asked - 1)
+  })
+
   it("is asked for once by many, and with no end once for each connection", async () => {
     let asked = 0
     const { tokens } = watch(async () => `opaque ${++asked}`)

@@ -299,61 +299,61 @@ export const EQUIVALENT: ReadonlyArray<Equivalent> = [
     because: "a full page has a last topic; the types ask"
   },
   {
-    file: "src/redis/protocol/scripts/apply.lua",
+    file: "src/redis/protocol/scripts/apply.ts",
     line: "local hasEvicted = call('HLEN', evicted) > 0",
     becomes: ["local hasEvicted = call('HLEN', evicted) >= 0"],
     because: "it saves a question for each operation where nobody was evicted"
   },
   {
-    file: "src/redis/protocol/scripts/apply.lua",
+    file: "src/redis/protocol/scripts/apply.ts",
     line: "if keepsKeyIndex then arrived[whereabouts(topic, key)] = true end",
     becomes: ["if keepsKeyIndex then arrived[whereabouts(topic, key)] = false end"],
     because: "of these only the names are asked for"
   },
   {
-    file: "src/redis/protocol/scripts/apply.lua",
+    file: "src/redis/protocol/scripts/apply.ts",
     line: "adding[#adding + 1] = 0",
     becomes: ["adding[#adding + 1] = 7"],
     because: "the replicas, at 0, come before all topics by their names too"
   },
   {
-    file: "src/redis/protocol/scripts/beat.lua",
+    file: "src/redis/protocol/scripts/beat.ts",
     line: "local name, deadline = entries[i], math.min(tonumber(entries[i + 1]), 2 ^ 53)",
     becomes: ["local name, deadline = entries[i], math.min(tonumber(entries[i + 1]), 7 ^ 53)"],
     because: "any number does that is finite"
   },
   {
-    file: "src/redis/protocol/scripts/beat.lua",
+    file: "src/redis/protocol/scripts/beat.ts",
     line: "if beaten > LATE and (silence < 0 or silence > 2 * shortest or isNew) then",
     becomes: ["if beaten > LATE and (silence <= 0 or silence > 2 * shortest or isNew) then"],
     because: "it moves all deadlines by nothing"
   },
   {
-    file: "src/redis/protocol/scripts/beat.lua",
+    file: "src/redis/protocol/scripts/beat.ts",
     line: "call('ZADD', leases, now + lease, '*')",
     becomes: ["call('ZADD', leases, now - lease, '*')"],
     because: "then everybody was silent for two leases, and all are moved by that"
   },
   {
-    file: "src/redis/protocol/scripts/beat.lua",
+    file: "src/redis/protocol/scripts/beat.ts",
     line: "for i = 11, #ARGV do call('HDEL', evicted, ARGV[i]) end",
     becomes: ["for i = 7, #ARGV do call('HDEL', evicted, ARGV[i]) end"],
     because: "what stands there is no connection's place"
   },
   {
-    file: "src/redis/protocol/scripts/beat.lua",
+    file: "src/redis/protocol/scripts/beat.ts",
     line: "if deadlines[name] <= now and deadlines[name] > LATE then call('ZADD', leases, '-inf', name) end",
     becomes: ["if deadlines[name] <= now and deadlines[name] >= LATE then call('ZADD', leases, '-inf', name) end"],
     because: "it writes what is there already"
   },
   {
-    file: "src/redis/protocol/scripts/read.lua",
+    file: "src/redis/protocol/scripts/read.ts",
     line: "size <= tonumber(ARGV[2]) and redis.call('HGETALL', KEYS[3]) or false,",
     becomes: ["size <= tonumber(ARGV[2]) and redis.call('HGETALL', KEYS[3]) or true,"],
     because: "neither is a list of members"
   },
   {
-    file: "src/redis/protocol/scripts/get.lua",
+    file: "src/redis/protocol/scripts/get.ts",
     line: "if member and not string.find(doubted, ' ' .. replica .. ' ', 1, true) then",
     becomes: ["if member and not string.find(doubted, ' ' .. replica .. ' ', 7, true) then"],
     because: "it begins with a history, which is longer"
@@ -485,13 +485,13 @@ export const EQUIVALENT: ReadonlyArray<Equivalent> = [
     because: "nothing was missed before the first look"
   },
   {
-    file: "src/redis/protocol/scripts/apply.lua",
+    file: "src/redis/protocol/scripts/apply.ts",
     line: "if tonumber(version) > tonumber(top) then top = version end",
     becomes: ["if tonumber(version) >= tonumber(top) then top = version end"],
     because: "of two that are equal either is the highest"
   },
   {
-    file: "src/redis/protocol/scripts/apply.lua",
+    file: "src/redis/protocol/scripts/apply.ts",
     line: "local emptied = 0",
     becomes: ["local emptied = 7"],
     because: "only 1 says so"

@@ -3,14 +3,13 @@
  * played against a real server, for each mutant anew.
  */
 import * as fs from "node:fs"
-import { pathToFileURL } from "node:url"
 import { bundle } from "./bundle.js"
 import { Harness } from "./harness.js"
 import { type Mutant, Outcome } from "./outcome.js"
 import { isNoticed } from "./trial.js"
 
 const SCRIPTS = ["apply", "beat", "read", "get", "counts", "having", "where"].map(
-  (name) => `src/redis/protocol/scripts/${name}.lua`
+  (name) => `src/redis/protocol/scripts/${name}.ts`
 )
 const SUITE = "test/redis/protocol/scripts.test.ts"
 
@@ -56,6 +55,9 @@ const mutantsOf = (file: string, source: string): ReadonlyArray<Mutant> =>
       .map((becomes) => ({ file, at: index + 1, line, becomes }))
   })
 
+/** A script's module: Lua, whose lines are the module's. */
+const MODULE = /^export const (\w+) = String\.raw`([^`]*)`\n$/
+
 /** How long a test may take that waits for what a mutant never does, in ms, beside ten times what it takes else. */
 const STUCK = 5_000
 
@@ -63,7 +65,22 @@ const STUCK = 5_000
 const FAILING = "#!lua\nreturn redis.error_reply('ERR no such script')"
 
 export const mutateScripts = async (root: string, isWanted: (mutant: Mutant) => boolean): Promise<Outcome> => {
-  const evaluate = await bundle(root, [SUITE])
+  const texts = new Map<string, string>()
+  /** Each asks for its text when it is evaluated. */
+  const modules = new Map<string, string>()
+  for (const file of SCRIPTS) {
+    const [, name, text] = MODULE.exec(fs.readFileSync(`${root}${file}`, "utf8")) ?? []
+    if (name === undefined || text === undefined) throw new Error(`${file} is no script`)
+    texts.set(file, text)
+    const asking = `import { readFileSync } from "node:fs"\nexport const ${name} = readFileSync("${file}", "utf8")`
+    modules.set(`${root}${file}`, asking)
+  }
+  const evaluateAll = await bundle(root, [SUITE], modules)
+  const evaluate = (mutated?: string, becomes?: string): Harness => {
+    const readFileSync = (name: fs.PathOrFileDescriptor, encoding: BufferEncoding): string =>
+      (name === mutated ? becomes : texts.get(String(name))) ?? fs.readFileSync(name, encoding)
+    return evaluateAll({ "node:fs": { ...fs, readFileSync } })
+  }
   // Without a mutant all must hold.
   const calm = evaluate()
   const took: Array<number> = []
@@ -76,20 +93,11 @@ export const mutateScripts = async (root: string, isWanted: (mutant: Mutant) => 
   await calm.end()
 
   /** Whether any of the tests fails with a text in the place of a script's. */
-  const isSeen = (file: string, text: string, tests: Array<number>): Promise<boolean> => {
-    const path = pathToFileURL(`${root}${file}`).href
-    const readFileSync = (name: fs.PathOrFileDescriptor, encoding: BufferEncoding): string =>
-      String(name) === path ? text : fs.readFileSync(name, encoding)
-    return isNoticed({
-      evaluate: () => evaluate({ "node:fs": { ...fs, readFileSync } }),
-      tests,
-      atMost: (test) => STUCK + 10 * (took[test] ?? 0)
-    })
-  }
+  const isSeen = (file: string, text: string, tests: Array<number>): Promise<boolean> =>
+    isNoticed({ evaluate: () => evaluate(file, text), tests, atMost: (test) => STUCK + 10 * (took[test] ?? 0) })
 
   const outcome = new Outcome()
-  for (const file of SCRIPTS) {
-    const source = fs.readFileSync(`${root}${file}`, "utf8")
+  for (const [file, source] of texts) {
     const mutants = mutantsOf(file, source).filter(isWanted)
     if (mutants.length === 0) continue
     const running: Array<number> = []

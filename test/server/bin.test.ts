@@ -1,10 +1,11 @@
 import * as Net from "node:net"
-import { afterAll, beforeAll, describe, expect, it } from "@effect/vitest"
+import { afterAll, beforeAll, describe, expect, it, vi } from "@effect/vitest"
 import { Effect, Fiber, Option } from "effect"
 import { connect, phoenixUrl, supabaseUrl } from "../socket/support/client.js"
 import { join, phoenixSocket } from "../socket/support/phoenix.js"
-import { build, clean, run, serve } from "../support/bin.js"
+import { build, clean, run, serve, start } from "../support/bin.js"
 import { ask, follow, over } from "../support/http.js"
+import { freePort } from "../support/redis.js"
 import { SECRET, token } from "./support/server.js"
 
 beforeAll(build)
@@ -126,6 +127,27 @@ describe("the ready server", () => {
         })
     )
   }
+
+  it.scopedLive("goes on when nobody takes what it logs", () =>
+    Effect.gen(function* () {
+      const port = yield* Effect.promise(() => freePort())
+      const settings = { PORT: String(port), PRESENCE_JWKS_URL: "http://127.0.0.1:1/keys" }
+      const child = yield* Effect.acquireRelease(
+        Effect.sync(() => start(settings)),
+        (child) => Effect.sync(() => child.kill("SIGKILL"))
+      )
+      for (const log of [child.stdout, child.stderr]) log?.destroy()
+      const ended = new Promise((resolve) => child.once("exit", resolve))
+      const health = () => fetch(`http://127.0.0.1:${port}/health`).then(({ status }) => status)
+      expect(yield* Effect.promise(() => vi.waitFor(health, { timeout: 300_000, interval: 50 }))).toBe(200)
+      // It has said that it is ready, and says that it cannot ask for the keys. Node takes the first of these for nothing.
+      const authorization = `Bearer ${token({ sub: "alice", topics: ["lobby"] }, { alg: "RS256" })}`
+      expect((yield* ask(port, "/presence/lobby", { headers: { authorization } })).status).toBe(503)
+      expect(yield* Effect.promise(health)).toBe(200)
+      child.kill("SIGTERM")
+      expect(yield* Effect.promise(() => ended)).toBe(0)
+    })
+  )
 
   it.scopedLive("is ready again at once on the same port, also while event streams were open", () =>
     Effect.gen(function* () {

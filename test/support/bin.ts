@@ -34,7 +34,11 @@ export interface Ended {
   readonly err: string
 }
 
-const start = (environment: Record<string, string>, args: ReadonlyArray<string>, dist = built): ChildProcess =>
+export const start = (
+  environment: Record<string, string>,
+  args: ReadonlyArray<string> = [],
+  dist = built
+): ChildProcess =>
   spawn(process.execPath, [`${dist}/server/bin.js`, ...args], {
     env: { PATH: process.env.PATH, PORT: "0", ...environment },
     stdio: ["ignore", "pipe", "pipe"]

@@ -24,8 +24,5 @@ export const bundle = (entry: string, file: string): void => {
     },
     logLevel: "error"
   })
-  for (const folder of ["server/page", "redis/protocol/scripts"]) {
-    const name = folder.slice(folder.lastIndexOf("/"))
-    cpSync(`${root}src/${folder}`, `${dirname(file)}${name}`, { recursive: true })
-  }
+  cpSync(`${root}src/server/page`, `${dirname(file)}/page`, { recursive: true })
 }

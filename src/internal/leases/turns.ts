@@ -6,6 +6,8 @@ import { Effect } from "effect"
 /**
  * Goes on in a later turn of the event loop. `Effect.yieldNow` lets other fibers run, but no timer and no socket; and
  * a sleep would wait for the `TestClock`.
+ *
+ * @internal
  */
 export const nextTurn: Effect.Effect<void> = Effect.async((resume) => {
   // Where there is one, `setImmediate` does not wait the millisecond that a timer does.

@@ -1,10 +1,17 @@
 /**
- * The scripts, as text beside this module, with their hashes.
+ * The scripts, with their hashes.
  *
- * They are read once, when this module is loaded; each says in its header what it is given and what it answers.
+ * Each has a module of its own, whose first lines say what it is given and what it answers. None is a file that is read: whoever
+ * bundles a program takes along modules, and nothing that lies beside them.
  */
 import { createHash } from "node:crypto"
-import { readFileSync } from "node:fs"
+import { APPLY } from "./scripts/apply.js"
+import { BEAT } from "./scripts/beat.js"
+import { COUNTS } from "./scripts/counts.js"
+import { GET } from "./scripts/get.js"
+import { HAVING } from "./scripts/having.js"
+import { READ } from "./scripts/read.js"
+import { WHERE } from "./scripts/where.js"
 
 /** A script and the name that Redis gives it. */
 export interface Script {
@@ -19,22 +26,19 @@ const make = (name: string, text: string): Script => ({
   hash: createHash("sha1").update(text).digest("hex")
 })
 
-const load = (name: string): Script =>
-  make(name, readFileSync(new URL(`./scripts/${name}.lua`, import.meta.url), "utf8"))
-
-export const apply = load("apply")
+export const apply = make("apply", APPLY)
 
 /** The same for calls in which nobody joins or updates: also taken when the memory is full, as who leaves makes room. */
-export const applyLeaves = make(apply.name, apply.text.replace("#!lua", "#!lua flags=allow-oom"))
+export const applyLeaves = make("apply", APPLY.replace("#!lua", "#!lua flags=allow-oom"))
 
-export const beat = load("beat")
+export const beat = make("beat", BEAT)
 
-export const read = load("read")
+export const read = make("read", READ)
 
-export const get = load("get")
+export const get = make("get", GET)
 
-export const counts = load("counts")
+export const counts = make("counts", COUNTS)
 
-export const having = load("having")
+export const having = make("having", HAVING)
 
-export const where = load("where")
+export const where = make("where", WHERE)

@@ -1,4 +1,4 @@
-#!lua flags=no-writes
+export const GET = String.raw`#!lua flags=no-writes
 -- A key's connections in one topic, in one step: read one after the other a key could seem gone that never was.
 --
 -- KEYS[1]  k: keys, a hash of key -> connections between spaces
@@ -21,3 +21,4 @@ for connection in string.gmatch(redis.call('HGET', KEYS[1], ARGV[1]) or '', '%S+
   end
 end
 return found
+`

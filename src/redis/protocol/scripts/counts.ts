@@ -1,4 +1,4 @@
-#!lua flags=no-writes
+export const COUNTS = String.raw`#!lua flags=no-writes
 -- How many keys and connections topics of one partition have.
 --
 -- KEYS  of each topic
@@ -10,3 +10,4 @@
 local counts = {}
 for i, key in ipairs(KEYS) do counts[i] = redis.call('HLEN', key) end
 return counts
+`

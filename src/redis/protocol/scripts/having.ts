@@ -1,4 +1,4 @@
-#!lua flags=no-writes
+export const HAVING = String.raw`#!lua flags=no-writes
 -- On which topics of one partition a key is.
 --
 -- KEYS  of each topic, k: keys, a hash of key -> connections between spaces
@@ -12,3 +12,4 @@ for i, keys in ipairs(KEYS) do
   if redis.call('HEXISTS', keys, ARGV[1]) == 1 then found[#found + 1] = i - 1 end
 end
 return found
+`

@@ -1,4 +1,4 @@
-#!lua
+export const APPLY = String.raw`#!lua
 -- Joins, updates and leaves of one replica's connections, in topics of one partition, in one step.
 --
 -- KEYS[1]  l: leases, a zset of replica -> deadline in ms, or -inf of one that was found late
@@ -23,8 +23,8 @@
 --   "-" topic number, seq, reason (r, e, v, l): leaves when present
 --
 -- Answers {"OK", epoch, changed, emptied, versions of the topics, the operations that x forbade, lost, the operations
--- that a key of another type prevents}. The version of a topic on which nobody was and is, is 0. `changed` counts what
--- was written; `emptied` is 1 when the reaped replica has nothing left and is forgotten; `lost` has in mode reap by turns
+-- that a key of another type prevents}. The version of a topic on which nobody was and is, is 0. 'changed' counts what
+-- was written; 'emptied' is 1 when the reaped replica has nothing left and is forgotten; 'lost' has in mode reap by turns
 -- the operations that ended a member, and the member.
 -- Operations are counted from 0.
 -- Or, with nothing written: {"LEASE"} not in l or found late, {"STALE"} a higher number was seen, {"ALIVE"} not found
@@ -269,3 +269,4 @@ for number = 1, count do
 end
 
 return { 'OK', epoch, changed, emptied, answer, forbidden, lost, prevented }
+`

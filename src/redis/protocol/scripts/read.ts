@@ -1,4 +1,4 @@
-#!lua flags=no-writes
+export const READ = String.raw`#!lua flags=no-writes
 -- A topic as it stands, in one step if it is small.
 --
 -- KEYS[1]  l: leases, a zset of replica -> deadline
@@ -11,7 +11,7 @@
 -- ARGV[3]  "follow" by who follows the topic, which is then told the history
 --
 -- Answers {"epoch floor" or false, "version tag" or false, history, the replicas in l, how many members, when that is
--- not over ARGV[2] a list of connection and member by turns, else false, the replicas that are doubted}. `history` is
+-- not over ARGV[2] a list of connection and member by turns, else false, the replicas that are doubted}. 'history' is
 -- another after each restart and each fail-over, which may have lost the last writes. A replica is doubted in a history
 -- until it has gone through what there is of it: some of its members may have left before, as others were told.
 
@@ -42,3 +42,4 @@ return {
   size <= tonumber(ARGV[2]) and redis.call('HGETALL', KEYS[3]) or false,
   doubted
 }
+`

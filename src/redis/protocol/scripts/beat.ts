@@ -1,4 +1,4 @@
-#!lua flags=allow-oom
+export const BEAT = String.raw`#!lua flags=allow-oom
 -- A replica's heartbeat in one partition: keeps its lease, claims it (again), or gives it back. This alone believes the
 -- clock: here who is late is found, and marked, and everybody else goes by the mark.
 --
@@ -26,8 +26,8 @@
 -- then the "seq:topic" of connections whose eviction the owner has seen
 --
 -- Answers {"OK", epoch, history, connections, late replicas, evicted connections, shortest heartbeat, longest lease}, of
--- the lists the first 100 and 1,000. `connections` is nil where i is lost: then it has no '' until ARGV[10] says so, and
--- whoever reaps looks on all topics. `history` is another after each restart and each fail-over, which may have lost the
+-- the lists the first 100 and 1,000. 'connections' is nil where i is lost: then it has no '' until ARGV[10] says so, and
+-- whoever reaps looks on all topics. 'history' is another after each restart and each fail-over, which may have lost the
 -- last writes.
 -- Or, with nothing written: {"LEASE"} not in l or found late, {"STALE"} a higher number was seen, {"SHARED", theirs} a
 -- claim while others live by what this replica does not understand, or understand nothing of its own numbers; of a newer
@@ -188,3 +188,4 @@ end
 
 local late = call('ZRANGEBYSCORE', leases, '-inf', '-inf', 'LIMIT', 0, 100)
 return { 'OK', epoch, history, connections, late, call('HRANDFIELD', evicted, 1000), shortest, longest }
+`

@@ -1,4 +1,4 @@
-#!lua flags=no-writes
+export const WHERE = String.raw`#!lua flags=no-writes
 -- On which topics of one partition a key may be, by the key index: a page of it.
 --
 -- KEYS[1]  l: leases, a zset of replica -> deadline
@@ -22,3 +22,4 @@ for i, where in ipairs(redis.call('ZRANGEBYLEX', KEYS[2], '(' .. key .. ARGV[2],
   topics[i] = string.sub(where, #key + 1)
 end
 return topics
+`
