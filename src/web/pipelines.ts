@@ -57,13 +57,16 @@ const responsesOf = (socket: Socket): Set<ServerResponse> => {
 
 /**
  * From its close on nobody waits until it is through. The platform does so for one that is ended, and interrupts another.
- * Node's own listener takes any for the one that is being written.
  */
 export const giveUp = (response: ServerResponse): void => {
   response.once("close", () => {
-    if (response.writableFinished) return
-    for (const listener of response.listeners("finish")) if (listener.name !== NODES) listener.call(response)
+    if (!response.writableFinished) letGo(response)
   })
+}
+
+/** Who waits until a response that is closed is through goes on. Node's own listener takes any for the one that is being written. */
+export const letGo = (response: ServerResponse): void => {
+  for (const listener of response.listeners("finish")) if (listener.name !== NODES) listener.call(response)
 }
 
 const NODES = "bound resOnFinish"

@@ -16,7 +16,7 @@ import * as HttpServerRequest from "@effect/platform/HttpServerRequest"
 import type { HttpServerResponse } from "@effect/platform/HttpServerResponse"
 import { toServerResponse } from "@effect/platform-node/NodeHttpServerRequest"
 import { Effect, Exit } from "effect"
-import { giveUp } from "./pipelines.js"
+import { giveUp, letGo } from "./pipelines.js"
 import { Turns } from "./turns.js"
 
 /** Milliseconds that a client may take to read why it got no WebSocket. */
@@ -93,7 +93,12 @@ const interruptInTurn = (response: ServerResponse): void => {
       if (!isInterrupt(listener)) continue
       response.off("close", listener as () => void)
       response.on("close", () => {
-        if (!response.writableEnded) endings.add(() => listener.call(response))
+        if (response.writableEnded) return
+        endings.add(() => {
+          listener.call(response)
+          // It may have been answered meanwhile, which nobody reads.
+          if (response.writableEnded) letGo(response)
+        })
       })
     }
   })

@@ -2,7 +2,7 @@
 import { createServer } from "node:http"
 import * as Net from "node:net"
 import { HttpLayerRouter, HttpServer, HttpServerResponse } from "@effect/platform"
-import { NodeHttpServer } from "@effect/platform-node"
+import { NodeHttpServer, NodeHttpServerRequest } from "@effect/platform-node"
 import { afterAll, beforeAll, describe, expect, it, vi } from "@effect/vitest"
 import { Context, Effect, Layer, Stream } from "effect"
 import { Authorize, PresenceHttp } from "../../src/http/index.js"
@@ -217,5 +217,35 @@ it.scopedLive("a crowd that goes while it waits is interrupted in turns", () =>
     const inEach = new Map<number, number>()
     for (const turn of turns) inEach.set(turn, (inEach.get(turn) ?? 0) + 1)
     expect(Math.max(...inEach.values())).toBeLessThanOrEqual(8)
+  })
+)
+
+it.scopedLive("one that is answered after its client went, and before its turn, leaves nothing", () =>
+  Effect.gen(function* () {
+    const held: Array<WeakRef<object>> = []
+    let waiting = 0
+    const authorize: Authorize.Authorize = ({ request }) =>
+      Effect.async((resume) => {
+        waiting++
+        NodeHttpServerRequest.toServerResponse(request).once("close", () => resume(Effect.succeed({})))
+      })
+    const note = Effect.withFiberRuntime<void>((fiber) => Effect.sync(() => void held.push(new WeakRef(fiber))))
+    const noted = HttpLayerRouter.use((router) => router.addGlobalMiddleware((app) => Effect.zipRight(note, app)))
+    const { port } = yield* program(Layer.merge(noted, PresenceHttp.layerRouter({ authorize })))
+    const clients = Array.from({ length: 20 }, () => {
+      const client = Net.connect(port, "127.0.0.1").on("error", () => {})
+      client.write("GET /presence/room HTTP/1.1\r\nHost: localhost\r\n\r\n")
+      return client
+    })
+    while (waiting < clients.length) yield* Effect.sleep(5)
+    for (const client of clients) client.destroy()
+    expect(held).toHaveLength(clients.length)
+    // Once for each that is waited for, as a collection may come too early.
+    for (const fiber of held) {
+      while (fiber.deref() !== undefined) {
+        yield* Effect.sleep(10)
+        globalThis.gc?.()
+      }
+    }
   })
 )
