@@ -145,6 +145,7 @@ export class Topic implements Flushable {
   /** Passes a message on, to the members here and to those elsewhere. Not `undefined`: it has to be waited for. */
   pass(message: RelayedMessage, from: Member | undefined, self: boolean): Effect.Effect<void> | undefined {
     this.settings.publish(this.channel, pack(this.origin, message))
+    if (this.ended) return undefined
     let passed: Effect.Effect<void> | undefined
     let resume = (exit: Effect.Effect<void>): void => {
       passed = exit
@@ -162,6 +163,7 @@ export class Topic implements Flushable {
   }
 
   private passFromElsewhere(message: RelayedMessage): void {
+    if (this.ended) return
     this.fromElsewhere++
     this.line.push(() => {
       this.fromElsewhere--

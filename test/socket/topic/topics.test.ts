@@ -158,7 +158,7 @@ it.live("messages from elsewhere wait in line, but no more than some: beyond the
 
 it.live("when the topic ends who waits goes on, and nobody is told more", () =>
   Effect.gen(function* () {
-    const { topic, crowd, ends, fail, change, told } = makeTopic()
+    const { topic, crowd, ends, fail, change, told, fromElsewhere } = makeTopic()
     topic.pass(message(1), crowd[0], true)
     const waiting = topic.pass(message(2), crowd[0], true)
     change(1)
@@ -170,5 +170,9 @@ it.live("when the topic ends who waits goes on, and nobody is told more", () =>
     for (let turns = 0; turns < 5; turns++) yield* nextTurn
     expect(told()).toEqual(before)
     expect(ends).toEqual(crowd.map(() => "phx_error"))
+    // Who says something before they hear of the end does not wait for ever, nor does who passes on what is said elsewhere.
+    expect(topic.pass(message(3), crowd[0], true)).toBeUndefined()
+    for (let n = 0; n < 100; n++) fromElsewhere(n)
+    expect(told()).toEqual(before)
   })
 )
