@@ -7,10 +7,10 @@
  * While it does not answer, the keys that are known go on counting, and a token of any other is let in nowhere. The log has
  * one warning for each such time.
  */
-import { Effect } from "effect"
+import { Deferred, Effect, Exit, FiberId } from "effect"
 import type { JSONWebKeySet } from "jose"
 import { createLocalJWKSet } from "jose/jwks/local"
-import { OneByOne } from "./oneByOne.js"
+import { Turns } from "./turns.js"
 
 /** The keys, for `jwtVerify`. */
 export type Keys = ReturnType<typeof createLocalJWKSet>
@@ -29,7 +29,11 @@ export class KeySet {
   private read = Number.NEGATIVE_INFINITY
   private asked = Number.NEGATIVE_INFINITY
   private isAway = false
-  private readonly questions = new OneByOne()
+  /** Until the question that is being asked is answered. */
+  private answer: Effect.Effect<void> | undefined
+  /** Thousands may wait for one answer. */
+  private readonly turns = new Turns(16)
+  private readonly turn = Effect.async<void>((resume) => this.turns.add(() => resume(Effect.void)))
 
   constructor(private readonly url: URL) {}
 
@@ -50,13 +54,23 @@ export class KeySet {
 
   private askWhen(isDue: (now: number) => boolean): Effect.Effect<Keys | undefined> {
     return Effect.flatMap(monotonic, (now) => {
-      if (!isDue(now)) return Effect.succeed(this.known)
-      // Whoever waited for another's question has its answer.
-      const unlessAsked = Effect.flatMap(monotonic, (now) =>
-        isDue(now) && now - this.asked >= PAUSE ? this.ask : Effect.void
-      )
-      return Effect.map(this.questions.run(unlessAsked), () => this.known)
+      const isAsked = this.answer !== undefined
+      if (!isDue(now) || (!isAsked && now - this.asked < PAUSE)) return Effect.succeed(this.known)
+      // Whoever waits for another's question has its answer.
+      const answered = this.answer ?? this.question()
+      return Effect.map(Effect.zipRight(answered, this.turn), () => this.known)
     })
+  }
+
+  /** Asks, also when whoever wanted to know goes meanwhile: others wait for it by then. */
+  private question(): Effect.Effect<void> {
+    const answered = Deferred.unsafeMake<void>(FiberId.none)
+    this.answer = Deferred.await(answered)
+    const over = Effect.sync(() => {
+      this.answer = undefined
+      Deferred.unsafeDone(answered, Exit.void)
+    })
+    return Effect.zipRight(Effect.forkDaemon(Effect.ensuring(this.ask, over)), this.answer)
   }
 
   private readonly ask: Effect.Effect<void> = Effect.suspend(() =>

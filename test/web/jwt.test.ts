@@ -44,14 +44,25 @@ const signer = (alg: Authorize.Algorithm, kid?: string): Effect.Effect<Signer> =
 
 const alice = { sub: "alice", topics: ["room"] }
 
-/** A server that lists keys until the scope closes; `undefined`: it does not answer properly; "hangs": it does not at all. */
+interface Listed {
+  /** `undefined`: it does not answer properly; "hangs": it does not at all. */
+  keys: ReadonlyArray<object> | "hangs" | undefined
+  asked: number
+  /** Answers whoever hangs, without a key. */
+  waiting: () => void
+}
+
+/** A server that lists keys until the scope closes. */
 const jwks = Effect.gen(function* () {
-  const state: { keys: ReadonlyArray<object> | "hangs" | undefined; asked: number } = { keys: [], asked: 0 }
+  const state: Listed = { keys: [], asked: 0, waiting: () => {} }
   const server = yield* Effect.acquireRelease(
     Effect.async<ReturnType<typeof createServer>>((resume) => {
       const server = createServer((_, response) => {
         state.asked++
-        if (state.keys === "hangs") return
+        if (state.keys === "hangs") {
+          state.waiting = () => response.end(JSON.stringify({ keys: [] }))
+          return
+        }
         response.writeHead(state.keys === undefined ? 500 : 200, { connection: "close" })
         response.end(JSON.stringify({ keys: state.keys ?? [] }))
       })
@@ -175,6 +186,23 @@ describe("keys that a server lists", () => {
       yield* TestClock.adjust("5 seconds")
       for (let i = 0; i < 20; i++) expect(yield* reads(authorize, forged)).toBe("401 unauthorized")
       expect(listed.asked).toBe(2)
+    })
+  )
+
+  it.scoped("are asked for by whoever is first, and are there for the others also if that one goes", () =>
+    Effect.gen(function* () {
+      const listed = yield* jwks
+      const token = yield* Effect.flatMap(signer("ES256", "1"), ({ sign }) => sign(alice))
+      listed.keys = "hangs"
+      const authorize = Authorize.jwt({ jwksUrl: listed.url })
+      const first = yield* Effect.fork(reads(authorize, token))
+      yield* Effect.promise(() => vi.waitFor(() => expect(listed.asked).toBe(1), { timeout: 300_000, interval: 5 }))
+      const others = yield* Effect.forEach(Array.from({ length: 5 }), () => Effect.fork(reads(authorize, token)))
+      yield* Fiber.interrupt(first)
+      listed.waiting()
+      const answers = yield* Effect.forEach(others, Fiber.join)
+      // They are told that it is of none of those keys.
+      expect([new Set(answers), listed.asked]).toEqual([new Set(["401 unauthorized"]), 1])
     })
   )
 
