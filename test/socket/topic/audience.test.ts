@@ -1,4 +1,4 @@
-import { afterEach, describe, expect, it, vi } from "@effect/vitest"
+import { afterEach, beforeEach, describe, expect, it, vi } from "@effect/vitest"
 import * as fc from "fast-check"
 import { Presence } from "phoenix"
 import type { Connection, Diff, PresenceChange, Snapshot } from "../../../src/PresenceChange.js"
@@ -133,10 +133,6 @@ const op: fc.Arbitrary<Op> = fc.oneof(
   { weight: 8, arbitrary: fc.record({ op: fc.constantFrom("fill" as const, "drain" as const, "arrive" as const), at }) }
 )
 
-afterEach(() => {
-  vi.restoreAllMocks()
-})
-
 /** To tell one takes so many ms. */
 const telling = (ms: number): void => {
   let now = 0
@@ -145,6 +141,12 @@ const telling = (ms: number): void => {
     return now
   })
 }
+
+// No turn is over because the machine is busy.
+beforeEach(() => telling(0))
+afterEach(() => {
+  vi.restoreAllMocks()
+})
 
 describe("an audience", () => {
   it.each([0, 3, 9])(

@@ -1,8 +1,14 @@
 /** Topics tell in their turn what they have gathered. */
-import { expect, it } from "@effect/vitest"
+import { afterEach, beforeEach, expect, it, vi } from "@effect/vitest"
 import { Duration, Effect, FiberSet, TestClock } from "effect"
 import { Flushes } from "../../../src/socket/topic/flushes.js"
 import { sparingly } from "../../../src/web/sparingly.js"
+
+// No turn is over because the machine is busy.
+beforeEach(() => void vi.spyOn(performance, "now").mockReturnValue(0))
+afterEach(() => {
+  vi.restoreAllMocks()
+})
 
 it.scoped("one that throws keeps no other waiting, neither behind it nor later", () =>
   Effect.gen(function* () {
