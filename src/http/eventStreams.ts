@@ -52,7 +52,7 @@ export class EventStreams {
     retry
   }: Wanted): Effect.Effect<EventStream, PresenceUnavailable | TooManyStreams, Scope.Scope> {
     return Effect.gen(this, function* () {
-      yield* Effect.async<void>((resume) => this.beginnings.add(() => resume(Effect.void)))
+      yield* this.beginnings.turn
       const { stream, on } = yield* Effect.acquireRelease(
         Effect.suspend(() => {
           const { streams: max } = this.options

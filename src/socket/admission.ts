@@ -37,9 +37,7 @@ export class Admission<R> {
   /** How many sockets are there to say why. */
   refused = 0
 
-  /** A fiber that is woken works later, so time says nothing of how many fit into a turn. */
   private readonly turns = new Turns(16)
-  private readonly turn = Effect.async<void>((resume) => this.turns.add(() => resume(Effect.void)))
 
   constructor(private readonly options: AdmissionOptions<R>) {}
 
@@ -68,7 +66,7 @@ export class Admission<R> {
     }
     const asked = authorize({ route: "socket", on: "connect", request, topic: undefined, payload })
     // What a crowd has to wait for may come for all of them in one moment.
-    const inTurn = Exit.isExit(asked) ? asked : Effect.onExit(asked, () => this.turn)
+    const inTurn = Exit.isExit(asked) ? asked : Effect.onExit(asked, () => this.turns.turn)
     return AtOnce.match(inTurn, () => go(undefined), go)
   }
 }

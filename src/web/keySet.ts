@@ -33,7 +33,6 @@ export class KeySet {
   private answer: Effect.Effect<void> | undefined
   /** Thousands may wait for one answer. */
   private readonly turns = new Turns(16)
-  private readonly turn = Effect.async<void>((resume) => this.turns.add(() => resume(Effect.void)))
 
   constructor(private readonly url: URL) {}
 
@@ -56,22 +55,25 @@ export class KeySet {
     return Effect.flatMap(monotonic, (now) => {
       const isAsked = this.answer !== undefined
       if (!isDue(now) || (!isAsked && now - this.asked < PAUSE)) return Effect.succeed(this.known)
-      // Whoever waits for another's question has its answer.
-      const answered = this.answer ?? this.question()
-      return Effect.map(Effect.zipRight(answered, this.turn), () => this.known)
+      return Effect.map(Effect.zipRight(this.question, this.turns.turn), () => this.known)
     })
   }
 
-  /** Asks, also when whoever wanted to know goes meanwhile: others wait for it by then. */
-  private question(): Effect.Effect<void> {
+  /**
+   * Asks, unless somebody has and waits for the answer, which is this one's too. Who goes meanwhile takes nothing along: others
+   * wait for it by then.
+   */
+  private readonly question: Effect.Effect<void> = Effect.uninterruptibleMask((restore) => {
+    if (this.answer !== undefined) return restore(this.answer)
     const answered = Deferred.unsafeMake<void>(FiberId.none)
     this.answer = Deferred.await(answered)
     const over = Effect.sync(() => {
       this.answer = undefined
       Deferred.unsafeDone(answered, Exit.void)
     })
-    return Effect.zipRight(Effect.forkDaemon(Effect.ensuring(this.ask, over)), this.answer)
-  }
+    const asking = Effect.forkDaemon(Effect.ensuring(Effect.interruptible(this.ask), over))
+    return Effect.zipRight(asking, restore(this.answer))
+  })
 
   private readonly ask: Effect.Effect<void> = Effect.suspend(() =>
     Effect.tryPromise({ try: (signal) => download(this.url, signal), catch: why })

@@ -3,6 +3,8 @@
  * nobody else for all of them.
  */
 
+import { Effect } from "effect"
+
 /** Milliseconds of a turn that a crowd may take, before others have theirs. */
 const TURN = 4
 
@@ -18,6 +20,9 @@ export class Turns {
     this.waiting.push(work)
     if (this.waiting.length === 1) setImmediate(this.next)
   }
+
+  /** Waits for one's turn. A fiber works only after it was woken, so time says nothing of how many fit: `most` is to. */
+  readonly turn: Effect.Effect<void> = Effect.async((resume) => this.add(() => resume(Effect.void)))
 
   /** At once, as long as this turn has time for it and nobody waits. */
   do(work: () => void): void {
